@@ -1,0 +1,16 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""MASt3R in PyTorch, written from the papers: sizes, network, checkpoints, preprocessing."""
+
+from mast3r_ros.network.config import PUBLISHED, ImageSize, MAST3RConfig, named_config
+from mast3r_ros.network.mast3r import MAST3R, TwoViewPrediction, ViewPrediction
+
+__all__ = [
+    "MAST3R",
+    "PUBLISHED",
+    "ImageSize",
+    "MAST3RConfig",
+    "TwoViewPrediction",
+    "ViewPrediction",
+    "named_config",
+]

@@ -1,0 +1,124 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Transformer blocks of the encoder and of the two decoders (pre-norm, arXiv 2010.11929).
+
+The stream of tokens and its LayerNorms stay in float32; the matrix products run in the type of
+their weights (float32, or the half precision of the trunk). That costs little memory traffic and
+takes away the usual cause of drift in half precision.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mast3r_ros.network.rope import RotaryTable, rotate
+
+EPS = 1e-6
+
+
+def layer_norm(width: int) -> nn.LayerNorm:
+    """LayerNorm as the published network has it."""
+    return nn.LayerNorm(width, eps=EPS)
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend, (B, heads, N, D) with (B, heads, M, D) -> (B, N, heads x D)."""
+    # The scale is given outright: left out, an exported graph would compute it from its shapes.
+    out = F.scaled_dot_product_attention(query, key, value, scale=query.shape[-1] ** -0.5)
+    return out.transpose(1, 2).flatten(2)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact (erf) GELU between them."""
+
+    def __init__(self, width: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., out), in the type of the weights."""
+        y: Tensor = self.fc2(F.gelu(self.fc1(x.to(self.fc1.weight.dtype))))
+        return y
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of tokens among themselves, with rotary positions."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, table: RotaryTable) -> Tensor:
+        """(B, N, width) -> (B, N, width)."""
+        qkv = torch.unflatten(self.qkv(x.to(self.qkv.weight.dtype)), -1, (3, self.heads, -1))
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        out: Tensor = self.proj(attention(rotate(query, table), rotate(key, table), value))
+        return out
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of one view's tokens to the other's; each has its own positions."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.projq = nn.Linear(width, width)
+        self.projk = nn.Linear(width, width)
+        self.projv = nn.Linear(width, width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, y: Tensor, x_table: RotaryTable, y_table: RotaryTable) -> Tensor:
+        """x (B, N, width) looks at y (B, M, width); the answer has x's shape."""
+        dtype = self.projq.weight.dtype
+        x, y = x.to(dtype), y.to(dtype)
+        query = self._split(self.projq(x))
+        key = self._split(self.projk(y))
+        value = self._split(self.projv(y))
+        out: Tensor = self.proj(attention(rotate(query, x_table), rotate(key, y_table), value))
+        return out
+
+    def _split(self, x: Tensor) -> Tensor:
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention and MLP, each added to its input."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = layer_norm(width)
+        self.attn = SelfAttention(width, heads)
+        self.norm2 = layer_norm(width)
+        self.mlp = Mlp(width, 4 * width, width)
+
+    def forward(self, x: Tensor, table: RotaryTable) -> Tensor:
+        """(B, N, width) float32 -> the same."""
+        x = x + self.attn(self.norm1(x), table)
+        x = x + self.mlp(self.norm2(x))
+        return x
+
+
+class DecoderBlock(nn.Module):
+    """Self-attention, attention to the other view's previous level, and MLP."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = layer_norm(width)
+        self.attn = SelfAttention(width, heads)
+        self.cross_attn = CrossAttention(width, heads)
+        self.norm2 = layer_norm(width)
+        self.norm3 = layer_norm(width)
+        self.mlp = Mlp(width, 4 * width, width)
+        self.norm_y = layer_norm(width)
+
+    def forward(self, x: Tensor, y: Tensor, x_table: RotaryTable, y_table: RotaryTable) -> Tensor:
+        """x (B, N, width) and the other view's y (B, M, width), float32 -> x's next level."""
+        x = x + self.attn(self.norm1(x), x_table)
+        x = x + self.cross_attn(self.norm2(x), self.norm_y(y), x_table, y_table)
+        x = x + self.mlp(self.norm3(x))
+        return x

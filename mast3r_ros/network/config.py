@@ -1,0 +1,105 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Sizes of a MASt3R network: the published one, and room for smaller ones."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+ImageSize: TypeAlias = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True)
+class MAST3RConfig:
+    """Every size of the network; the defaults are the published checkpoint's.
+
+    Attributes:
+        patch_size: side of a patch [px]; images must be multiples of it.
+        head: "dpt" fuses four levels with convolutions (arXiv 2103.13413); "linear" reads the last
+            level alone, one linear layer a patch.
+        dpt_level_channels: channels of the four levels before they are fused.
+        dpt_channels: channels of the fused pyramid.
+        dpt_last_channels: channels of the two last convolutions before the points.
+        local_features_ratio: hidden width of the descriptor head over its input width.
+    """
+
+    patch_size: int = 16
+    encoder_width: int = 1024
+    encoder_depth: int = 24
+    encoder_heads: int = 16
+    decoder_width: int = 768
+    decoder_depth: int = 12
+    decoder_heads: int = 12
+    head: Literal["dpt", "linear"] = "dpt"
+    dpt_level_channels: tuple[int, int, int, int] = (96, 192, 384, 768)
+    dpt_channels: int = 256
+    dpt_last_channels: int = 128
+    local_features_ratio: int = 4
+    descriptor_size: int = 24
+    rope_base: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no network can be built from."""
+        for part, width, heads in (
+            ("encoder", self.encoder_width, self.encoder_heads),
+            ("decoder", self.decoder_width, self.decoder_heads),
+        ):
+            if width % (4 * heads):
+                raise ValueError(
+                    f"{part}_width {width} with {part}_heads {heads}: 2-D rotary positions need "
+                    f"the width to be a multiple of 4 x heads"
+                )
+        if self.patch_size not in (8, 16):
+            raise ValueError(f"patch_size {self.patch_size} is not supported; use 8 or 16")
+        if self.head not in ("dpt", "linear"):
+            raise ValueError(f"head {self.head!r} is unknown; use 'dpt' or 'linear'")
+        if self.head == "dpt" and self.decoder_depth < 4:
+            raise ValueError(
+                f"decoder_depth {self.decoder_depth}: the dpt head reads four different levels, "
+                f"so it needs at least 4 decoder blocks; use head='linear' for fewer"
+            )
+
+    @property
+    def dpt_levels(self) -> tuple[int, int, int, int]:
+        """The decoder levels that the DPT head reads; level 0 is the encoder's output."""
+        n = self.decoder_depth
+        return (0, n // 2, 3 * n // 4, n)
+
+    def grid(self, size: ImageSize) -> tuple[int, int]:
+        """(rows, columns) of tokens of an image of `size`; ValueError where it does not divide."""
+        height, width = size
+        if height <= 0 or width <= 0 or height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f"image of {width}x{height} px: both sides must be positive multiples of the "
+                f"{self.patch_size} px patch; crop the image first (network.preprocess)"
+            )
+        return height // self.patch_size, width // self.patch_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in our checkpoints."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> MAST3RConfig:
+        """The inverse of `to_dict`; also takes what JSON makes of it."""
+        values = dict(values)
+        if "dpt_level_channels" in values:
+            values["dpt_level_channels"] = tuple(values["dpt_level_channels"])
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"not a network configuration: {error}") from error
+
+
+PUBLISHED = "MASt3R_ViTLarge_BaseDecoder_512_catmlpdpt_metric"
+
+CONFIGS: dict[str, MAST3RConfig] = {PUBLISHED: MAST3RConfig()}
+
+
+def named_config(name: str) -> MAST3RConfig:
+    """The configuration of a published checkpoint by its name."""
+    if name not in CONFIGS:
+        raise ValueError(f"network configuration {name!r} is unknown; known: {', '.join(CONFIGS)}")
+    return CONFIGS[name]

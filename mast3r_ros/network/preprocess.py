@@ -1,0 +1,109 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""From a camera image to the network's input, and the way back to the image's own pixels.
+
+The network sees an image whose long side is 512 px, cropped about its center to whole patches.
+Poses are solved in the original image with the original intrinsics: every match is moved back by
+`NetworkImage.to_original` first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.network.config import ImageSize
+
+LONG_SIDE = 512
+
+
+@dataclass(frozen=True)
+class NetworkImage:
+    """An image as the network takes it.
+
+    Attributes:
+        values: (3, H, W) float32 in [-1, 1], RGB.
+        transform: from pixels of the original image to pixels of this one.
+    """
+
+    values: NDArray[np.float32]
+    transform: PixelTransform
+
+    @property
+    def size(self) -> ImageSize:
+        """(height, width) [pixels]."""
+        return self.values.shape[1], self.values.shape[2]
+
+    @property
+    def to_original(self) -> PixelTransform:
+        """From pixels of this image to pixels of the original one."""
+        return self.transform.inverse()
+
+
+def network_size(size: ImageSize, long_side: int = LONG_SIDE, patch: int = 16) -> ImageSize:
+    """The (height, width) that an image of (height, width) `size` has in the network."""
+    resized = _resized(size, long_side)
+    return _crop(resized, patch)[2:]
+
+
+def preprocess(
+    image: NDArray[np.uint8], long_side: int = LONG_SIDE, patch: int = 16
+) -> NetworkImage:
+    """Resize and crop an image as the published network was trained to see it.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        long_side: longer side after the resize [px].
+        patch: side of a patch [px].
+
+    Raises:
+        ValueError: not such an image, or one so narrow that not one patch is left of it.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(
+            f"image of shape {image.shape} and type {image.dtype}: (H, W, 3) uint8 RGB is needed"
+        )
+    height, width = image.shape[:2]
+    resized_height, resized_width = _resized((height, width), long_side)
+    top, left, new_height, new_width = _crop((resized_height, resized_width), patch)
+    if min(new_height, new_width) < patch:
+        raise ValueError(
+            f"image of {width}x{height} px becomes {resized_width}x{resized_height} px, "
+            f"less than one patch of {patch} px on a side: it is too narrow for the network"
+        )
+    shrinking = max(height, width) > long_side
+    resampling = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
+    resized = Image.fromarray(image).resize((resized_width, resized_height), resampling)
+    pixels = np.asarray(resized)[top : top + new_height, left : left + new_width]
+    values = (pixels.astype(np.float32) / 255 - 0.5) / 0.5
+    resize = PixelTransform.resize((width, height), (resized_width, resized_height))
+    transform = resize.then(PixelTransform.crop(left, top))
+    return NetworkImage(np.ascontiguousarray(values.transpose(2, 0, 1)), transform)
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """An image file as (H, W, 3) uint8 RGB, turned upright as its EXIF orientation says."""
+    with Image.open(path) as image:
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _resized(size: ImageSize, long_side: int) -> ImageSize:
+    long = max(size)
+    height, width = (round(side * long_side / long) for side in size)
+    return height, width
+
+
+def _crop(size: ImageSize, patch: int) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the centered window of whole patches."""
+    height, width = size
+    half_height, half_width = ((2 * (side // 2)) // patch * (patch // 2) for side in size)
+    if height == width:
+        # A square becomes 4:3, the shape that training saw.
+        half_height = 3 * half_width // 4 // (patch // 2) * (patch // 2)
+    top, left = height // 2 - half_height, width // 2 - half_width
+    return top, left, 2 * half_height, 2 * half_width

@@ -1,0 +1,56 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Rotary position embedding in two dimensions (RoPE, arXiv 2104.09864, applied by axis).
+
+A head's channels are halved: the first half turns with the token's row, the second with its column.
+Inside a half of D channels, channel i is paired with i + D/2 and the pair is turned by
+position x base^(-2i/D).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class RotaryTable(NamedTuple):
+    """Cosines and signed sines of a token grid, float32, (1 or B, 1, N, head width)."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+@lru_cache(maxsize=64)
+def rotary_table(
+    grid: tuple[int, int], head_width: int, base: float, device: torch.device
+) -> RotaryTable:
+    """The table of a (rows, columns) grid of row-major tokens.
+
+    Computed in float64 and stored in float32 whatever the tokens' type: in half precision the
+    angles of far tokens would be wrong. The result is shared and must not be written to.
+    """
+    rows, columns = grid
+    half = head_width // 2
+    with torch.inference_mode(False), torch.no_grad():
+        exponents = torch.arange(0, half, 2, dtype=torch.float64) / half
+        frequencies = (base**-exponents).repeat(2)
+        y = torch.arange(rows, dtype=torch.float64).repeat_interleave(columns)
+        x = torch.arange(columns, dtype=torch.float64).repeat(rows)
+        angles = torch.cat((y[:, None] * frequencies, x[:, None] * frequencies), dim=1)
+        # The rotation of a pair (a, b) is (a cos - b sin, b cos + a sin): the sign of the first
+        # member's sine is put into the table, so that applying it needs no negation.
+        sign = torch.ones(half, dtype=torch.float64)
+        sign[: half // 2] = -1
+        sin = angles.sin() * sign.repeat(2)
+        cos = angles.cos()
+        return RotaryTable(cos.float()[None, None].to(device), sin.float()[None, None].to(device))
+
+
+def rotate(x: Tensor, table: RotaryTable) -> Tensor:
+    """Turn queries or keys (B, heads, N, head width) by their positions; the type is kept."""
+    a, b, c, d = x.chunk(4, dim=-1)
+    swapped = torch.cat((b, a, d, c), dim=-1)
+    return (x * table.cos + swapped * table.sin).to(x.dtype)

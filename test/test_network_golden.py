@@ -1,0 +1,76 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The network equals the published one: golden vectors of tokens, levels and outputs."""
+
+import numpy as np
+import pytest
+import torch
+from network_reference import SMALL, filled, golden, sample_image
+
+from mast3r_ros.network import MAST3R, MAST3RConfig
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def small() -> MAST3R:
+    return filled(SMALL)
+
+
+def relative(ours: torch.Tensor, theirs: np.ndarray) -> float:
+    """Largest error over the vector of the last axis, relative to that vector's length."""
+    error = np.linalg.norm(ours.numpy() - theirs, axis=-1)
+    return float((error / np.linalg.norm(theirs, axis=-1)).max())
+
+
+def scalar_relative(ours: torch.Tensor, theirs: np.ndarray) -> float:
+    return float(np.abs(ours.numpy() / theirs - 1).max())
+
+
+def compare(model: MAST3R, file: str, size1: tuple[int, int], size2: tuple[int, int]) -> None:
+    expected = np.load(golden(file))
+    with torch.inference_mode():
+        tokens1 = model.encode(sample_image(*size1, 11))
+        tokens2 = model.encode(sample_image(*size2, 22))
+        levels1, levels2 = model.decoder_levels(tokens1, tokens2, [size1], size2)
+        (pair,) = model.decode(tokens1, tokens2, [size1], size2)
+    vectors = {
+        "feat1": tokens1,
+        "feat2": tokens2,
+        "dec1_6": levels1[5],
+        "dec2_9": levels2[8],
+        "dec1_last": levels1[11],
+        "dec2_last": levels2[11],
+        "view1_desc": pair.reference.descriptors[None],
+        "view2_desc": pair.query.descriptors[None],
+        "view1_pts3d": pair.reference.points[None],
+        "view2_pts3d_in_other_view": pair.query.points[None],
+    }
+    scalars = {
+        "view1_conf": pair.reference.confidence[None],
+        "view2_conf": pair.query.confidence[None],
+        "view1_desc_conf": pair.reference.descriptor_confidence[None],
+        "view2_desc_conf": pair.query.descriptor_confidence[None],
+    }
+    errors = {key: relative(value, expected[key]) for key, value in vectors.items()}
+    errors |= {key: scalar_relative(value, expected[key]) for key, value in scalars.items()}
+    assert sorted(errors) == sorted(expected.files)
+    assert max(errors.values()) < TOLERANCE, errors
+
+
+@pytest.mark.parametrize(
+    ("file", "size1", "size2"),
+    [
+        ("small_landscape_64x96.npz", (64, 96), (64, 96)),
+        ("small_portrait_96x64.npz", (96, 64), (96, 64)),
+        ("small_mixed_64x96_96x64.npz", (64, 96), (96, 64)),
+        ("small_odd_rows_48x80.npz", (48, 80), (48, 80)),
+    ],
+)
+def test_small(small: MAST3R, file: str, size1: tuple[int, int], size2: tuple[int, int]) -> None:
+    compare(small, file, size1, size2)
+
+
+@pytest.mark.slow
+def test_full_size() -> None:
+    compare(filled(MAST3RConfig(), full_size=True), "full_landscape_64x96.npz", (64, 96), (64, 96))

@@ -1,0 +1,86 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Preprocessing equals the published one, and leads back to the original pixels."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from network_reference import golden
+from PIL import Image
+
+from mast3r_ros.network.preprocess import network_size, preprocess, read_image
+
+SIZES = ["640x480", "540x720", "1280x720", "720x1280", "848x480", "1920x1200"]
+SIZES += ["500x500", "512x384", "300x200", "1024x333", "640x400", "4032x3024"]
+    "640x480",
+    "540x720",
+    "1280x720",
+    "720x1280",
+    "848x480",
+    "1920x1200",
+    "500x500",
+    "512x384",
+    "300x200",
+    "1024x333",
+    "640x400",
+    "4032x3024",
+]
+
+
+def sample(width: int, height: int) -> np.ndarray:
+    return ((np.arange(height * width * 3) * 7) % 251).astype(np.uint8).reshape(height, width, 3)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_golden_sizes_crops_and_values(name: str) -> None:
+    expected = json.loads(golden("preprocess.json").read_text())[name]
+    width, height = (int(side) for side in name.split("x"))
+    result = preprocess(sample(width, height))
+    assert [result.size[1], result.size[0]] == expected["net"]
+    assert network_size((height, width)) == result.size
+    # The network's first pixel center, in the resized image, is the crop's corner.
+    corner = result.to_original.apply(np.zeros((1, 2)))
+    resized = np.array(expected["resized"])
+    left_top = (corner[0] + 0.5) * resized / (width, height) - 0.5
+    np.testing.assert_allclose(left_top, [expected["crop_left"], expected["crop_top"]], atol=1e-9)
+    assert result.values.mean() == pytest.approx(expected["mean"], abs=1e-5)
+    assert result.values.std() == pytest.approx(expected["std"], abs=1e-5)
+
+
+@given(st.integers(64, 2000), st.integers(64, 2000), st.sampled_from([8, 16]))
+def test_network_size_is_whole_patches(height: int, width: int, patch: int) -> None:
+    size = network_size((height, width), patch=patch)
+    assert all(side % patch == 0 and 0 <= side <= 512 for side in size)
+
+
+def test_way_back_follows_a_feature() -> None:
+    image = np.zeros((720, 1280, 3), np.uint8)
+    image[200:212, 900:912] = 255
+    result = preprocess(image)
+    weight = result.values[0].astype(np.float64) + 1
+    rows, columns = np.indices(weight.shape)
+    center = np.array([[(weight * columns).sum(), (weight * rows).sum()]]) / weight.sum()
+    # Only the filter's rounding to whole gray levels is left.
+    np.testing.assert_allclose(result.to_original.apply(center), [[905.5, 205.5]], atol=0.05)
+
+
+def test_refuses_what_is_no_image() -> None:
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        preprocess(np.zeros((48, 64), np.uint8))
+    with pytest.raises(ValueError, match="too narrow"):
+        preprocess(np.zeros((10, 1000, 3), np.uint8))
+
+
+def test_files_are_turned_upright(tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side: turn by 90 degrees clockwise
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    image = read_image(tmp_path / "a.png")
+    assert image.shape == (40, 20, 3)
+    assert image[0, 0, 0] == 255
+    assert image[-1, 0, 0] == 0
