@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches, mixed orientations, optional outputs and refusals of the network."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from network_reference import TINY, random_network
@@ -47,7 +49,7 @@ def test_the_query_points_are_optional(model: MAST3R) -> None:
 
 
 def test_a_linear_head_has_the_same_outputs() -> None:
-    config = MAST3RConfig.from_dict(TINY.to_dict() | {"head": "linear", "decoder_depth": 2})
+    config = replace(TINY, head="linear", decoder_depth=2)
     model = random_network(config)
     reference, query = tokens(model, LANDSCAPE, PORTRAIT).split(1)
     (pair,) = model.decode(reference, query, [LANDSCAPE], PORTRAIT)

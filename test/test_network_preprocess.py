@@ -15,19 +15,6 @@ from mast3r_ros.network.preprocess import network_size, preprocess, read_image
 
 SIZES = ["640x480", "540x720", "1280x720", "720x1280", "848x480", "1920x1200"]
 SIZES += ["500x500", "512x384", "300x200", "1024x333", "640x400", "4032x3024"]
-    "640x480",
-    "540x720",
-    "1280x720",
-    "720x1280",
-    "848x480",
-    "1920x1200",
-    "500x500",
-    "512x384",
-    "300x200",
-    "1024x333",
-    "640x400",
-    "4032x3024",
-]
 
 
 def sample(width: int, height: int) -> np.ndarray:

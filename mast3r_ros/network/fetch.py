@@ -1,0 +1,94 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The published weights: where they are kept, and getting them once their license is accepted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mast3r_ros.network.config import PUBLISHED
+
+REPOSITORY = f"naver/{PUBLISHED}"
+FILE = "model.safetensors"
+
+TERMS = f"""\
+The weights {PUBLISHED}
+are published by NAVER under CC BY-NC-SA 4.0. They are not part of mast3r_ros, whose own code is
+Apache-2.0. For you as a user this means:
+  - no commercial use: not in a product, a paid service or a company's operations;
+  - name the authors (Leroy, Cabon, Revaud: "Grounding Image Matching in 3D with MASt3R", 2024);
+  - weights that you derive from them may only be shared under the same license.
+They were trained on several data sets with terms of their own. Among them is Map-free
+Relocalization (Niantic), whose terms allow non-commercial research alone and bind further uses.
+Whether a use of yours is allowed is for you to decide with both texts at hand:
+  https://creativecommons.org/licenses/by-nc-sa/4.0/
+  https://research.nianticlabs.com/mapfree-reloc-benchmark
+A network trained with this package's own training code is bound by neither.
+"""
+
+
+class LicenseNotAcceptedError(RuntimeError):
+    """The terms of the published weights were not accepted."""
+
+
+class CheckpointMissingError(FileNotFoundError):
+    """The weights are not on this machine; the message says how to get them."""
+
+
+def cache_folder() -> Path:
+    """Where weights and built engines are kept: $MAST3R_ROS_CACHE or the user's own cache."""
+    own = os.environ.get("MAST3R_ROS_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mast3r_ros"
+
+
+def published_checkpoint() -> Path:
+    """Where `fetch_checkpoint` puts the published weights."""
+    return cache_folder() / PUBLISHED / FILE
+
+
+def find_checkpoint(path: str | Path | None = None) -> Path:
+    """The checkpoint at `path`, or the published one in the cache.
+
+    Raises:
+        CheckpointMissingError: it is not there.
+    """
+    wanted = Path(path).expanduser() if path else published_checkpoint()
+    if wanted.is_file():
+        return wanted
+    raise CheckpointMissingError(
+        f"no network weights at {wanted}. Get the published ones (non-commercial license, 2.75 GB) "
+        f"with\n    mast3r_ros fetch-checkpoint --accept-license\n"
+        f"or copy a .pth or .safetensors file there, or give the path of yours."
+    )
+
+
+def fetch_checkpoint(accept_license: bool) -> Path:
+    """Download the published weights into the cache, with a progress bar; once is enough.
+
+    Raises:
+        LicenseNotAcceptedError: `accept_license` is false; the message holds the terms.
+        RuntimeError: huggingface_hub is not installed, or the download failed.
+    """
+    target = published_checkpoint()
+    if not accept_license:
+        raise LicenseNotAcceptedError(
+            TERMS + "\nIf you accept this, run again with --accept-license."
+        )
+    if target.is_file():
+        return target
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise RuntimeError(
+            "huggingface_hub is not installed: pip install 'mast3r_ros[mast3r]'"
+        ) from error
+    try:
+        return Path(hf_hub_download(REPOSITORY, FILE, local_dir=target.parent))
+    except (OSError, ValueError) as error:  # its own errors and the HTTP client's derive from these
+        raise RuntimeError(
+            f"could not download {REPOSITORY}/{FILE}: {error}\n"
+            f"On a machine without network, copy the file to {target}."
+        ) from error
