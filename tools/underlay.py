@@ -1,13 +1,14 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Makes ROS 2 wheels in a virtual environment usable as the underlay of a colcon build.
+"""Makes a virtual environment usable as the underlay of a colcon build, with ROS 2 wheels in it or without.
 
-The wheels are taken from the machine that built them: some of their CMake files name its folders, and
-nothing puts the environment on the paths by which ament and colcon find packages.
+Some CMake files of the wheels name folders of the machine that built them, and nothing puts the environment
+on the paths by which ament and colcon find packages.
 """
 
 import re
 import sys
+import sysconfig
 from pathlib import Path
 
 # The build machine's interpreter, as in /opt/python/cp311-cp311/include/python3.11.
@@ -18,7 +19,7 @@ _NUMPY_INCLUDE = re.compile(
 
 # {prefix} is absolute: a POSIX shell cannot tell which file it is sourcing.
 _LOCAL_SETUP = """\
-# Puts the ROS 2 wheels in {prefix} on the paths. Written by the set-up, sourced by install/setup.*.
+# Puts {prefix} on the paths. Written by the set-up, sourced by install/setup.*.
 _mast3r_ros_prepend() {{
   eval "_mast3r_ros_value=\\"\\${{$1:-}}\\""
   case ":$_mast3r_ros_value:" in
@@ -30,11 +31,16 @@ _mast3r_ros_prepend() {{
 {exports}
 unset -f _mast3r_ros_prepend
 """
-_WHEELS_PATHS = {
-    "AMENT_PREFIX_PATH": "",
-    "CMAKE_PREFIX_PATH": "",
-    "LD_LIBRARY_PATH": "/lib",
-    "PATH": "/bin",
+# What the environment is prepended to, and where in it that is: with ROS 2 wheels, or beside a ROS 2
+# installation, which has its own setup.* for the rest.
+PATHS = {
+    "wheels": {
+        "AMENT_PREFIX_PATH": "",
+        "CMAKE_PREFIX_PATH": "",
+        "LD_LIBRARY_PATH": "/lib",
+        "PATH": "/bin",
+    },
+    "installation": {"PATH": "/bin"},
 }
 
 
@@ -76,14 +82,12 @@ def write_local_setup(prefix: Path, paths: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Prepares the environment whose interpreter runs this."""
-    import sysconfig
-
+    """Prepares the environment whose interpreter runs this; the argument is a key of PATHS."""
     import numpy as np
 
     prefix = Path(sys.prefix)
     changed = patch_cmake_files(prefix, sysconfig.get_paths()["include"], np.get_include())
-    write_local_setup(prefix, _WHEELS_PATHS)
+    write_local_setup(prefix, PATHS[sys.argv[1]])
     print(f"{len(changed)} CMake files patched in {prefix}")
 
 

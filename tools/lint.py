@@ -1,0 +1,41 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every check of `make lint`, all of them whatever the first ones say, and fails if one did."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CPP = (".cpp", ".h", ".cu", ".cuh")
+
+
+def _commands() -> list[list[str]]:
+    python = [sys.executable, "-m"]
+    commands = [
+        [*python, "ruff", "check", "."],
+        [*python, "ruff", "format", "--check", "."],
+        [*python, "mypy"],
+        [sys.executable, str(_ROOT / "tools/check_manifest.py")],
+    ]
+    cpp = sorted(str(path) for path in _ROOT.glob("mast3r_ros/**/*") if path.suffix in _CPP)
+    if cpp:
+        commands.append(["clang-format", "--dry-run", "--Werror", *cpp])
+    return commands
+
+
+def main() -> int:
+    """Returns the exit status."""
+    failed = []
+    for command in _commands():
+        name = " ".join(Path(word).name for word in command if word not in (sys.executable, "-m"))
+        print(f"== {name[:100]}", flush=True)
+        if subprocess.run(command, cwd=_ROOT, check=False).returncode != 0:
+            failed.append(name[:100])
+    for name in failed:
+        print(f"failed: {name}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

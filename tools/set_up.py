@@ -1,0 +1,199 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the environment in .venv and builds the package into install/: `make setup`.
+
+With a ROS 2 installation sourced (ROS_DISTRO is set) that is the underlay, else ROS 2 wheels are installed.
+Runs on a bare python3. Steps that are done and still fit their files are skipped.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import system
+import underlay
+from steps import Runner, Stamps, StepFailed, digest
+
+_ROOT = Path(__file__).resolve().parent.parent
+_VENV = _ROOT / ".venv"
+_PYTHON = _VENV / "bin/python3"
+_REQUIREMENTS = _ROOT / "requirements"
+_LOG = _ROOT / "log/set_up.log"
+
+# Variables by which a shell that has sourced install/setup.* or a virtual environment would shine through.
+_PATH_VARIABLES = (
+    "AMENT_PREFIX_PATH",
+    "CMAKE_PREFIX_PATH",
+    "COLCON_PREFIX_PATH",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONPATH",
+)
+
+
+class SetUp:
+    """The steps, from an empty clone to a built package."""
+
+    def __init__(self, ros: bool) -> None:
+        self._ros = ros
+        self._underlay = "installation" if ros else "wheels"
+        self._runner = Runner(_LOG)
+        self._stamps = Stamps(_VENV / ".set_up")
+        self._env = _clean_environment()
+
+    def run(self) -> None:
+        """Runs what has not been done yet."""
+        # The interpreter beneath, should this one be the environment's own.
+        base = Path(getattr(sys, "_base_executable", sys.executable))
+        key = digest((), str(_ROOT), str(base), sys.version, str(self._ros))
+        if not self._stamps.is_done("environment", key) or self._stamps.was_interrupted("packages"):
+            self._make_environment(base, key)
+
+        _activate(self._env, self._underlay)
+        files = [*_REQUIREMENTS.iterdir(), Path(underlay.__file__)]
+        key = digest(files, key)
+        if not self._stamps.is_done("packages", key):
+            self._install_packages(key)
+
+        if not self._ros:
+            key = digest(_files("tools/tf2_msgs/**/*"), key)
+            if not self._stamps.is_done("tf2_msgs", key):
+                self._build_tf2_msgs(key)
+
+        key = digest(
+            _files("msg/*", "srv/*", "scripts/*", "CMakeLists.txt", "package.xml")
+            + _files("mast3r_ros/**/*.cpp", "mast3r_ros/**/*.h"),
+            key,
+            # Installed as links: only what files there are matters.
+            *map(str, _files("mast3r_ros/**/*.py", "launch/*", "config/*")),
+        )
+        if not (self._stamps.is_done("build", key) and (_ROOT / "install/setup.sh").is_file()):
+            self._build(key)
+
+    def _make_environment(self, base: Path, key: str) -> None:
+        self._runner.begin("Virtual environment in .venv")
+        for folder in (_VENV, _ROOT / "build", _ROOT / "install"):
+            shutil.rmtree(folder, ignore_errors=True)
+        options = ["--system-site-packages"] if self._ros else []
+        self._runner.run([base, "-m", "venv", *options, _VENV], self._env)
+        self._stamps.begin("environment")
+        self._stamps.end("environment", key)
+        self._runner.end()
+
+    def _install_packages(self, key: str) -> None:
+        self._runner.begin("Python packages" if self._ros else "Python packages, among them ROS 2")
+        self._stamps.begin("packages")
+        names = ["core", "mast3r", "onnx", "dev"]
+        if self._ros:
+            requirements, constraints = _beside_ros(names)
+        else:
+            requirements = [_REQUIREMENTS / f"{name}.txt" for name in (*names, "ros_wheels")]
+            constraints = _REQUIREMENTS / "constraints.txt"
+        pip = [_PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+        chosen = [word for path in requirements for word in ("-r", path)]
+        self._runner.run([*pip, "-c", constraints, *chosen], self._env)
+        self._runner.run([*pip, "--no-deps", "-r", _REQUIREMENTS / "xfeat.txt"], self._env)
+        self._runner.run([_PYTHON, underlay.__file__, self._underlay], self._env)
+        self._stamps.end("packages", key)
+        self._runner.end()
+
+    def _build_tf2_msgs(self, key: str) -> None:
+        self._runner.begin("tf2_msgs, which is not among the wheels")
+        self._stamps.begin("tf2_msgs")
+        build = _ROOT / "build/tf2_msgs"
+        self._runner.run(
+            ["cmake", "-S", _ROOT / "tools/tf2_msgs", "-B", build, "-G", "Ninja"]
+            + [f"-DCMAKE_INSTALL_PREFIX={_VENV}", *_CMAKE_OPTIONS],
+            self._env,
+        )
+        self._runner.run(["cmake", "--build", build, "--target", "install"], self._env)
+        self._stamps.end("tf2_msgs", key)
+        self._runner.end()
+
+    def _build(self, key: str) -> None:
+        self._runner.begin("mast3r_ros, its messages and kernels")
+        self._stamps.begin("build")
+        colcon = ["colcon"] if self._ros else [_PYTHON, "-m", "colcon"]
+        generator = [] if self._ros else ["-G", "Ninja"]
+        self._runner.run(
+            [*colcon, "build", "--symlink-install", "--base-paths", _ROOT]
+            + ["--packages-select", "mast3r_ros", "--build-base", _ROOT / "build"]
+            + ["--install-base", _ROOT / "install"]
+            + ["--event-handlers", "console_direct+", "desktop_notification-"]
+            + ["--cmake-args", *generator, *_CMAKE_OPTIONS],
+            self._env | {"COLCON_LOG_PATH": str(_ROOT / "log")},
+        )
+        self._stamps.end("build", key)
+        self._runner.end()
+
+
+_CMAKE_OPTIONS = [
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DBUILD_TESTING=OFF",
+    f"-DPython3_EXECUTABLE={_PYTHON}",
+]
+
+
+def _files(*patterns: str) -> list[Path]:
+    found = (path for pattern in patterns for path in _ROOT.glob(pattern))
+    return sorted(path for path in found if path.is_file())
+
+
+def _clean_environment() -> dict[str, str]:
+    env = dict(os.environ)
+    for name in _PATH_VARIABLES:
+        parts = [part for part in env.pop(name, "").split(":") if part]
+        kept = [part for part in parts if not Path(part).is_relative_to(_ROOT)]
+        if kept:
+            env[name] = ":".join(kept)
+    env.pop("VIRTUAL_ENV", None)
+    return env
+
+
+def _activate(env: dict[str, str], kind: str) -> None:
+    # By the last, colcon knows what to chain from install/setup.*.
+    for name, suffix in {**underlay.PATHS[kind], "COLCON_PREFIX_PATH": ""}.items():
+        env[name] = ":".join(filter(None, [f"{_VENV}{suffix}", env.get(name)]))
+
+
+def _beside_ros(names: list[str]) -> tuple[list[Path], Path]:
+    """Returns requirements without what the system provides, and its numpy as a constraint."""
+    import numpy as np
+
+    folder = _VENV / ".set_up"
+    provided = ("numpy", "opencv-python-headless", "scipy", "pyyaml")
+    requirements = []
+    for name in names:
+        lines = (_REQUIREMENTS / f"{name}.txt").read_text().splitlines()
+        kept = [line for line in lines if not line.lower().startswith(provided)]
+        requirements.append(folder / f"{name}.txt")
+        requirements[-1].write_text("\n".join(kept) + "\n")
+    constraints = folder / "constraints.txt"
+    constraints.write_text(f"numpy=={np.__version__}\n")
+    return requirements, constraints
+
+
+def main() -> int:
+    """Sets up, and returns the exit status."""
+    ros = bool(os.environ.get("ROS_DISTRO"))
+    # One at a time, should two terminals say `make` at once.
+    lock = os.open(_ROOT, os.O_RDONLY)
+    try:
+        system.check(ros, os.environ)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        SetUp(ros).run()
+    except (system.SystemProblem, StepFailed) as problem:
+        print(f"\n{problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
+        return 130
+    finally:
+        os.close(lock)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
