@@ -1,13 +1,13 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Runs every check of `make lint`, all of them whatever the first ones say, and fails if one did."""
+"""Runs every check of `make lint`, whatever the first ones say, and fails if one of them did."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
-_CPP = (".cpp", ".h", ".cu", ".cuh")
+_CPP = (".cpp", ".hpp", ".cu", ".cuh")
 
 
 def _commands() -> list[list[str]]:

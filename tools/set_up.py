@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the environment in .venv and builds the package into install/: `make setup`.
 
-With a ROS 2 installation sourced (ROS_DISTRO is set) that is the underlay, else ROS 2 wheels are installed.
-Runs on a bare python3. Steps that are done and still fit their files are skipped.
+With a ROS 2 installation sourced (ROS_DISTRO is set) that is the underlay, else ROS 2 wheels are
+installed. Runs on a bare python3. Steps that are done and still fit their files are skipped.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ _PYTHON = _VENV / "bin/python3"
 _REQUIREMENTS = _ROOT / "requirements"
 _LOG = _ROOT / "log/set_up.log"
 
-# Variables by which a shell that has sourced install/setup.* or a virtual environment would shine through.
+# Through these, a shell that has sourced install/setup.* or a virtual environment would shine.
 _PATH_VARIABLES = (
     "AMENT_PREFIX_PATH",
     "CMAKE_PREFIX_PATH",
@@ -64,7 +64,7 @@ class SetUp:
 
         key = digest(
             _files("msg/*", "srv/*", "scripts/*", "CMakeLists.txt", "package.xml")
-            + _files("mast3r_ros/**/*.cpp", "mast3r_ros/**/*.h"),
+            + _files("mast3r_ros/**/*.?pp", "mast3r_ros/**/*.cu"),
             key,
             # Installed as links: only what files there are matters.
             *map(str, _files("mast3r_ros/**/*.py", "launch/*", "config/*")),
@@ -91,8 +91,15 @@ class SetUp:
         else:
             requirements = [_REQUIREMENTS / f"{name}.txt" for name in (*names, "ros_wheels")]
             constraints = _REQUIREMENTS / "constraints.txt"
-        pip = [_PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-        chosen = [word for path in requirements for word in ("-r", path)]
+        pip: list[str | Path] = [
+            _PYTHON,
+            "-m",
+            "pip",
+            "install",
+            "--no-input",
+            "--disable-pip-version-check",
+        ]
+        chosen: list[str | Path] = [word for path in requirements for word in ("-r", path)]
         self._runner.run([*pip, "-c", constraints, *chosen], self._env)
         self._runner.run([*pip, "--no-deps", "-r", _REQUIREMENTS / "xfeat.txt"], self._env)
         self._runner.run([_PYTHON, underlay.__file__, self._underlay], self._env)
@@ -104,8 +111,10 @@ class SetUp:
         self._stamps.begin("tf2_msgs")
         build = _ROOT / "build/tf2_msgs"
         self._runner.run(
-            ["cmake", "-S", _ROOT / "tools/tf2_msgs", "-B", build, "-G", "Ninja"]
-            + [f"-DCMAKE_INSTALL_PREFIX={_VENV}", *_CMAKE_OPTIONS],
+            [
+                *("cmake", "-G", "Ninja", "-S", _ROOT / "tools/tf2_msgs", "-B", build),
+                *(f"-DCMAKE_INSTALL_PREFIX={_VENV}", *_CMAKE_OPTIONS),
+            ],
             self._env,
         )
         self._runner.run(["cmake", "--build", build, "--target", "install"], self._env)
@@ -115,14 +124,17 @@ class SetUp:
     def _build(self, key: str) -> None:
         self._runner.begin("mast3r_ros, its messages and kernels")
         self._stamps.begin("build")
-        colcon = ["colcon"] if self._ros else [_PYTHON, "-m", "colcon"]
+        colcon: list[str | Path] = ["colcon"] if self._ros else [_PYTHON, "-m", "colcon"]
         generator = [] if self._ros else ["-G", "Ninja"]
         self._runner.run(
-            [*colcon, "build", "--symlink-install", "--base-paths", _ROOT]
-            + ["--packages-select", "mast3r_ros", "--build-base", _ROOT / "build"]
-            + ["--install-base", _ROOT / "install"]
-            + ["--event-handlers", "console_direct+", "desktop_notification-"]
-            + ["--cmake-args", *generator, *_CMAKE_OPTIONS],
+            [
+                *(*colcon, "build", "--symlink-install", "--packages-select", "mast3r_ros"),
+                *("--base-paths", _ROOT),
+                *("--build-base", _ROOT / "build"),
+                *("--install-base", _ROOT / "install"),
+                *("--event-handlers", "console_direct+", "desktop_notification-"),
+                *("--cmake-args", *generator, *_CMAKE_OPTIONS),
+            ],
             self._env | {"COLCON_LOG_PATH": str(_ROOT / "log")},
         )
         self._stamps.end("build", key)

@@ -28,8 +28,8 @@ def digest(paths: Iterable[Path] = (), *words: str) -> str:
 class Stamps:
     """What has been done, for which state of the files it depends on, as small files in a folder.
 
-    A step's stamp is taken away before it begins and written after it ends: one that was interrupted has
-    begun and has no stamp.
+    A step's stamp is taken away before it begins and written after it ends: one that was
+    interrupted has begun and has no stamp.
     """
 
     def __init__(self, folder: Path) -> None:

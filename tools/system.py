@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What the set-up needs from the operating system, and the command that installs what is missing."""
+"""What the set-up needs from the operating system, and how to install what is missing."""
 
 import importlib.util
 import platform
@@ -12,9 +12,9 @@ from pathlib import Path
 
 # Program, and the Debian or Ubuntu package that has it.
 _PROGRAMS = {"cmake": "cmake", "gcc": "gcc", "g++": "g++", "make": "make"}
-# Python module, and the package that has it. With a ROS 2 installation, these are the system's: ROS was
-# built against that numpy, and a newer one above it would break its cv_bridge.
 _ROS_PROGRAMS = {"colcon": "python3-colcon-common-extensions"}
+# Python module, and the package that has it. With a ROS 2 installation, these are the system's: ROS
+# was built against that numpy, and a newer one above it would break its cv_bridge.
 _ROS_MODULES = {
     "cv2": "python3-opencv",
     "numpy": "python3-numpy",

@@ -1,9 +1,9 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a virtual environment usable as the underlay of a colcon build, with ROS 2 wheels in it or without.
+"""Makes a virtual environment usable as the underlay of a colcon build.
 
-Some CMake files of the wheels name folders of the machine that built them, and nothing puts the environment
-on the paths by which ament and colcon find packages.
+Some CMake files of the ROS 2 wheels name folders of the machine that built them, and nothing puts
+the environment on the paths by which ament and colcon find packages.
 """
 
 import re
@@ -31,8 +31,8 @@ _mast3r_ros_prepend() {{
 {exports}
 unset -f _mast3r_ros_prepend
 """
-# What the environment is prepended to, and where in it that is: with ROS 2 wheels, or beside a ROS 2
-# installation, which has its own setup.* for the rest.
+# What the environment is prepended to, and where in it that is: with ROS 2 wheels, or beside a
+# ROS 2 installation, which has its own setup.* for the rest.
 PATHS = {
     "wheels": {
         "AMENT_PREFIX_PATH": "",
