@@ -38,7 +38,7 @@ def reference() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what is marked `ros` in a shell that has sourced no ROS 2, such as after `pip install`."""
+    """Skips what is marked `ros` where no ROS 2 is sourced, such as after `pip install`."""
     if "AMENT_PREFIX_PATH" not in os.environ:
         skip = pytest.mark.skip(reason="no ROS 2 in this shell (source install/setup.bash)")
         for item in items:
