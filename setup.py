@@ -10,12 +10,19 @@ from glob import glob
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import setup
 
-sources = sorted(glob("mast3r_ros/matching/*.cpp"))
+kernels = "mast3r_ros/matching/kernels"
 
 setup(
     ext_modules=[
-        Pybind11Extension("mast3r_ros.matching._nearest", sources, cxx_std=17, optional=True)
+        Pybind11Extension(
+            "mast3r_ros.matching._nearest",
+            sorted(glob(f"{kernels}/*.cpp")),
+            depends=glob(f"{kernels}/*.hpp"),
+            cxx_std=17,
+            # As in CMakeLists.txt.
+            extra_compile_args=["-O3", "-fno-math-errno", "-pthread"],
+            extra_link_args=["-pthread"],
+            optional=True,
+        )
     ]
-    if sources
-    else []
 )

@@ -2,7 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors in, correspondences out."""
 
-from mast3r_ros.matching.nearest import Database, nearest, nearest2
-from mast3r_ros.matching.reciprocal import mutual_nearest
+import pkgutil
 
-__all__ = ["Database", "mutual_nearest", "nearest", "nearest2"]
+from mast3r_ros.matching.nearest import Database, Searchable, nearest, nearest2
+from mast3r_ros.matching.reciprocal import (
+    grid_seeds,
+    mutual_nearest,
+    reciprocal,
+    reciprocal_both_ways,
+    returning_seeds,
+)
+
+# The compiled kernels are installed apart from a source checkout, as the messages are.
+__path__ = pkgutil.extend_path(__path__, __name__)
+
+__all__ = [
+    "Database",
+    "Searchable",
+    "grid_seeds",
+    "mutual_nearest",
+    "nearest",
+    "nearest2",
+    "reciprocal",
+    "reciprocal_both_ways",
+    "returning_seeds",
+]

@@ -2,82 +2,111 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one door to nearest descriptors: build a `Database` once an image, then ask `nearest`.
 
-The score is the dot product in float32, added up in the order of the channels with fused
-multiply-adds; the first index wins a tie. Every backend keeps to that order and so gives the same
-bits: ``cpp`` (the default where the extension was built), ``numpy`` and ``cuda``.
+The score is the dot product in float32, summed in the order of the channels with fused
+multiply-adds; the first index wins a tie. Every backend keeps to that and so gives the same bits.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+import os
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mast3r_ros.matching.nearest_numpy import NumpyIndex
 
-Backend = Literal["cpp", "numpy", "cuda"]
+try:
+    from mast3r_ros.matching import _nearest
+except ImportError:  # installed where no compiler was; numpy does the work
+    _nearest = None  # type: ignore[assignment]
+
+Backend = Literal["cpp", "numpy"]
+Answer = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
+_LONGEST = 1e18  # the product of two such norms is still a float32
 
 
 class _Index(Protocol):
-    def nearest(
-        self, queries: NDArray[np.float32], threads: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+    def nearest(self, queries: NDArray[np.float32], *, threads: int, second: bool) -> Answer: ...
 
-    def nearest2(
-        self, queries: NDArray[np.float32], threads: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]: ...
+
+@runtime_checkable
+class Searchable(Protocol):
+    """What the matchers need: a `Database` of descriptors, or a `PointDatabase`."""
+
+    rows: NDArray[np.float32]
+    shape: tuple[int, int] | None
+
+    def search(self, queries: NDArray[np.float32], *, threads: int, second: bool) -> Answer: ...
+
+
+def default_backend() -> Backend:
+    """``"cpp"`` where the extension was built, else ``"numpy"``."""
+    return "numpy" if _nearest is None else "cpp"
 
 
 class Database:
     """The descriptors of one image, packed for searching.
 
     Args:
-        descriptors: (N, D) or, row-major over an image, (H, W, D); converted to float32.
-        backend: ``"cpp"`` or ``"numpy"``.
+        descriptors: (N, D), or (H, W, D) over an image; converted to float32. Give the image where
+            there is one: near pixels have near descriptors, and whole patches are passed over.
+        backend: ``"cpp"`` or ``"numpy"``; the default is `default_backend`.
+        threads: that pack; 0 means one a core.
 
     Raises:
-        ValueError: the array has another rank, no channels, or holds NaN or inf.
+        ValueError: another rank, no channels, NaN, inf, or a norm above 1e18.
+        ModuleNotFoundError: ``"cpp"`` was asked for and the extension is not there.
     """
 
-    def __init__(self, descriptors: ArrayLike, *, backend: Backend = "numpy") -> None:
+    def __init__(
+        self, descriptors: ArrayLike, *, backend: Backend | None = None, threads: int = 0
+    ) -> None:
         array = np.asarray(descriptors, np.float32)
         if array.ndim not in (2, 3) or array.shape[-1] == 0:
-            raise ValueError(f"descriptors: shape {array.shape}; give (N, D) or (H, W, D)")
-        self.rows = checked_rows(array.reshape(-1, array.shape[-1]), "descriptors")
-        self.backend = backend
-        self._index: _Index = NumpyIndex(self.rows)
+            raise ValueError(f"descriptors: shape {array.shape}; give (N, D) or (H, W, D), D > 0")
+        self.shape = (array.shape[0], array.shape[1]) if array.ndim == 3 else None
+        self.rows: NDArray[np.float32] = np.ascontiguousarray(array.reshape(-1, array.shape[-1]))
+        self.backend = backend or default_backend()
+        self._index: _Index
+        if self.backend == "numpy":
+            _refuse_unfit(self.rows, "descriptors")
+            self._index = NumpyIndex(self.rows)
+        elif self.backend != "cpp":
+            raise ValueError(f'backend: {self.backend!r}; give "cpp" or "numpy"')
+        elif _nearest is None:
+            raise ModuleNotFoundError(
+                "mast3r_ros.matching._nearest was not built: reinstall with a C++17 compiler, "
+                'or give backend="numpy"'
+            )
+        else:
+            height, width = self.shape or (0, 0)
+            try:
+                self._index = _nearest.Index(
+                    self.rows, height=height, width=width, threads=_threads(threads)
+                )
+            except ValueError:
+                _refuse_unfit(self.rows, "descriptors")
+                raise
 
     def __len__(self) -> int:
         return len(self.rows)
 
-
-def checked_rows(array: ArrayLike, name: str) -> NDArray[np.float32]:
-    """`array` as C-contiguous float32 (N, D), refused where not finite."""
-    rows = np.ascontiguousarray(array, np.float32)
-    if rows.ndim != 2:
-        raise ValueError(f"{name}: shape {rows.shape}; give (N, D)")
-    if not np.isfinite(rows).all():
-        bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise ValueError(f"{name}: NaN or inf in row {bad}; mask such rows out before matching")
-    return rows
-
-
-def _checked_queries(queries: ArrayLike, database: Database) -> NDArray[np.float32]:
-    rows = checked_rows(queries, "queries")
-    if rows.shape[1] != database.rows.shape[1]:
-        raise ValueError(
-            f"queries: {rows.shape[1]} channels, the database has {database.rows.shape[1]}"
-        )
-    if len(rows) and not len(database):
-        raise ValueError("database: empty, so that no query has a nearest; test len(database) first")
-    return rows
+    def search(self, queries: NDArray[np.float32], *, threads: int, second: bool) -> Answer:
+        """What `nearest` and `nearest2` call once they have checked the shapes."""
+        if self.backend == "numpy":
+            _refuse_unfit(queries, "queries")
+        try:
+            return self._index.nearest(queries, threads=_threads(threads), second=second)
+        except ValueError:
+            _refuse_unfit(queries, "queries")
+            raise
 
 
 def nearest(
-    queries: ArrayLike, database: Database, *, threads: int = 0
+    queries: ArrayLike, database: Searchable, *, threads: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The database row with the largest dot product for each query, the first one on ties.
+    """The database row with the largest score for each query, the first one on ties.
 
     Args:
         queries: (Q, D).
@@ -88,19 +117,40 @@ def nearest(
         indices (Q,) int64 and scores (Q,) float32.
 
     Raises:
-        ValueError: NaN or inf, another number of channels, or an empty database.
+        ValueError: NaN, inf, another number of channels, or an empty database.
     """
-    rows = _checked_queries(queries, database)
-    if not len(rows):
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    return database._index.nearest(rows, threads)
+    indices, scores, _ = _search(queries, database, threads, second=False)
+    return indices, scores
 
 
-def nearest2(
-    queries: ArrayLike, database: Database, *, threads: int = 0
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """`nearest`, and for ratio tests the best score (Q,) of any other row, -inf where there is none."""
-    rows = _checked_queries(queries, database)
+def nearest2(queries: ArrayLike, database: Searchable, *, threads: int = 0) -> Answer:
+    """`nearest`, and for ratio tests the best score (Q,) of any other row, -inf without one."""
+    return _search(queries, database, threads, second=True)
+
+
+def _search(queries: ArrayLike, database: Searchable, threads: int, second: bool) -> Answer:
+    rows = np.ascontiguousarray(queries, np.float32)
+    channels = database.rows.shape[1]
+    if rows.ndim != 2 or rows.shape[1] != channels:
+        raise ValueError(f"queries: shape {rows.shape}; the database needs (Q, {channels})")
     if not len(rows):
         return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32)
-    return database._index.nearest2(rows, threads)
+    if not len(database.rows):
+        raise ValueError("database: empty, so that nothing is nearest; test len(database) first")
+    return database.search(rows, threads=threads, second=second)
+
+
+def _threads(threads: int) -> int:
+    if threads < 0:
+        raise ValueError(f"threads: {threads}; give 0 for one a core, or a number of them")
+    return threads or len(os.sched_getaffinity(0))
+
+
+def _refuse_unfit(rows: NDArray[np.float32], name: str) -> None:
+    """Names the first row whose scores could be NaN or inf."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
+    unfit = np.flatnonzero(~(norms < _LONGEST))
+    if unfit.size:
+        what = "a norm above 1e18" if np.isfinite(rows[unfit[0]]).all() else "NaN or inf"
+        raise ValueError(f"{name}: {what} in row {unfit[0]}; leave such rows out")

@@ -1,0 +1,53 @@
+// Copyright 2026 the mast3r_ros developers
+// SPDX-License-Identifier: Apache-2.0
+//
+// The descriptors of one image, packed in blocks, each with the cone that bounds its scores.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace mast3r_ros {
+
+/// The instruction sets that this build holds and this processor runs, the fastest first.
+std::vector<const Kernels*> available_kernels();
+
+class Index {
+ public:
+  /// `rows` is (count, channels), row-major. With height > 0 the rows are the pixels of an image
+  /// and a block is an 8 x 8 patch of it; with height = 0 a block is 64 rows on end. Throws
+  /// std::invalid_argument for NaN, inf, or rows so long that a score could overflow.
+  Index(const float* rows, std::int64_t count, int channels, int height, int width, int threads,
+        const Kernels* kernels);
+
+  /// Fills `best`, one a query; `second` asks for the second best score too. `prune` = false visits
+  /// every block. The answer depends on neither `threads` nor `prune`. Throws as the constructor
+  /// does.
+  void nearest(const float* queries, std::int64_t count, int threads, bool second, bool prune,
+               Best* best) const;
+
+  std::int64_t size() const { return count_; }
+  int channels() const { return channels_; }
+
+ private:
+  struct Group;
+  float pack(const float* rows, std::int64_t block, int height, int width);
+  void fit_cone(std::int64_t block);
+  const float* block(std::int64_t index) const { return &packed_[index * kBlock * channels_]; }
+  bool search_promising(Group& group, bool second) const;
+  void search_all(Group& group, bool second) const;
+
+  const Kernels* kernels_;
+  std::int64_t count_;
+  int channels_;
+  std::int64_t blocks_;
+  float longest_ = 0.0f;             // norm of the longest row
+  std::vector<float> packed_;        // blocks_ x channels_ x kBlock
+  std::vector<std::int32_t> order_;  // blocks_ x kBlock: the row in each lane
+  std::vector<float> axes_;          // the blocks' axes, packed as the rows are
+  std::vector<float> low_, high_, radius_;
+};
+
+}  // namespace mast3r_ros
