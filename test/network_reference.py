@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from mast3r_ros.network import MAST3R, MAST3RConfig
+from mast3r_ros.network import MAST3RConfig
+from mast3r_ros.network.mast3r import MAST3R
 
 SMALL = MAST3RConfig(
     encoder_width=96,

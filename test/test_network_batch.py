@@ -8,7 +8,8 @@ import pytest
 import torch
 from network_reference import TINY, random_network
 
-from mast3r_ros.network import MAST3R, PUBLISHED, MAST3RConfig, named_config
+from mast3r_ros.network import PUBLISHED, MAST3RConfig, named_config
+from mast3r_ros.network.mast3r import MAST3R
 from mast3r_ros.network.rope import RotaryTable, rotary_table, rotate
 
 LANDSCAPE, PORTRAIT = (32, 48), (48, 32)

@@ -12,7 +12,7 @@ import torch
 from network_reference import TINY, random_network, reference_folder
 from safetensors.torch import load_file, save_file
 
-from mast3r_ros.network import MAST3R, MAST3RConfig
+from mast3r_ros.network import MAST3RConfig
 from mast3r_ros.network.checkpoint import (
     CheckpointError,
     checkpoint_hash,
@@ -20,6 +20,7 @@ from mast3r_ros.network.checkpoint import (
     save_checkpoint,
     with_aliases,
 )
+from mast3r_ros.network.mast3r import MAST3R
 
 # Heads of 64, so that its sizes can be told from the tensors alone.
 PLAIN = replace(TINY, encoder_width=128, decoder_width=64, encoder_heads=2, decoder_heads=1)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from network_reference import SMALL, filled, golden, sample_image
 
-from mast3r_ros.network import MAST3R, MAST3RConfig
+from mast3r_ros.network import MAST3RConfig
+from mast3r_ros.network.mast3r import MAST3R
 
 TOLERANCE = 1e-4
 

@@ -30,6 +30,11 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return out.transpose(1, 2).flatten(2)
 
 
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, N, heads x D) -> (B, heads, N, D)."""
+    return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
+
+
 class Mlp(nn.Module):
     """Two linear layers with an exact (erf) GELU between them."""
 
@@ -55,8 +60,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, table: RotaryTable) -> Tensor:
         """(B, N, width) -> (B, N, width)."""
-        qkv = torch.unflatten(self.qkv(x.to(self.qkv.weight.dtype)), -1, (3, self.heads, -1))
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        parts = self.qkv(x.to(self.qkv.weight.dtype)).chunk(3, dim=-1)
+        query, key, value = (split_heads(part, self.heads) for part in parts)
         out: Tensor = self.proj(attention(rotate(query, table), rotate(key, table), value))
         return out
 
@@ -76,14 +81,11 @@ class CrossAttention(nn.Module):
         """x (B, N, width) looks at y (B, M, width); the answer has x's shape."""
         dtype = self.projq.weight.dtype
         x, y = x.to(dtype), y.to(dtype)
-        query = self._split(self.projq(x))
-        key = self._split(self.projk(y))
-        value = self._split(self.projv(y))
+        query = split_heads(self.projq(x), self.heads)
+        key = split_heads(self.projk(y), self.heads)
+        value = split_heads(self.projv(y), self.heads)
         out: Tensor = self.proj(attention(rotate(query, x_table), rotate(key, y_table), value))
         return out
-
-    def _split(self, x: Tensor) -> Tensor:
-        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
 class EncoderBlock(nn.Module):

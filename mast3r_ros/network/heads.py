@@ -38,8 +38,7 @@ def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def _upsample(x: Tensor) -> Tensor:
     """Twice the size, bilinear, corners aligned."""
-    height, width = x.shape[-2:]
-    return F.interpolate(x, size=(2 * height, 2 * width), mode="bilinear", align_corners=True)
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 
 class ResidualUnit(nn.Module):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,33 +16,8 @@ from torch import Tensor, nn
 from mast3r_ros.network.blocks import DecoderBlock, EncoderBlock, layer_norm
 from mast3r_ros.network.config import ImageSize, MAST3RConfig
 from mast3r_ros.network.heads import ViewHead
+from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
 from mast3r_ros.network.rope import RotaryTable, rotary_table
-
-
-@dataclass(frozen=True)
-class ViewPrediction:
-    """What the network says of one view, float32.
-
-    Attributes:
-        points: (H, W, 3) [m] **in the reference camera's frame**, for either view; None where
-            they were not asked for.
-        confidence: (H, W) of the points, in (1, inf); None with the points.
-        descriptors: (H, W, D), unit length.
-        descriptor_confidence: (H, W), positive.
-    """
-
-    points: Tensor | None
-    confidence: Tensor | None
-    descriptors: Tensor
-    descriptor_confidence: Tensor
-
-
-@dataclass(frozen=True)
-class TwoViewPrediction:
-    """What the network says of a pair."""
-
-    reference: ViewPrediction
-    query: ViewPrediction
 
 
 class PatchEmbedding(nn.Module):
@@ -123,7 +97,7 @@ class MAST3R(nn.Module):
         reference_sizes: Sequence[ImageSize],
         query_size: ImageSize,
         query_points: bool = True,
-    ) -> list[TwoViewPrediction]:
+    ) -> list[TwoViewPrediction[Tensor]]:
         """One query against K references, in one batch.
 
         Args:
@@ -137,15 +111,13 @@ class MAST3R(nn.Module):
             K predictions, in the order of the references.
         """
         self._check(references, query, reference_sizes, query_size)
+        query = query.expand(len(references), -1, -1)
         levels, query_levels = self.decoder_levels(references, query, reference_sizes, query_size)
-        encoded_query = query.expand(len(references), -1, -1)
-        queries = self._view(
-            self.downstream_head2, encoded_query, query_levels, query_size, query_points
-        )
+        queries = self._view(self.downstream_head2, query, query_levels, query_size, query_points)
         by_size: defaultdict[ImageSize, list[int]] = defaultdict(list)
         for i, size in enumerate(reference_sizes):
             by_size[size].append(i)
-        out: dict[int, TwoViewPrediction] = {}
+        out: dict[int, TwoViewPrediction[Tensor]] = {}
         for size, chosen in by_size.items():
             some = slice(None) if len(by_size) == 1 else chosen
             views = self._view(
@@ -168,6 +140,7 @@ class MAST3R(nn.Module):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Both views' decoder levels 1 .. depth, each (K, tokens, decoder width) float32.
 
+        Takes the tokens of both views with the same batch K, and one size or K of them.
         A step's two blocks both read the other view's previous level. The last level is normed.
         """
         heads = self.config.decoder_heads
@@ -178,7 +151,7 @@ class MAST3R(nn.Module):
         table2 = self._table(self.config.grid(query_size), heads, False)
         dtype = self.decoder_embed.weight.dtype
         x = self.decoder_embed(references.to(dtype)).float()
-        y = self.decoder_embed(query.to(dtype)).float().expand(len(references), -1, -1)
+        y = self.decoder_embed(query.to(dtype)).float()
         levels, query_levels = [], []
         for block1, block2 in zip(self.dec_blocks, self.dec_blocks2, strict=True):
             x, y = block1(x, y, table1, table2), block2(y, x, table2, table1)
@@ -194,7 +167,7 @@ class MAST3R(nn.Module):
         levels: Sequence[Tensor],
         size: ImageSize,
         points: bool,
-    ) -> list[ViewPrediction]:
+    ) -> list[ViewPrediction[Tensor]]:
         grid = self.config.grid(size)
         descriptors, descriptor_confidence = head.descriptors(encoded, levels[-1], grid)
         if not points:

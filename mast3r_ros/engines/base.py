@@ -1,0 +1,186 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of an engine: the network running, by whatever library."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.network.config import ImageSize, MAST3RConfig
+from mast3r_ros.network.prediction import TwoViewPrediction
+
+Precision = Literal["fp32", "fp16", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
+
+DeviceArray: TypeAlias = Any
+"""A NumPy array, or an array on the GPU that offers `__cuda_array_interface__`."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class EngineError(RuntimeError):
+    """An engine that cannot do what is asked of it; the message says what can be done."""
+
+
+class EngineUnavailableError(EngineError):
+    """An engine that cannot run here: a library, a GPU or a file is missing or does not fit."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An image after the encoder: all that a keyframe needs to keep of it.
+
+    Attributes:
+        tokens: (N, encoder width) float16 or float32.
+        size: (height, width) of the image that the network saw [px].
+    """
+
+    tokens: NDArray[Any]
+    size: ImageSize
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What runs, for diagnostics.
+
+    Attributes:
+        name: torch, onnxruntime or tensorrt.
+        precision: of the trunk; norms and heads are in float32.
+        device: as its library names it.
+        checkpoint: SHA-256 of the weights' file, or empty where they came from none.
+        sizes: the image sizes that can be run; None for any.
+        batch: most references decoded at once.
+        memory: bytes held on the device; None where the library does not tell.
+        notes: what the user must know: fallbacks, a batch that was halved.
+        latency: mean seconds of the last calls by stage.
+    """
+
+    name: str
+    precision: Precision
+    device: str
+    checkpoint: str
+    sizes: tuple[ImageSize, ...] | None
+    batch: int
+    memory: int | None
+    notes: tuple[str, ...]
+    latency: dict[str, float]
+
+
+class Engine(Protocol):
+    """The network, running."""
+
+    config: MAST3RConfig
+
+    def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
+        """(B, 3, H, W) in [-1, 1] -> tokens (B, N, encoder width), float16 or float32."""
+        ...
+
+    def decode(
+        self, references: Sequence[Encoded], query: Encoded, query_points: bool = False
+    ) -> list[TwoViewPrediction[DeviceArray]]:
+        """One query against its references, in their order; arrays stay on the device."""
+        ...
+
+    def warm_up(self, sizes: Sequence[ImageSize]) -> None:
+        """Run once at each size, so that the first frame is as fast as the others."""
+        ...
+
+    def info(self) -> EngineInfo:
+        """What runs now."""
+        ...
+
+
+@dataclass
+class Batches:
+    """Runs long lists in batches, and smaller ones when the device's memory does not hold them.
+
+    Attributes:
+        size: the present batch.
+        out_of_memory: which of the library's exceptions mean that memory ran out.
+        notes: what happened, for the user.
+    """
+
+    size: int
+    out_of_memory: Callable[[Exception], bool]
+    notes: list[str] = field(default_factory=list)
+
+    def run(
+        self,
+        items: Sequence[Item],
+        work: Callable[[Sequence[Item]], Sequence[Result]],
+        release: Callable[[], None] = lambda: None,
+    ) -> list[Result]:
+        """`work` over all items; `release` frees what can be freed before the next try."""
+        results: list[Result] = []
+        while len(results) < len(items):
+            try:
+                results += work(items[len(results) : len(results) + self.size])
+                continue
+            except Exception as error:
+                if not self.out_of_memory(error):
+                    raise
+                if self.size == 1:
+                    raise EngineError(
+                        "the device's memory does not hold one pair: free some, or use a smaller "
+                        "image size or a half precision"
+                    ) from error
+            # Outside the handler: the exception's traceback would keep the memory alive.
+            before = self.size
+            self.size = max(1, min(self.size, len(items) - len(results)) // 2)
+            self.notes.append(
+                f"out of device memory: {before} references at once became {self.size}"
+            )
+            release()
+        return results
+
+
+class Latency:
+    """Running mean of how long each stage takes [s]."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Times what is inside."""
+        start = time.perf_counter()
+        yield
+        taken = time.perf_counter() - start
+        self.seconds[name] = 0.8 * self.seconds.get(name, taken) + 0.2 * taken
+
+
+def by_size(references: Sequence[Encoded]) -> dict[ImageSize, list[int]]:
+    """Positions of the references of each image size."""
+    groups: dict[ImageSize, list[int]] = {}
+    for i, reference in enumerate(references):
+        groups.setdefault(reference.size, []).append(i)
+    return groups
+
+
+def to_numpy(array: DeviceArray) -> NDArray[Any]:
+    """The array on the host; copies only what is on a GPU."""
+    if isinstance(array, np.ndarray):
+        return array
+    result: NDArray[Any] = array.cpu().numpy()
+    return result
+
+
+def size_name(size: ImageSize) -> str:
+    """(height, width) as people write it: 512x384."""
+    return f"{size[1]}x{size[0]}"
+
+
+def parse_size(text: str) -> ImageSize:
+    """The inverse of `size_name`."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise ValueError(f"image size {text!r}: write it as WIDTHxHEIGHT, for example 512x384")
+    return int(height), int(width)
