@@ -66,7 +66,7 @@ class Database:
         if array.ndim not in (2, 3) or array.shape[-1] == 0:
             raise ValueError(f"descriptors: shape {array.shape}; give (N, D) or (H, W, D), D > 0")
         self.shape = (array.shape[0], array.shape[1]) if array.ndim == 3 else None
-        self.rows: NDArray[np.float32] = np.ascontiguousarray(array.reshape(-1, array.shape[-1]))
+        self.rows: NDArray[np.float32] = _packed(array.reshape(-1, array.shape[-1]))
         self.backend = backend or default_backend()
         self._index: _Index
         if self.backend == "numpy":
@@ -129,7 +129,7 @@ def nearest2(queries: ArrayLike, database: Searchable, *, threads: int = 0) -> A
 
 
 def _search(queries: ArrayLike, database: Searchable, threads: int, second: bool) -> Answer:
-    rows = np.ascontiguousarray(queries, np.float32)
+    rows = _packed(np.asarray(queries, np.float32))
     channels = database.rows.shape[1]
     if rows.ndim != 2 or rows.shape[1] != channels:
         raise ValueError(f"queries: shape {rows.shape}; the database needs (Q, {channels})")
@@ -138,6 +138,10 @@ def _search(queries: ArrayLike, database: Searchable, threads: int, second: bool
     if not len(database.rows):
         raise ValueError("database: empty, so that nothing is nearest; test len(database) first")
     return database.search(rows, threads=threads, second=second)
+
+
+def _packed(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.require(array, requirements=("C", "ALIGNED"))
 
 
 def _threads(threads: int) -> int:
