@@ -15,7 +15,8 @@
 # gigabytes: its build of torch is taken instead of the one with CUDA.
 
 SHELL := /bin/bash
-PYTHON ?= python3
+# The environment's own, so that it stays what it was made with; at first, the system's.
+PYTHON ?= $(or $(wildcard .venv/bin/python3),python3)
 TEST_ARGS ?= --cov --cov-report=term --durations=15
 
 IN_ENVIRONMENT := source install/setup.bash &&

@@ -46,8 +46,10 @@ class SetUp:
     def run(self) -> None:
         """Runs what has not been done yet."""
         # The interpreter beneath, should this one be the environment's own.
-        base = Path(getattr(sys, "_base_executable", sys.executable))
-        key = digest((), str(_ROOT), str(base), sys.version, str(self._ros))
+        base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        # CMake and the environment's own scripts hold absolute paths: a moved checkout starts anew.
+        key = digest((), str(_ROOT), str(base), python, self._underlay)
         if not self._stamps.is_done("environment", key) or self._stamps.was_interrupted("packages"):
             self._make_environment(base, key)
 
@@ -160,7 +162,8 @@ def _clean_environment() -> dict[str, str]:
         kept = [part for part in parts if not Path(part).is_relative_to(_ROOT)]
         if kept:
             env[name] = ":".join(kept)
-    env.pop("VIRTUAL_ENV", None)
+    for name in ("VIRTUAL_ENV", "_ROS_WHEELS_BOOTSTRAP_COMPLETE"):
+        env.pop(name, None)
     return env
 
 
