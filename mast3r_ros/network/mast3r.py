@@ -120,16 +120,32 @@ class MAST3R(nn.Module):
         out: dict[int, TwoViewPrediction[Tensor]] = {}
         for size, chosen in by_size.items():
             some = slice(None) if len(by_size) == 1 else chosen
-            views = self._view(
-                self.downstream_head1,
-                references[some],
-                [level[some] for level in levels],
-                size,
-                True,
-            )
-            for i, view in zip(chosen, views, strict=True):
-                out[i] = TwoViewPrediction(view, queries[i])
+            picked = [level[some] for level in levels]
+            view = self._view(self.downstream_head1, references[some], picked, size, True)
+            for place, i in enumerate(chosen):
+                out[i] = TwoViewPrediction(_pick(view, place), _pick(queries, i))
         return [out[i] for i in range(len(references))]
+
+    def decode_batch(
+        self,
+        references: Tensor,
+        queries: Tensor,
+        reference_size: ImageSize,
+        query_size: ImageSize,
+        query_points: bool,
+    ) -> tuple[Tensor, ...]:
+        """The decoder as a graph of one pair of sizes: K references and K queries.
+
+        Returns:
+            Points, confidence, descriptors and descriptor confidence of the references, then of
+            the queries (without the first two where `query_points` is false), each with batch K.
+        """
+        levels = self.decoder_levels(references, queries, [reference_size], query_size)
+        views = (
+            self._view(self.downstream_head1, references, levels[0], reference_size, True),
+            self._view(self.downstream_head2, queries, levels[1], query_size, query_points),
+        )
+        return tuple(value for view in views for value in vars(view).values() if value is not None)
 
     def decoder_levels(
         self,
@@ -167,17 +183,14 @@ class MAST3R(nn.Module):
         levels: Sequence[Tensor],
         size: ImageSize,
         points: bool,
-    ) -> list[ViewPrediction[Tensor]]:
+    ) -> ViewPrediction[Tensor]:
+        """Everything of one view, with its batch."""
         grid = self.config.grid(size)
-        descriptors, descriptor_confidence = head.descriptors(encoded, levels[-1], grid)
+        described = head.descriptors(encoded, levels[-1], grid)
         if not points:
-            return [
-                ViewPrediction(None, None, d, c)
-                for d, c in zip(descriptors, descriptor_confidence, strict=True)
-            ]
+            return ViewPrediction(None, None, *described)
         picked = [encoded if i == 0 else levels[i - 1] for i in self.config.dpt_levels]
-        values = (*head.points(picked, grid), descriptors, descriptor_confidence)
-        return [ViewPrediction(*view) for view in zip(*values, strict=True)]
+        return ViewPrediction(*head.points(picked, grid), *described)
 
     def _table(self, grid: tuple[int, int], heads: int, encoder: bool) -> RotaryTable:
         width = self.config.encoder_width if encoder else self.config.decoder_width
@@ -210,3 +223,8 @@ class MAST3R(nn.Module):
                     f"{name} tokens have shape {tuple(tokens.shape[1:])}, but an image of "
                     f"{size[1]}x{size[0]} px has {expected} with this network"
                 )
+
+
+def _pick(view: ViewPrediction[Tensor], index: int) -> ViewPrediction[Tensor]:
+    """One of a batch."""
+    return ViewPrediction(*(None if v is None else v[index] for v in vars(view).values()))
