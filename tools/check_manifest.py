@@ -9,6 +9,8 @@ from pathlib import Path
 from catkin_pkg.package import InvalidPackage, parse_package
 
 _ROOT = Path(__file__).resolve().parent.parent
+# What comes with CMake is no package.
+_OF_CMAKE = {"Threads"}
 
 
 def problems(root: Path) -> list[str]:
@@ -34,7 +36,7 @@ def problems(root: Path) -> list[str]:
     }
     found += [f"CMakeLists.txt: does not build {name}" for name in sorted(present - listed)]
 
-    needed = set(re.findall(r"^find_package\((\w+) REQUIRED\)$", cmake, re.MULTILINE))
+    needed = set(re.findall(r"^find_package\((\w+) REQUIRED\)$", cmake, re.MULTILINE)) - _OF_CMAKE
     declared = {dependency.name for dependency in package.build_depends + package.buildtool_depends}
     found += [f"package.xml: no dependency on {name}" for name in sorted(needed - declared)]
     return found
