@@ -4,6 +4,6 @@
 
 import pkgutil
 
-# The generated messages (mast3r_ros.msg, mast3r_ros.srv) are installed apart from a source checkout:
-# with this, both are one package.
+# The generated messages (mast3r_ros.msg, mast3r_ros.srv) are installed apart from a source
+# checkout: with this, both are one package.
 __path__ = pkgutil.extend_path(__path__, __name__)

@@ -1,0 +1,56 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of a front end: describe an image once, match it many times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.frame import Frame
+from mast3r_ros.matching.correspondences import Correspondences
+
+
+class FrontEndError(RuntimeError):
+    """A front end that cannot run, with what to install."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a keyframe stores of an image. Every field is an array, so that storage needs no more.
+
+    Attributes:
+        global_descriptor: (G,) float32 of length 1; similar images have a large dot product.
+    """
+
+    global_descriptor: NDArray[np.float32]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The fields by name; the constructor takes them back."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+class FrontEnd(Protocol):
+    """Turns images into descriptions, and pairs of descriptions into correspondences."""
+
+    name: ClassVar[str]
+    description_type: ClassVar[type[Description]]
+    # Fewer inliers than this may be chance: it depends on how pure the matches are.
+    min_inliers: ClassVar[int]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when stored descriptions no longer fit: weights' hash and what shapes them."""
+        ...
+
+    def describe(self, frame: Frame) -> Description:
+        """Describe an image, once."""
+        ...
+
+    def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
+        """Match one query against all its candidates in one call, in their order."""
+        ...

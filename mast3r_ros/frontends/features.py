@@ -1,0 +1,173 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What front ends of sparse local features share: their description and its matching."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import Description
+from mast3r_ros.matching.correspondences import Correspondences
+from mast3r_ros.matching.nearest import Database
+from mast3r_ros.matching.reciprocal import mutual_nearest
+
+# Across a keypoint whose neighborhood spans more than this share of its depth, foreground and
+# background cannot be told apart.
+_DEPTH_EDGE = 0.1
+_DEPTH_WINDOW = 2
+
+
+@dataclass(frozen=True)
+class FeatureDescription(Description):
+    """Keypoints with descriptors.
+
+    Attributes:
+        keypoints: (N, 2) float32 [pixels of the original image].
+        descriptors: (N, D) float16 of length 1.
+        scores: (N,) float32 in [0, 1].
+        points: (N, 3) float32 [m] in the camera's frame, NaN where unknown.
+        depth_sigma: (N,) float32, relative standard deviation of the points' depth, NaN likewise.
+    """
+
+    keypoints: NDArray[np.float32]
+    descriptors: NDArray[np.float16]
+    scores: NDArray[np.float32]
+    points: NDArray[np.float32]
+    depth_sigma: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        count = len(self.keypoints)
+        if self.descriptors.ndim != 2:
+            raise ValueError(f"descriptors of shape {self.descriptors.shape}: expected (N, D)")
+        expected = {
+            "keypoints": (count, 2),
+            "descriptors": (count, self.descriptors.shape[1]),
+            "scores": (count,),
+            "points": (count, 3),
+            "depth_sigma": (count,),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} of shape {getattr(self, name).shape}: expected {shape}")
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @cached_property
+    def database(self) -> Database:
+        """The descriptors, packed once for every search in them."""
+        return Database(self.descriptors.astype(np.float32))
+
+    def with_points(
+        self, points: NDArray[np.float32], depth_sigma: NDArray[np.float32]
+    ) -> FeatureDescription:
+        """The same features with other metric points."""
+        return replace(self, points=points, depth_sigma=depth_sigma)
+
+
+class FeatureFrontEnd(ABC):
+    """Mutual nearest neighbors between the descriptors of two images."""
+
+    name: ClassVar[str]
+    description_type: ClassVar[type[Description]] = FeatureDescription
+
+    min_inliers: ClassVar[int]
+    # Keep a match of at least this cosine, and under this ratio to the second nearest.
+    min_score: ClassVar[float]
+    ratio: ClassVar[float | None] = None
+
+    @abstractmethod
+    def describe(self, frame: Frame) -> FeatureDescription:
+        """Describe an image, once."""
+
+    def match_indices(
+        self, reference: FeatureDescription, query: FeatureDescription
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(N, 2) rows of reference and query keypoints that match, and confidences in [0, 1]."""
+        pairs, scores = mutual_nearest(
+            reference.database, query.database, min_score=self.min_score, ratio=self.ratio
+        )
+        span = 1.0 - self.min_score
+        return pairs, np.clip((scores - self.min_score) / span, 0.0, 1.0).astype(np.float32)
+
+    def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
+        """Match one query against all references; the query's descriptors are packed once."""
+        assert isinstance(query, FeatureDescription)
+        found = []
+        for reference in references:
+            assert isinstance(reference, FeatureDescription)
+            pairs, confidence = self.match_indices(reference, query)
+            points = reference.points[pairs[:, 0]]
+            found.append(
+                Correspondences(
+                    reference.keypoints[pairs[:, 0]],
+                    query.keypoints[pairs[:, 1]],
+                    confidence,
+                    points,
+                    metric=bool(np.isfinite(points).any()),
+                )
+            )
+        return found
+
+
+def points_from_depth(
+    frame: Frame, keypoints: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Metric points of keypoints, (N, 3) [m] and relative depth deviation (N,), NaN where unknown.
+
+    A point needs a camera and known depth, and none at a depth edge: which side of it the feature
+    belongs to is not knowable.
+    """
+    points = np.full((len(keypoints), 3), np.nan, np.float32)
+    sigma = np.full(len(keypoints), np.nan, np.float32)
+    if frame.depth is None or frame.camera is None or not len(keypoints):
+        return points, sigma
+    height, width = frame.depth.shape
+    reach = np.arange(-_DEPTH_WINDOW, _DEPTH_WINDOW + 1)
+    column = np.clip(np.rint(keypoints[:, 0]).astype(int)[:, None, None] + reach, 0, width - 1)
+    row = np.clip(
+        np.rint(keypoints[:, 1]).astype(int)[:, None, None] + reach[:, None], 0, height - 1
+    )
+    window = frame.depth[row, column].reshape(len(keypoints), -1).astype(np.float64)
+    window[~(np.isfinite(window) & (window > 0))] = np.nan
+    known = np.isfinite(window).sum(1) > window.shape[1] // 2
+    window = window[known]
+    near, depth, far = np.nanpercentile(window, [10, 50, 90], axis=1)
+    spread = (far - near) / depth
+    smooth = spread < _DEPTH_EDGE
+    chosen = np.flatnonzero(known)[smooth]
+    points[chosen] = frame.camera.unproject(keypoints[chosen], depth[smooth])
+    sigma[chosen] = np.maximum(spread[smooth] / 2.56, 0.005)
+    return points, sigma
+
+
+def second_order_descriptor(
+    features: NDArray[np.floating], weights: NDArray[np.floating] | None = None
+) -> NDArray[np.float32]:
+    """A global descriptor: mean and covariance of local features, (D + D (D + 1) / 2,), length 1.
+
+    Second-order pooling (Carreira et al., ECCV 2012) with signed square root, which needs no
+    codebook and so no training.
+    """
+    channels = features.shape[1]
+    upper = np.triu_indices(channels)
+    if not len(features):
+        return np.zeros(channels + len(upper[0]), np.float32)
+    values = np.asarray(features, np.float64)
+    w = np.full(len(values), 1.0) if weights is None else np.asarray(weights, np.float64)
+    w = w / max(w.sum(), 1e-12)
+    mean = w @ values
+    centered = values - mean
+    moments = [mean, ((centered * w[:, None]).T @ centered)[upper]]
+    # Each order counts the same, whatever its scale.
+    parts = [np.sign(m) * np.sqrt(np.abs(m)) for m in moments]
+    joined = np.concatenate([p / max(np.linalg.norm(p), 1e-12) for p in parts])
+    return np.asarray(joined / max(np.linalg.norm(joined), 1e-12), np.float32)

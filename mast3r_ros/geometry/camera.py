@@ -1,0 +1,186 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Camera intrinsics: projection, and undistortion of pixels to rays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import ArrayLike, NDArray
+
+from mast3r_ros.geometry.pixels import PixelTransform
+
+# ROS distortion models and how many coefficients each may have.
+_COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidistant": (4,)}
+# Rays further from the optical axis than this are of no use on the plane z = 1.
+_MAX_RAY_ANGLE = np.deg2rad(80.0)
+
+
+class CameraError(ValueError):
+    """Intrinsics that describe no camera."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera with ROS distortion, after sensor_msgs/CameraInfo.
+
+    Attributes:
+        width, height: image size [pixels].
+        fx, fy, cx, cy: focal lengths and principal point [pixels], pixel centers at integers.
+        distortion: coefficients in OpenCV's order; empty means none.
+        model: `plumb_bob`, `rational_polynomial` or `equidistant` (OpenCV's fisheye).
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: tuple[float, ...] = ()
+    model: str = "plumb_bob"
+
+    def __post_init__(self) -> None:
+        if self.width <= 0 or self.height <= 0:
+            raise CameraError(f"image size {self.width}x{self.height}: both must be positive")
+        numbers = np.array([self.fx, self.fy, self.cx, self.cy, *self.distortion], np.float64)
+        if not np.isfinite(numbers).all():
+            raise CameraError(f"intrinsics {numbers.tolist()}: all must be finite")
+        if self.fx <= 0 or self.fy <= 0:
+            raise CameraError(
+                f"focal length ({self.fx}, {self.fy}): must be positive; is the camera calibrated?"
+            )
+        allowed = _COEFFICIENTS.get(self.model)
+        if allowed is None:
+            raise CameraError(
+                f"distortion model '{self.model}': known are {', '.join(_COEFFICIENTS)}"
+            )
+        if self.distortion and len(self.distortion) not in allowed:
+            raise CameraError(
+                f"{len(self.distortion)} coefficients for '{self.model}': expected {allowed}"
+            )
+        if not any(self.distortion):
+            object.__setattr__(self, "distortion", ())
+
+    @staticmethod
+    def from_matrix(
+        size: tuple[int, int],
+        matrix: ArrayLike,
+        distortion: Sequence[float] = (),
+        model: str = "plumb_bob",
+    ) -> Camera:
+        """From (width, height), a (3, 3) or flat matrix K and distortion coefficients."""
+        k = np.asarray(matrix, np.float64).reshape(3, 3)
+        coefficients = tuple(float(d) for d in distortion)
+        return Camera(
+            int(size[0]), int(size[1]), k[0, 0], k[1, 1], k[0, 2], k[1, 2], coefficients, model
+        )
+
+    @staticmethod
+    def from_yaml(path: str | Path) -> Camera:
+        """Read a ROS calibration file (the format of camera_calibration).
+
+        Raises:
+            CameraError: the file is not a calibration, or describes no camera.
+        """
+        try:
+            data: Any = yaml.safe_load(Path(path).read_text())
+            return Camera.from_matrix(
+                (data["image_width"], data["image_height"]),
+                data["camera_matrix"]["data"],
+                data.get("distortion_coefficients", {}).get("data", ()),
+                data.get("distortion_model") or "plumb_bob",
+            )
+        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CameraError(f"{path} is not a ROS camera calibration: {error}") from error
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """K, (3, 3)."""
+        return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
+
+    def project(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Project (N, 3) points of the camera frame [m] to (N, 2) pixels; NaN behind the camera."""
+        xyz = np.asarray(points, np.float64).reshape(-1, 3)
+        pixels = np.full((len(xyz), 2), np.nan)
+        front = xyz[:, 2] > 0
+        if not front.any():
+            return pixels
+        if self.distortion:
+            source = np.ascontiguousarray(xyz[front])[:, None]
+            fisheye = self.model == "equidistant"
+            project = cv2.fisheye.projectPoints if fisheye else cv2.projectPoints
+            zero = np.zeros(3)
+            projected, _ = project(source, zero, zero, self.matrix, np.array(self.distortion))
+            pixels[front] = projected.reshape(-1, 2)
+        else:
+            pixels[front] = xyz[front, :2] / xyz[front, 2:] * (self.fx, self.fy) + (
+                self.cx,
+                self.cy,
+            )
+        return pixels
+
+    def normalize(self, pixels: ArrayLike) -> NDArray[np.float64]:
+        """Undistort (N, 2) pixels to (N, 2) coordinates on the plane z = 1.
+
+        NaN where a pixel has no ray within 80 degrees of the optical axis.
+        """
+        uv = np.asarray(pixels, np.float64).reshape(-1, 2)
+        if not self.distortion:
+            return np.asarray((uv - (self.cx, self.cy)) / (self.fx, self.fy))
+        if not len(uv):
+            return uv.copy()
+        coefficients = np.array(self.distortion)
+        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-10)
+        source = np.ascontiguousarray(uv)[:, None]
+        if self.model == "equidistant":
+            rays = cv2.fisheye.undistortPoints(source, self.matrix, coefficients, criteria=criteria)
+        else:
+            # OpenCV 4 gives the version that heeds `criteria` a name of its own.
+            undistort = getattr(cv2, "undistortPointsIter", cv2.undistortPoints)
+            rays = undistort(
+                source, self.matrix, coefficients, R=np.eye(3), P=np.eye(3), criteria=criteria
+            )
+        rays = np.asarray(rays, np.float64).reshape(-1, 2)
+        # Iterative undistortion may diverge far outside the calibrated field: keep what returns.
+        back = self.project(np.column_stack([rays, np.ones(len(rays))]))
+        good = (np.hypot(*rays.T) < np.tan(_MAX_RAY_ANGLE)) & (np.hypot(*(back - uv).T) < 0.5)
+        return np.where(good[:, None], rays, np.nan)
+
+    def unproject(self, pixels: ArrayLike, depth: ArrayLike) -> NDArray[np.float64]:
+        """(N, 2) pixels and (N,) depths along z [m] to (N, 3) points; NaN where unknown."""
+        z = np.asarray(depth, np.float64)
+        rays = self.normalize(pixels)
+        z = np.where(np.isfinite(z) & (z > 0), z, np.nan)
+        return np.column_stack([rays * z[:, None], z])
+
+    def transformed(self, transform: PixelTransform, size: tuple[int, int]) -> Camera:
+        """The camera of the image after a resize or crop; `size` is the new (width, height).
+
+        Distortion acts on the plane z = 1, so its coefficients stay.
+        """
+        (sx, sy), (ox, oy) = transform.scale, transform.offset
+        return replace(
+            self,
+            width=size[0],
+            height=size[1],
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=self.cx * sx + ox,
+            cy=self.cy * sy + oy,
+        )
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The camera of the whole image resized to width x height."""
+        old = (self.width, self.height)
+        return self.transformed(PixelTransform.resize(old, (width, height)), (width, height))
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> Camera:
+        """The camera of a window of the image."""
+        return self.transformed(PixelTransform.crop(left, top), (width, height))

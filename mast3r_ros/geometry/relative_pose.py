@@ -1,0 +1,110 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Relative pose of two cameras from matched pixels alone: rotation and direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import poselib
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.transforms import Pose
+
+
+@dataclass(frozen=True)
+class RelativePose:
+    """How a query camera stands to a reference camera.
+
+    Attributes:
+        pose: reference <- query, (4, 4); a unit translation where not metric.
+        inliers: (N,) bool, which matches agree.
+        metric: whether the translation is in metres.
+    """
+
+    pose: Pose
+    inliers: NDArray[np.bool_]
+    metric: bool = False
+
+
+def estimate_relative_pose(
+    reference_pixels: NDArray[np.floating],
+    query_pixels: NDArray[np.floating],
+    reference_camera: Camera,
+    query_camera: Camera,
+    threshold: float = 2.0,
+    seed: int = 0,
+) -> RelativePose | None:
+    """Essential matrix by LO-RANSAC (poselib, five-point solver).
+
+    Args:
+        reference_pixels, query_pixels: (N, 2) of the original images.
+        threshold: largest epipolar error of an inlier [pixels].
+
+    Returns:
+        Rotation and a unit translation (`metric` False), or None below five matches or inliers.
+    """
+    cameras = (reference_camera, query_camera)
+    rays = [
+        camera.normalize(pixels)
+        for camera, pixels in zip(cameras, (reference_pixels, query_pixels), strict=True)
+    ]
+    usable = np.asarray(np.isfinite(np.hstack(rays)).all(axis=1))
+    if usable.sum() < 5:
+        return None
+    focals = [np.array([camera.fx, camera.fy]) for camera in cameras]
+    pinholes = [
+        {"model": "PINHOLE", "width": c.width, "height": c.height, "params": [c.fx, c.fy, 0.0, 0.0]}
+        for c in cameras
+    ]
+    found, info = poselib.estimate_relative_pose(
+        rays[0][usable] * focals[0],
+        rays[1][usable] * focals[1],
+        *pinholes,
+        {"max_epipolar_error": threshold, "seed": seed, "max_iterations": 10_000},
+    )
+    inliers = np.zeros(len(rays[0]), np.bool_)
+    inliers[usable] = info["inliers"]
+    pose = transforms.inverse(transforms.make(found.R, found.t))
+    length = np.linalg.norm(pose[:3, 3])
+    if inliers.sum() < 5 or not np.isfinite(pose).all() or length < 1e-12:
+        return None
+    pose[:3, 3] /= length
+    return RelativePose(pose, inliers)
+
+
+def scale_from_points(
+    relative: RelativePose,
+    reference_points: NDArray[np.floating],
+    query_pixels: NDArray[np.floating],
+    query_camera: Camera,
+) -> RelativePose | None:
+    """Give a relative pose its metres from points known in the reference camera.
+
+    A point X and its ray d in the query camera meet where d x (R X + s t) = 0, linear in the one
+    unknown s: each match has its own, the median is kept.
+
+    Returns:
+        The metric pose, or None where fewer than five inliers know their point or the answers
+        are not positive.
+    """
+    points = np.asarray(reference_points, np.float64)
+    rays = query_camera.normalize(query_pixels)
+    known = relative.inliers & np.isfinite(points).all(1) & np.isfinite(rays).all(1)
+    if known.sum() < 5:
+        return None
+    query_reference = transforms.inverse(relative.pose)
+    directions = np.column_stack([rays[known], np.ones(known.sum())])
+    moved = np.cross(directions, query_reference[:3, 3])
+    turned = np.cross(directions, points[known] @ query_reference[:3, :3].T)
+    weight = (moved**2).sum(1)
+    scales = -(moved * turned).sum(1)[weight > 1e-12] / weight[weight > 1e-12]
+    scale = float(np.median(scales)) if len(scales) >= 5 else -1.0
+    if scale <= 0:
+        return None
+    pose = relative.pose.copy()
+    pose[:3, 3] *= scale
+    return RelativePose(pose, relative.inliers, metric=True)

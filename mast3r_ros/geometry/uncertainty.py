@@ -1,0 +1,65 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""First-order uncertainty of a camera pose from its 2D-3D matches.
+
+With residuals r = projection(T_camera_map X) - x of independent pixel noise sigma, the pose that
+minimizes them has covariance sigma^2 (J^T J)^-1 (Hartley & Zisserman, Multiple View Geometry, 5.2).
+Poses vary as in `transforms.perturb`: translation and rotation along the fixed axes of the map.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.transforms import Pose
+
+
+def residuals(
+    pose: Pose,
+    points: NDArray[np.float64],
+    rays: NDArray[np.float64],
+    focal: tuple[float, float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Reprojection errors and their derivative by the pose.
+
+    Args:
+        pose: map <- camera.
+        points: (N, 3) in the map [m], in front of the camera.
+        rays: (N, 2) measured directions on the plane z = 1.
+        focal: (fx, fy) [pixels], which turns the errors into pixels.
+
+    Returns:
+        (N, 2) residuals [pixels] and their (N, 2, 6) Jacobian by [translation, rotation].
+    """
+    rotation, offset = pose[:3, :3], points - pose[:3, 3]
+    x, y, z = (offset @ rotation).T
+    scale = np.asarray(focal)
+    error = (np.column_stack([x / z, y / z]) - rays) * scale
+    by_camera_point = np.zeros((len(points), 2, 3))
+    by_camera_point[:, 0, 0] = by_camera_point[:, 1, 1] = 1.0 / z
+    by_camera_point[:, 0, 2], by_camera_point[:, 1, 2] = -x / z**2, -y / z**2
+    by_offset = (by_camera_point * scale[:, None]) @ rotation.T
+    # Moving the camera moves the point the other way; turning it turns the offset back:
+    # d(offset) = -dt, d(offset) = [offset]x dr.
+    return error, np.concatenate([-by_offset, by_offset @ transforms.skew(offset)], axis=2)
+
+
+def noise(errors: NDArray[np.float64], parameters: int = 6) -> float:
+    """Standard deviation of one residual coordinate [pixels] from (N, 2) errors at the optimum."""
+    freedom = max(errors.size - parameters, 1)
+    return float(np.sqrt((errors**2).sum() / freedom))
+
+
+def pose_covariance(jacobian: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """(6, 6) covariance [m, rad] from the (N, 2, 6) Jacobian; infinite where nothing binds it."""
+    stacked = jacobian.reshape(-1, 6)
+    information = stacked.T @ stacked
+    scale = np.sqrt(np.diag(information))
+    if not (scale > 0).all():
+        return np.full((6, 6), np.inf)
+    normalized = information / np.outer(scale, scale)
+    if np.linalg.cond(normalized) > 1e12:
+        return np.full((6, 6), np.inf)
+    return np.asarray(sigma**2 * np.linalg.inv(normalized) / np.outer(scale, scale))

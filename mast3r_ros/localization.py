@@ -1,0 +1,91 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The answer to a query: a pose with its covariance, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.matching.correspondences import Correspondences
+
+
+class Reason(Enum):
+    """How a query ended."""
+
+    LOCALIZED = "localized"
+    EMPTY_MAP = "the map holds no keyframes"
+    NO_FEATURES = "nothing to match in the image"
+    NO_CAMERA = "the camera's intrinsics are unknown"
+    FEW_MATCHES = "too few matches with any keyframe"
+    DIRECTION_ONLY = "no keyframe in view knows its metres: direction only"
+    FEW_INLIERS = "too few matches agree on a pose"
+    POOR_SPREAD = "the matches that agree fill too little of the image"
+    UNCERTAIN = "the pose is too uncertain"
+    AMBIGUOUS = "another pose explains the image almost as well"
+
+
+@dataclass(frozen=True)
+class KeyframeMatch:
+    """What one keyframe says of the query.
+
+    Attributes:
+        keyframe_id: which one.
+        correspondences: its matches with the query.
+        inliers: (N,) bool, which of them agree with `pose`.
+        pose: keyframe camera <- query camera, (4, 4), or None where the keyframe has no say.
+        covariance: (6, 6) of `pose` along the keyframe camera's axes, None where not metric.
+        metric: False where the translation is a direction of length 1.
+    """
+
+    keyframe_id: int
+    correspondences: Correspondences
+    inliers: NDArray[np.bool_]
+    pose: Pose | None = None
+    covariance: NDArray[np.float64] | None = None
+    metric: bool = False
+
+    @property
+    def confidence(self) -> float:
+        """Mean confidence of the inliers, in [0, 1]."""
+        chosen = self.correspondences.confidence[self.inliers]
+        return float(chosen.mean()) if len(chosen) else 0.0
+
+
+@dataclass(frozen=True)
+class Localization:
+    """Where the camera is, or why that is not known.
+
+    Attributes:
+        reason: LOCALIZED, or what is missing.
+        message: the reason with its figures, for people.
+        pose: map <- camera, (4, 4); None unless localized.
+        covariance: (6, 6) [m, rad] along the fixed axes of the map; None unless localized.
+        confidence: 0 at the limit of what is accepted, towards 1 far from all limits.
+        matches: the keyframes compared, most inliers first.
+        inliers: matches that agree with the pose.
+        timings: seconds by stage, in order.
+    """
+
+    reason: Reason
+    message: str
+    pose: Pose | None = None
+    covariance: NDArray[np.float64] | None = None
+    confidence: float = 0.0
+    matches: tuple[KeyframeMatch, ...] = ()
+    inliers: int = 0
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def localized(self) -> bool:
+        """Whether there is a pose to trust."""
+        return self.reason is Reason.LOCALIZED
+
+    @property
+    def keyframes(self) -> tuple[int, ...]:
+        """Ids of the keyframes that the pose rests on, most inliers first."""
+        return tuple(m.keyframe_id for m in self.matches if self.localized and m.inliers.any())

@@ -1,0 +1,62 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A keyframe: a reference image with a pose in the map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.frontends.base import Description
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.transforms import Pose
+
+_THUMBNAIL_SIDE = 480
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """What the map keeps of a reference image.
+
+    Attributes:
+        id: unique in the map, never used again.
+        pose: map <- camera, (4, 4).
+        description: what the front end needs to match it.
+        camera: its intrinsics, or None where they are unknown.
+        stamp: time of exposure [ns].
+        frame_id: the camera's optical frame.
+        size: (width, height) of the original image [pixels].
+        thumbnail: a small JPEG, for people.
+        sensed: whether its points come from a depth sensor.
+    """
+
+    id: int
+    pose: Pose
+    description: Description
+    camera: Camera | None
+    stamp: int
+    frame_id: str
+    size: tuple[int, int]
+    thumbnail: bytes
+    sensed: bool
+
+
+def make_thumbnail(image: NDArray[np.uint8]) -> bytes:
+    """JPEG of an RGB image, its long side at most 480 pixels."""
+    scale = min(1.0, _THUMBNAIL_SIDE / max(image.shape[:2]))
+    size = [max(round(side * scale), 1) for side in (image.shape[1], image.shape[0])]
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+    assert done, "JPEG encoding of a uint8 image does not fail"
+    return bytes(data)
+
+
+def decode_thumbnail(data: bytes) -> NDArray[np.uint8]:
+    """The RGB image of a thumbnail."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"a thumbnail of {len(data)} bytes is not a JPEG")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,0 +1,51 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What matching yields: pixels of two images that show the same point of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Correspondences:
+    """Matches between a reference image (a keyframe) and a query image.
+
+    Pixels are those of the ORIGINAL images, pixel centers at integers.
+
+    Attributes:
+        reference_pixels, query_pixels: (N, 2) float32 [pixels].
+        confidence: (N,) float32 in [0, 1].
+        reference_points: (N, 3) float32 [m], in the reference camera's frame, NaN where unknown.
+        metric: False where the points are up to scale, or there are none.
+    """
+
+    reference_pixels: NDArray[np.float32]
+    query_pixels: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    reference_points: NDArray[np.float32]
+    metric: bool
+
+    def __post_init__(self) -> None:
+        count = len(self.confidence)
+        for name, width in (("reference_pixels", 2), ("query_pixels", 2), ("reference_points", 3)):
+            shape = getattr(self, name).shape
+            if shape != (count, width):
+                raise ValueError(f"{name} of shape {shape}: expected ({count}, {width})")
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    def select(self, which: NDArray[Any]) -> Correspondences:
+        """The matches that a mask or an index array picks."""
+        return Correspondences(
+            self.reference_pixels[which],
+            self.query_pixels[which],
+            self.confidence[which],
+            self.reference_points[which],
+            self.metric,
+        )
