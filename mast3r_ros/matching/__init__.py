@@ -4,6 +4,7 @@
 
 import pkgutil
 
+from mast3r_ros.matching.coarse_to_fine import coarse_to_fine, window_pairs
 from mast3r_ros.matching.nearest import Database, Searchable, nearest, nearest2
 from mast3r_ros.matching.reciprocal import (
     grid_seeds,
@@ -19,6 +20,7 @@ __path__ = pkgutil.extend_path(__path__, __name__)
 __all__ = [
     "Database",
     "Searchable",
+    "coarse_to_fine",
     "grid_seeds",
     "mutual_nearest",
     "nearest",
@@ -26,4 +28,5 @@ __all__ = [
     "reciprocal",
     "reciprocal_both_ways",
     "returning_seeds",
+    "window_pairs",
 ]
