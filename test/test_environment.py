@@ -128,3 +128,18 @@ def test_the_manifest_agrees_with_the_build(tools, tmp_path):
     found = problems(tmp_path)
     assert any("version" in text for text in found)
     assert any("msg/Forgotten.msg" in text for text in found)
+
+
+def test_imports_are_declared(tools, tmp_path):
+    problems = tools("check_imports").problems
+    assert problems(_ROOT) == []
+
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements/core.txt").write_text("# a comment\nopencv-python-headless>=4\n")
+    (tmp_path / "package.xml").write_text((_ROOT / "package.xml").read_text())
+    (tmp_path / "mast3r_ros").mkdir()
+    (tmp_path / "mast3r_ros/module.py").write_text("import os, rclpy\nimport cv2, hypothesis\n")
+
+    assert problems(tmp_path) == [
+        "mast3r_ros/module.py: imports hypothesis, which no requirements file or package.xml names"
+    ]

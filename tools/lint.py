@@ -17,6 +17,7 @@ def _commands() -> list[list[str]]:
         [*python, "ruff", "format", "--check", "."],
         [*python, "mypy"],
         [sys.executable, str(_ROOT / "tools/check_manifest.py")],
+        [sys.executable, str(_ROOT / "tools/check_imports.py")],
     ]
     cpp = sorted(str(path) for path in _ROOT.glob("mast3r_ros/**/*") if path.suffix in _CPP)
     if cpp:
