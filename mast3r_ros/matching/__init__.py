@@ -4,6 +4,10 @@
 
 import pkgutil
 
+# The compiled kernels are installed apart from a source checkout, as the messages are. Before the
+# imports: those look for them.
+__path__ = pkgutil.extend_path(__path__, __name__)
+
 from mast3r_ros.matching.coarse_to_fine import coarse_to_fine, window_pairs
 from mast3r_ros.matching.nearest import Database, Searchable, nearest, nearest2
 from mast3r_ros.matching.reciprocal import (
@@ -13,9 +17,6 @@ from mast3r_ros.matching.reciprocal import (
     reciprocal_both_ways,
     returning_seeds,
 )
-
-# The compiled kernels are installed apart from a source checkout, as the messages are.
-__path__ = pkgutil.extend_path(__path__, __name__)
 
 __all__ = [
     "Database",
