@@ -127,7 +127,8 @@ def coarse_to_fine(
 
 def _inside(pixels: NDArray[np.float64], window: NDArray[np.int64]) -> NDArray[np.bool_]:
     x, y = pixels.T
-    return (x >= window[0]) & (y >= window[1]) & (x < window[2]) & (y < window[3])
+    inside: NDArray[np.bool_] = (x >= window[0]) & (y >= window[1])
+    return inside & (x < window[2]) & (y < window[3])
 
 
 def _window_around(middle: NDArray[np.float64], image: Size, window: Size) -> NDArray[np.int64]:
