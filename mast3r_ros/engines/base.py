@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.network.config import ImageSize, MAST3RConfig
-from mast3r_ros.network.prediction import TwoViewPrediction
+from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
 
 Precision = Literal["fp32", "fp16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
@@ -86,7 +86,10 @@ class Engine(Protocol):
     def decode(
         self, references: Sequence[Encoded], query: Encoded, query_points: bool = False
     ) -> list[TwoViewPrediction[DeviceArray]]:
-        """One query against its references, in their order; arrays stay on the device."""
+        """One query against its references, in their order.
+
+        Arrays may stay on the device, and are valid until the next call.
+        """
         ...
 
     def warm_up(self, sizes: Sequence[ImageSize]) -> None:
@@ -133,13 +136,14 @@ class Batches:
                         "image size or a half precision"
                     ) from error
             # Outside the handler: the exception's traceback would keep the memory alive.
-            before = self.size
-            self.size = max(1, min(self.size, len(items) - len(results)) // 2)
-            self.notes.append(
-                f"out of device memory: {before} references at once became {self.size}"
-            )
+            self.halve()
             release()
         return results
+
+    def halve(self) -> None:
+        """Take half as many at once from now on, and note it."""
+        before, self.size = self.size, max(1, self.size // 2)
+        self.notes.append(f"out of device memory: {before} references at once became {self.size}")
 
 
 class Latency:
@@ -165,12 +169,38 @@ def by_size(references: Sequence[Encoded]) -> dict[ImageSize, list[int]]:
     return groups
 
 
+def split_outputs(outputs: dict[str, Any]) -> list[TwoViewPrediction[Any]]:
+    """A decoder graph's outputs, by name and each with its batch, as one prediction a pair."""
+
+    def view(prefix: str, i: int) -> ViewPrediction[Any]:
+        def one(name: str) -> Any:
+            array = outputs.get(f"{prefix}_{name}")
+            return None if array is None else array[i]
+
+        return ViewPrediction(
+            one("points"), one("confidence"), one("descriptors"), one("descriptor_confidence")
+        )
+
+    count = len(outputs["query_descriptors"])
+    return [TwoViewPrediction(view("reference", i), view("query", i)) for i in range(count)]
+
+
 def to_numpy(array: DeviceArray) -> NDArray[Any]:
     """The array on the host; copies only what is on a GPU."""
     if isinstance(array, np.ndarray):
         return array
-    result: NDArray[Any] = array.cpu().numpy()
-    return result
+    on_host: NDArray[Any] = array.to_host() if hasattr(array, "to_host") else array.cpu().numpy()
+    return on_host
+
+
+def on_host(prediction: TwoViewPrediction[DeviceArray]) -> TwoViewPrediction[NDArray[np.float32]]:
+    """All arrays of a prediction on the host."""
+
+    def host(view: ViewPrediction[DeviceArray]) -> ViewPrediction[NDArray[np.float32]]:
+        arrays: list[Any] = [None if v is None else to_numpy(v) for v in vars(view).values()]
+        return ViewPrediction(*arrays)
+
+    return TwoViewPrediction(host(prediction.reference), host(prediction.query))
 
 
 def size_name(size: ImageSize) -> str:

@@ -19,10 +19,11 @@ from mast3r_ros.engines.base import (
     EngineUnavailableError,
     Latency,
     by_size,
+    split_outputs,
 )
 from mast3r_ros.engines.graphs import ENCODER_INPUT, QUERY_TOKENS, REFERENCE_TOKENS, Graphs, Pair
 from mast3r_ros.network.config import ImageSize
-from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
+from mast3r_ros.network.prediction import TwoViewPrediction
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -143,22 +144,6 @@ class OnnxRuntimeEngine:
         queries = np.repeat(query[None].astype(dtype, copy=False), len(references), axis=0)
         outputs = session.run(None, {REFERENCE_TOKENS: stacked, QUERY_TOKENS: queries})
         return split_outputs(dict(zip(self.graphs.outputs, outputs, strict=True)))
-
-
-def split_outputs(outputs: dict[str, Any]) -> list[TwoViewPrediction[Any]]:
-    """A decoder graph's outputs, by name and each with its batch, as one prediction a pair."""
-
-    def view(prefix: str, i: int) -> ViewPrediction[Any]:
-        def one(name: str) -> Any:
-            array = outputs.get(f"{prefix}_{name}")
-            return None if array is None else array[i]
-
-        return ViewPrediction(
-            one("points"), one("confidence"), one("descriptors"), one("descriptor_confidence")
-        )
-
-    count = len(outputs["query_descriptors"])
-    return [TwoViewPrediction(view("reference", i), view("query", i)) for i in range(count)]
 
 
 def _out_of_memory(error: Exception) -> bool:
