@@ -126,9 +126,10 @@ def coarse_to_fine(
 
 
 def _inside(pixels: NDArray[np.float64], window: NDArray[np.int64]) -> NDArray[np.bool_]:
-    x, y = pixels.T
+    x, y = pixels[:, 0], pixels[:, 1]
     inside: NDArray[np.bool_] = (x >= window[0]) & (y >= window[1])
-    return inside & (x < window[2]) & (y < window[3])
+    inside &= (x < window[2]) & (y < window[3])
+    return inside
 
 
 def _window_around(middle: NDArray[np.float64], image: Size, window: Size) -> NDArray[np.int64]:
