@@ -12,6 +12,8 @@ from pathlib import Path
 from catkin_pkg.package import parse_package
 
 _ROOT = Path(__file__).resolve().parent.parent
+# Imports whose distribution has another name and is not installed where the checks run.
+_PROVIDERS = {"cuda": "cuda-bindings"}
 
 
 def _imported(source: Path) -> Iterator[str]:
@@ -47,7 +49,9 @@ def problems(root: Path) -> list[str]:
         f"{path.relative_to(root)}: imports {name}, which no requirements file or package.xml names"
         for path in sorted((root / "mast3r_ros").rglob("*.py"))
         for name in sorted(set(_imported(path)) - known)
-        if declared.isdisjoint(map(_normal, [name, *distributions.get(name, [])]))
+        if declared.isdisjoint(
+            map(_normal, [name, _PROVIDERS.get(name, name), *distributions.get(name, [])])
+        )
     ]
 
 
