@@ -1,0 +1,170 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The TensorRT family with no GPU: its compiler takes our graphs, its bindings have our names.
+
+This proves no numbers, no speed, and no build for a Jetson (SM87) or an H200 (SM90).
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from network_reference import TINY, random_network
+
+from mast3r_ros.engines import tensorrt_build, tensorrt_engine
+from mast3r_ros.engines.export import export
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDE, TALL = (64, 96), (96, 64)
+
+# Which class of the bindings stands behind a name in our source.
+CLASSES = {
+    tensorrt_build: {
+        "builder": "Builder",
+        "network": "INetworkDefinition",
+        "parser": "OnnxParser",
+        "config": "IBuilderConfig",
+        "profile": "IOptimizationProfile",
+        "tensor": "ITensor",
+        "timing": "ITimingCache",
+    },
+    tensorrt_engine: {
+        "self._runtime": "Runtime",
+        "engine": "ICudaEngine",
+        "self._engine": "ICudaEngine",
+        "context": "IExecutionContext",
+        "self._context": "IExecutionContext",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def wheels() -> Path:
+    folder = ROOT / "build" / "tensorrt_wheels"
+    command = [sys.executable, ROOT / "tools" / "tensorrt_wheels.py", folder]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode == 75:
+        pytest.skip(f"PACKAGE INDEX OUT OF REACH, TensorRT is not looked at: {result.stderr}")
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+BUILD = """
+import sys
+from pathlib import Path
+import tensorrt_rtx as trt
+from mast3r_ros.engines.tensorrt_build import compile_graph
+
+folder, capability = Path(sys.argv[1]), getattr(trt.ComputeCapability, sys.argv[2])
+
+def for_capability(config):
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(capability, 0)
+
+for path in sorted(folder.glob("*.onnx")):
+    plan, _ = compile_graph(trt, path, batch=8, configure=for_capability)
+    print(path.name, len(plan))
+"""
+
+
+@pytest.fixture(scope="module", params=["fp16", "bf16"])
+def graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(request.param)
+    model = random_network(replace(TINY, patch_size=16))
+    export(model, folder, [WIDE], [(TALL, WIDE)], request.param, query_points=True)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ["SM86", "SM89", "SM120"])
+def test_rtx_builds_both_graphs_ahead_of_time(wheels: Path, graphs: Path, capability: str) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{wheels / 'rtx'}"}
+    result = subprocess.run(
+        [sys.executable, "-c", BUILD, graphs, capability],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    sizes = dict(line.split() for line in result.stdout.splitlines())
+    assert sorted(sizes) == ["decoder_64x96_96x64.onnx", "encoder_96x64.onnx"]
+    weights = sum(file.stat().st_size for file in graphs.glob("*.data"))
+    assert sum(map(int, sizes.values())) > weights
+
+
+def dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def names(source: str, classes: dict[str, str]) -> Iterator[str]:
+    """Dotted names below the bindings' module that a source file uses."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Attribute):
+            continue
+        whole = dotted(node)
+        root, _, rest = whole.partition(".")
+        if root in ("trt", "tensorrt"):
+            yield rest
+        owner, _, member = whole.rpartition(".")
+        if owner in classes:
+            yield f"{classes[owner]}.{member}"
+
+
+LOOK = """
+import json, sys
+import tensorrt_bindings
+missing = []
+for name in json.loads(sys.argv[1]):
+    owner = tensorrt_bindings
+    for part in name.split("."):
+        if not hasattr(owner, part):
+            missing.append(name)
+            break
+        owner = getattr(owner, part)
+print(json.dumps([tensorrt_bindings.__version__, missing]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["10.3", "10.13", "11.4"])
+def test_every_name_is_in_the_bindings(wheels: Path, version: str) -> None:
+    used = {
+        name
+        for module, classes in CLASSES.items()
+        for name in names(Path(module.__file__).read_text(), classes)
+    }
+    assert {
+        "OnnxParser.parse_from_file",
+        "NetworkDefinitionCreationFlag.STRONGLY_TYPED",
+        "Builder.build_serialized_network",
+        "IExecutionContext.set_tensor_address",
+        "IExecutionContext.execute_async_v3",
+        "ICudaEngine.device_memory_size_v2",
+        "ITimingCache.serialize",
+    } <= used
+    folder = wheels / version
+    environment = os.environ | {
+        "PYTHONPATH": str(folder),
+        "LD_LIBRARY_PATH": str(folder / "stand_ins"),
+    }
+    gone = "BuilderFlag.INT8_OF_OLD"  # the look itself is looked at
+    result = subprocess.run(
+        [sys.executable, "-c", LOOK, json.dumps(sorted(used | {gone}))],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    found, missing = json.loads(result.stdout)
+    assert found.startswith(version)
+    assert missing == [gone]
