@@ -181,12 +181,16 @@ def _beside_ros(names: list[str]) -> tuple[list[Path], Path]:
     provided = ("numpy", "opencv-python-headless", "scipy", "pyyaml")
     requirements = []
     for name in names:
+        if name == "onnx" and tuple(map(int, np.__version__.split(".")[:2])) < (1, 23):
+            continue  # There is no onnxruntime for the numpy of Ubuntu 22.04.
         lines = (_REQUIREMENTS / f"{name}.txt").read_text().splitlines()
         kept = [line for line in lines if not line.lower().startswith(provided)]
         requirements.append(folder / f"{name}.txt")
         requirements[-1].write_text("\n".join(kept) + "\n")
     constraints = folder / "constraints.txt"
-    constraints.write_text(f"numpy=={np.__version__}\n")
+    pins = (_REQUIREMENTS / "constraints.txt").read_text().splitlines()
+    torch = [line for line in pins if line.startswith("torch==")]
+    constraints.write_text("\n".join([f"numpy=={np.__version__}", *torch]) + "\n")
     return requirements, constraints
 
 

@@ -40,6 +40,12 @@ def check(ros: bool, environ: Mapping[str, str]) -> None:
     Raises:
         SystemProblem: Something is missing. All of it is named at once.
     """
+    if ros and not _has_module("rclpy"):
+        raise SystemProblem(
+            f"ROS_DISTRO is {environ['ROS_DISTRO']!r}, yet {sys.executable} cannot import rclpy.\n"
+            "Source that distribution's setup.bash and use the Python it was built for "
+            "(make PYTHON=/usr/bin/python3), or unset ROS_DISTRO to use ROS 2 wheels."
+        )
     path = environ.get("PATH", "")
     programs = _PROGRAMS | (_ROS_PROGRAMS if ros else {})
     missing = {
@@ -59,12 +65,6 @@ def check(ros: bool, environ: Mapping[str, str]) -> None:
         raise SystemProblem(
             f"Missing on this machine: {', '.join(missing)}.\n"
             f"Install with:\n  sudo apt install {' '.join(dict.fromkeys(missing.values()))}"
-        )
-    if ros and not _has_module("rclpy"):
-        raise SystemProblem(
-            f"ROS_DISTRO is {environ['ROS_DISTRO']!r}, yet {sys.executable} cannot import rclpy.\n"
-            "Source that distribution's setup.bash and use the Python it was built for "
-            "(make PYTHON=/usr/bin/python3), or unset ROS_DISTRO to use ROS 2 wheels."
         )
     if not ros:
         _check_wheels()
