@@ -155,8 +155,12 @@ def _encode(keyframe: Keyframe) -> bytes:
     return buffer.getvalue()
 
 
-def load(path: Path, front_end: FrontEnd) -> tuple[list[Keyframe], int]:
-    """Read a map; see `KeyframeMap.load`. Returns the keyframes and the next free id."""
+def read_manifest(path: Path) -> dict[str, Any]:
+    """What a map on disk says of itself, before its keyframes are read.
+
+    Raises:
+        MapError: no map, not a map, or of another format.
+    """
     manifest = path / _MANIFEST
     try:
         header: Any = yaml.load(
@@ -173,6 +177,12 @@ def load(path: Path, front_end: FrontEnd) -> tuple[list[Keyframe], int]:
             f"{path} has map format {header['format']}, this version reads {FORMAT_VERSION}: "
             "update mast3r_ros, or build the map again"
         )
+    return header
+
+
+def load(path: Path, front_end: FrontEnd) -> tuple[list[Keyframe], int]:
+    """Read a map; see `KeyframeMap.load`. Returns the keyframes and the next free id."""
+    header = read_manifest(path)
     described_by = (header.get("front_end"), header.get("fingerprint"))
     if described_by != (front_end.name, front_end.fingerprint):
         raise MapError(
@@ -183,7 +193,7 @@ def load(path: Path, front_end: FrontEnd) -> tuple[list[Keyframe], int]:
         entries = [(int(e["id"]), str(e["file"]), str(e["sha256"])) for e in header["keyframes"]]
         next_id = int(header["next_id"])
     except (KeyError, TypeError, ValueError) as error:
-        raise MapError(f"{manifest} is damaged: {error!r}") from error
+        raise MapError(f"{path / _MANIFEST} is damaged: {error!r}") from error
     return [_read(path, front_end, *entry) for entry in entries], next_id
 
 
