@@ -93,14 +93,8 @@ class SetUp:
         else:
             requirements = [_REQUIREMENTS / f"{name}.txt" for name in (*names, "ros_wheels")]
             constraints = _REQUIREMENTS / "constraints.txt"
-        pip: list[str | Path] = [
-            _PYTHON,
-            "-m",
-            "pip",
-            "install",
-            "--no-input",
-            "--disable-pip-version-check",
-        ]
+        options = ["--no-input", "--disable-pip-version-check"]
+        pip: list[str | Path] = [_PYTHON, "-m", "pip", "install", *options]
         chosen: list[str | Path] = [word for path in requirements for word in ("-r", path)]
         self._runner.run([*pip, "-c", constraints, *chosen], self._env)
         self._runner.run([*pip, "--no-deps", "-r", _REQUIREMENTS / "xfeat.txt"], self._env)
@@ -112,14 +106,17 @@ class SetUp:
         self._runner.begin("tf2_msgs, which is not among the wheels")
         self._stamps.begin("tf2_msgs")
         build = _ROOT / "build/tf2_msgs"
+        shutil.rmtree(build, ignore_errors=True)
         self._runner.run(
             [
-                *("cmake", "-G", "Ninja", "-S", _ROOT / "tools/tf2_msgs", "-B", build),
+                *("cmake", "-S", _ROOT / "tools/tf2_msgs", "-B", build),
                 *(f"-DCMAKE_INSTALL_PREFIX={_VENV}", *_CMAKE_OPTIONS),
             ],
             self._env,
         )
-        self._runner.run(["cmake", "--build", build, "--target", "install"], self._env)
+        self._runner.run(
+            ["cmake", "--build", build, "--parallel", "--target", "install"], self._env
+        )
         self._stamps.end("tf2_msgs", key)
         self._runner.end()
 
@@ -127,7 +124,6 @@ class SetUp:
         self._runner.begin("mast3r_ros, its messages and kernels")
         self._stamps.begin("build")
         colcon: list[str | Path] = ["colcon"] if self._ros else [_PYTHON, "-m", "colcon"]
-        generator = [] if self._ros else ["-G", "Ninja"]
         self._runner.run(
             [
                 *(*colcon, "build", "--symlink-install", "--packages-select", "mast3r_ros"),
@@ -135,7 +131,7 @@ class SetUp:
                 *("--build-base", _ROOT / "build"),
                 *("--install-base", _ROOT / "install"),
                 *("--event-handlers", "console_direct+", "desktop_notification-"),
-                *("--cmake-args", *generator, *_CMAKE_OPTIONS),
+                *("--cmake-args", *_CMAKE_OPTIONS),
             ],
             self._env | {"COLCON_LOG_PATH": str(_ROOT / "log")},
         )
