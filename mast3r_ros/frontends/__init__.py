@@ -1,0 +1,31 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Front ends: what a keyframe keeps of an image, and how two such things are matched."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from mast3r_ros.frontends.base import FrontEnd, FrontEndError
+
+# Where each one lives: imported when asked for, so that `sift` runs without torch.
+_FRONT_ENDS = {
+    "mast3r": ("mast3r_ros.frontends.mast3r", "Mast3rFrontEnd"),
+    "sift": ("mast3r_ros.frontends.sift", "SiftFrontEnd"),
+    "xfeat": ("mast3r_ros.frontends.xfeat", "XFeatFrontEnd"),
+}
+NAMES = tuple(_FRONT_ENDS)
+
+
+def create(name: str, **options: Any) -> FrontEnd:
+    """A front end by its name; `options` are those of its constructor.
+
+    Raises:
+        FrontEndError: there is none of that name, or it cannot run here; says what to install.
+    """
+    if name not in _FRONT_ENDS:
+        raise FrontEndError(f"no front end '{name}': choose one of {', '.join(NAMES)}")
+    module, kind = _FRONT_ENDS[name]
+    front_end: FrontEnd = getattr(import_module(module), kind)(**options)
+    return front_end

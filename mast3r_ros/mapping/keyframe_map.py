@@ -41,6 +41,11 @@ class KeyframeMap:
     def __iter__(self) -> Iterator[Keyframe]:
         return iter(self._keyframes.values())
 
+    @property
+    def next_id(self) -> int:
+        """The id that the next keyframe will get."""
+        return self._next_id
+
     def __getitem__(self, keyframe_id: int) -> Keyframe:
         """A keyframe by its id.
 

@@ -1,0 +1,109 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Small things between ROS messages and the core: stamps, poses, cameras."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Pose as PoseMessage
+from geometry_msgs.msg import Transform
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.camera import Camera, CameraError
+from mast3r_ros.geometry.transforms import Pose
+
+
+def to_nanoseconds(stamp: Time) -> int:
+    """A stamp in nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def to_stamp(nanoseconds: int) -> Time:
+    """Nanoseconds as a stamp."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def to_pose(message: PoseMessage) -> Pose:
+    """(4, 4) of a pose message.
+
+    Raises:
+        ValueError: not finite, or a quaternion without direction.
+    """
+    p, q = message.position, message.orientation
+    return transforms.from_quaternion([p.x, p.y, p.z], [q.x, q.y, q.z, q.w])
+
+
+def from_pose(pose: Pose) -> PoseMessage:
+    """The message of a (4, 4) pose."""
+    message = PoseMessage()
+    _fill(message.position, message.orientation, pose)
+    return message
+
+
+def to_transform(pose: Pose) -> Transform:
+    """The transform message of a (4, 4) pose."""
+    message = Transform()
+    _fill(message.translation, message.rotation, pose)
+    return message
+
+
+def from_transform(message: Transform) -> Pose:
+    """(4, 4) of a transform message.
+
+    Raises:
+        ValueError: as `to_pose`.
+    """
+    t, q = message.translation, message.rotation
+    return transforms.from_quaternion([t.x, t.y, t.z], [q.x, q.y, q.z, q.w])
+
+
+def _fill(vector: Any, quaternion: Any, pose: Pose) -> None:
+    translation, xyzw = transforms.to_quaternion(pose)
+    vector.x, vector.y, vector.z = translation.tolist()
+    quaternion.x, quaternion.y, quaternion.z, quaternion.w = xyzw.tolist()
+
+
+def to_covariance(values: Any) -> NDArray[np.float64]:
+    """(6, 6) of a message's 36 values.
+
+    Raises:
+        ValueError: not finite, or a negative variance.
+    """
+    covariance = np.asarray(values, np.float64).reshape(6, 6)
+    if not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
+        raise ValueError(f"covariance {covariance.ravel().tolist()}: not finite, or negative")
+    return covariance
+
+
+def to_camera(message: CameraInfo, rectified: bool) -> Camera:
+    """The camera of the images that a CameraInfo belongs to, its binning and window applied.
+
+    Args:
+        message: the calibration.
+        rectified: whether the images are rectified, so that P holds and there is no distortion.
+
+    Raises:
+        CameraError: it describes no camera.
+    """
+    size = (message.width, message.height)
+    if rectified:
+        camera = Camera.from_matrix(size, np.reshape(message.p, (3, 4))[:, :3])
+    else:
+        model = message.distortion_model or "plumb_bob"
+        camera = Camera.from_matrix(size, message.k, message.d, model)
+    window = message.roi
+    if window.width and window.height:
+        camera = camera.cropped(window.x_offset, window.y_offset, window.width, window.height)
+    columns, rows = max(message.binning_x, 1), max(message.binning_y, 1)
+    if columns * rows > 1:
+        size = (camera.width // columns, camera.height // rows)
+        if not all(size):
+            raise CameraError(f"binning {columns}x{rows} leaves nothing of the image")
+        camera = camera.resized(*size)
+    return camera

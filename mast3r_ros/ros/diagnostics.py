@@ -1,0 +1,119 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""/diagnostics: how the node is doing, by diagnostic_updater where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from mast3r_ros.msg import RelocalizationStatus
+
+if TYPE_CHECKING:
+    from mast3r_ros.ros.node import RelocalizerNode
+
+_PERIOD = 1.0
+_NAME = "relocalizer"
+
+
+@dataclass
+class Health:
+    """One entry of /diagnostics."""
+
+    level: bytes
+    message: str
+    values: dict[str, str] = field(default_factory=dict)
+
+
+class Diagnostics:
+    """Looks at the node once a second."""
+
+    def __init__(self, node: RelocalizerNode) -> None:
+        """Begin to publish."""
+        self._node = node
+        self._seen, self._localized, self._since = 0, 0, time.monotonic()
+        self._last_success: float | None = None
+        if importlib.util.find_spec("diagnostic_updater") is None:
+            _publish_plainly(node, self.look)
+        else:
+            _publish_by_updater(node, self.look)
+
+    def look(self) -> Health:
+        """The node's health since the last look."""
+        session = self._node.session
+        if session is None:
+            return Health(DiagnosticStatus.WARN, "not configured")
+        now, status = time.monotonic(), session.last_status
+        seconds = max(now - self._since, 1e-3)
+        seen, localized = session.solver.seen, session.localized
+        rate, successes = (seen - self._seen) / seconds, (localized - self._localized) / seconds
+        if localized != self._localized:
+            self._last_success = now
+        self._seen, self._localized, self._since = seen, localized, now
+        session.solver.submit(lambda: session.outputs.publish_keyframes(session.map))
+        success = "never" if self._last_success is None else f"{now - self._last_success:.1f} s ago"
+        values = {
+            "images per second": f"{rate:.1f}",
+            "answers per second": f"{successes:.1f}",
+            "images seen": str(seen),
+            "images dropped": str(session.solver.dropped),
+            "last localized": success,
+            "keyframes": str(len(session.map)),
+            "front end": session.map.front_end.name,
+            "engine": status.engine or "none",
+            **{f"{s.stage} [ms]": f"{1e3 * s.seconds:.1f}" for s in status.latency},
+            "total [ms]": f"{1e3 * status.total_seconds:.1f}",
+        }
+        return Health(*_judge(session.inputs is not None, rate, status), values)
+
+
+def _judge(active: bool, rate: float, status: RelocalizationStatus) -> tuple[bytes, str]:
+    if not active:
+        return DiagnosticStatus.OK, "inactive"
+    if rate == 0:
+        return DiagnosticStatus.STALE, "no images"
+    if status.state in (RelocalizationStatus.STATE_BAD_INPUT, RelocalizationStatus.STATE_ERROR):
+        return DiagnosticStatus.ERROR, status.reason
+    if status.state != RelocalizationStatus.STATE_LOCALIZED:
+        return DiagnosticStatus.WARN, status.reason
+    return DiagnosticStatus.OK, status.reason or "localized"
+
+
+def _publish_by_updater(node: Any, look: Callable[[], Health]) -> None:
+    import diagnostic_updater
+
+    def fill(entry: Any) -> Any:
+        health = look()
+        entry.summary(health.level, health.message)
+        for key, value in health.values.items():
+            entry.add(key, value)
+        return entry
+
+    updater = diagnostic_updater.Updater(node, period=_PERIOD)
+    updater.setHardwareID("none")
+    updater.add(_NAME, fill)
+
+
+def _publish_plainly(node: Any, look: Callable[[], Health]) -> None:
+    publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+
+    def publish() -> None:
+        health = look()
+        values = [KeyValue(key=key, value=value) for key, value in health.values.items()]
+        entry = DiagnosticStatus(
+            level=health.level,
+            name=f"{node.get_name()}: {_NAME}",
+            message=health.message,
+            hardware_id="none",
+            values=values,
+        )
+        message = DiagnosticArray(status=[entry])
+        message.header.stamp = node.get_clock().now().to_msg()
+        publisher.publish(message)
+
+    node.create_timer(_PERIOD, publish)

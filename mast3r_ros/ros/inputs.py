@@ -1,0 +1,160 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What comes in: images, and the calibration and depth that belong to them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from mast3r_ros.frame import Frame
+from mast3r_ros.ros import conversions, images
+from mast3r_ros.ros.parameters import NodeOptions
+
+# Deep enough that the executor sees every image and can count it.
+_QUEUE = 5
+_KEPT = 30
+
+Message = TypeVar("Message")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """An image as it came.
+
+    Attributes:
+        message: Image or CompressedImage.
+        arrival: when, on the monotonic clock [s].
+    """
+
+    message: Any
+    arrival: float
+
+    @property
+    def stamp(self) -> int:
+        """Time of exposure [ns]."""
+        return conversions.to_nanoseconds(self.message.header.stamp)
+
+
+class Inputs:
+    """Subscriptions of the camera; turns a message into a `Frame` when asked, not before."""
+
+    def __init__(
+        self, node: Any, options: Callable[[], NodeOptions], on_image: Callable[[Incoming], None]
+    ) -> None:
+        """Subscribe; `on_image` is called with every image, in the executor's thread."""
+        self._node = node
+        self._options = options
+        self._on_image = on_image
+        self._arrived = threading.Condition()
+        self._latest: Incoming | None = None
+        self._calibrations: deque[CameraInfo] = deque(maxlen=_KEPT)
+        self._depths: deque[Image] = deque(maxlen=_KEPT)
+        now = options()
+        compressed = now.image_transport == "compressed"
+        topic = "image/compressed" if compressed else "image"
+        qos = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy[now.reliability.upper()])
+        group = MutuallyExclusiveCallbackGroup()
+        self._subscriptions = [
+            node.create_subscription(kind, name, callback, qos, callback_group=group)
+            for kind, name, callback in (
+                (CompressedImage if compressed else Image, topic, self._take_image),
+                (CameraInfo, "camera_info", self._take_calibration),
+                (Image, "depth", self._take_depth),
+            )
+        ]
+        self.image_topic, self.calibration_topic, self.depth_topic = (
+            s.topic_name for s in self._subscriptions
+        )
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _take_image(self, message: Any) -> None:
+        incoming = Incoming(message, time.monotonic())
+        with self._arrived:
+            self._latest = incoming
+            self._arrived.notify_all()
+        self._on_image(incoming)
+
+    def _take_calibration(self, message: CameraInfo) -> None:
+        self._calibrations.append(message)
+
+    def _take_depth(self, message: Image) -> None:
+        with self._arrived:
+            self._depths.append(message)
+            self._arrived.notify_all()
+
+    def wait_for_image(self, next_one: bool, timeout: float) -> Incoming | None:
+        """The latest image, or the next; None if none comes in time."""
+        with self._arrived:
+            before = self._latest if next_one else None
+            self._arrived.wait_for(lambda: self._latest is not before, timeout)
+            return None if self._latest is before else self._latest
+
+    def frame(self, incoming: Incoming) -> Frame:
+        """The frame of an image, without depth.
+
+        Raises:
+            ImageError, CameraError, FrameError: the image or its calibration cannot be used.
+        """
+        options, message = self._options(), incoming.message
+        convert = images.decompress if isinstance(message, CompressedImage) else images.to_rgb
+        image = convert(message, options.max_megapixels)
+        calibration = self._nearest(self._calibrations, incoming.stamp)
+        camera = calibration and conversions.to_camera(calibration, options.rectified)
+        frame_id = options.camera_frame or message.header.frame_id or "camera"
+        return Frame(image, camera, incoming.stamp, frame_id)
+
+    def frame_with_depth(self, incoming: Incoming) -> tuple[Frame, str]:
+        """The frame of an image with its depth, and where there is none, why; waits for it.
+
+        Raises:
+            ImageError, CameraError, FrameError: one of the messages cannot be used.
+        """
+        frame, options = self.frame(incoming), self._options()
+        if not self._node.count_publishers(self.depth_topic):
+            return frame, f"nobody publishes {self.depth_topic}"
+        with self._arrived:
+            self._arrived.wait_for(
+                lambda: self._depth_of(incoming.stamp) is not None, options.depth_timeout
+            )
+            message = self._depth_of(incoming.stamp)
+        if message is None:
+            return frame, (
+                f"no depth on {self.depth_topic} within `depth_tolerance`, "
+                f"{options.depth_tolerance:g} s, of the image's stamp"
+            )
+        depth = images.to_depth(message, options.max_megapixels)
+        with_depth = Frame(frame.image, frame.camera, frame.stamp, frame.frame_id, depth)
+        if not (np.isfinite(depth) & (depth > 0)).any():
+            return frame, f"the depth on {self.depth_topic} holds no value above zero"
+        return with_depth, ""
+
+    def _depth_of(self, stamp: int) -> Image | None:
+        """The depth image nearest to a stamp, if near enough."""
+        nearest = self._nearest(self._depths, stamp)
+        if nearest is None:
+            return None
+        apart = abs(conversions.to_nanoseconds(nearest.header.stamp) - stamp)
+        return nearest if apart <= self._options().depth_tolerance * 1e9 else None
+
+    @staticmethod
+    def _nearest(messages: deque[Message], stamp: int) -> Message | None:
+        """The message with the nearest stamp; of equals the newest."""
+        return min(
+            reversed(tuple(messages)),
+            key=lambda m: abs(conversions.to_nanoseconds(m.header.stamp) - stamp),  # type: ignore[attr-defined]
+            default=None,
+        )

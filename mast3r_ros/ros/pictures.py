@@ -1,0 +1,113 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What people look at: matches drawn over two images, points, and the keyframes in the map."""
+
+from __future__ import annotations
+
+import array
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Vector3
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image, PointCloud2, PointField
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from mast3r_ros.frame import Frame
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization import KeyframeMatch, Localization
+from mast3r_ros.mapping.keyframe import Keyframe, decode_thumbnail
+from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.ros import conversions, images
+
+_DRAWN = 200
+_FRUSTUM = 0.15  # [m]
+_INLIER, _OUTLIER = (60, 220, 60), (220, 60, 60)
+
+
+def matches_image(match: KeyframeMatch, keyframe: Keyframe, frame: Frame) -> Image:
+    """Keyframe on the left, query on the right; inliers green, up to 200 matches drawn."""
+    left = decode_thumbnail(keyframe.thumbnail)
+    height = left.shape[0]
+    scale = height / frame.size[1]
+    width = max(round(frame.size[0] * scale), 1)
+    right = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
+    canvas = np.hstack([left, right])
+    found = match.correspondences
+    step = max(-(-len(found) // _DRAWN), 1)
+    start = found.reference_pixels[::step] * (height / keyframe.size[1])
+    end = found.query_pixels[::step] * scale + (left.shape[1], 0)
+    for a, b, good in zip(start, end, match.inliers[::step], strict=True):
+        color = _INLIER if good else _OUTLIER
+        cv2.line(canvas, np.rint(a).astype(int), np.rint(b).astype(int), color, 1, cv2.LINE_AA)
+    header = Header(stamp=conversions.to_stamp(frame.stamp), frame_id=frame.frame_id)
+    return images.from_rgb(np.asarray(canvas, np.uint8), header)
+
+
+def points(
+    answer: Localization, keyframes: KeyframeMap, frame: Frame, map_frame: str
+) -> PointCloud2:
+    """The points that the answer rests on, in the map, colored by the query."""
+    places, pixels = [np.empty((0, 3))], [np.empty((0, 2))]
+    for match in answer.matches:
+        found, pose = match.correspondences, keyframes[match.keyframe_id].pose
+        places.append(transforms.apply(pose, found.reference_points[match.inliers]))
+        pixels.append(found.query_pixels[match.inliers])
+    xyz = np.concatenate(places).astype("<f4")
+    columns, rows = np.rint(np.concatenate(pixels)).astype(int).T
+    red, green, blue = (
+        frame.image[np.clip(rows, 0, frame.size[1] - 1), np.clip(columns, 0, frame.size[0] - 1)]
+        .astype("<u4")
+        .T
+    )
+    packed = np.empty(len(xyz), [("xyz", "<f4", 3), ("rgb", "<u4")])
+    packed["xyz"], packed["rgb"] = xyz, red << 16 | green << 8 | blue
+    message = PointCloud2(
+        header=Header(stamp=conversions.to_stamp(frame.stamp), frame_id=map_frame),
+        height=1,
+        width=len(packed),
+        fields=[
+            PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+            for i, name in enumerate(("x", "y", "z", "rgb"))
+        ],
+        point_step=16,
+        row_step=16 * len(packed),
+        is_dense=True,
+    )
+    message.data = array.array("B", packed.tobytes())
+    return message
+
+
+def keyframe_markers(keyframes: KeyframeMap, map_frame: str, stamp: Time) -> MarkerArray:
+    """A pyramid and a number for each keyframe."""
+    header = Header(stamp=stamp, frame_id=map_frame)
+    pyramids = Marker(header=header, ns="keyframes", type=Marker.LINE_LIST)
+    pyramids.scale.x = 0.005
+    pyramids.pose.orientation.w = 1.0
+    pyramids.color = ColorRGBA(r=0.2, g=0.6, b=1.0, a=1.0)
+    markers = [Marker(header=header, action=Marker.DELETEALL), pyramids]
+    for keyframe in keyframes:
+        corners = transforms.apply(keyframe.pose, _pyramid(keyframe))
+        pyramids.points += [Point(x=x, y=y, z=z) for x, y, z in corners.tolist()]
+        label = Marker(header=header, ns="ids", id=keyframe.id, type=Marker.TEXT_VIEW_FACING)
+        label.pose = conversions.from_pose(keyframe.pose)
+        label.scale = Vector3(z=_FRUSTUM / 2)
+        label.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+        label.text = str(keyframe.id)
+        markers.append(label)
+    return MarkerArray(markers=markers)
+
+
+def _pyramid(keyframe: Keyframe) -> NDArray[np.float64]:
+    """(16, 3) ends of eight lines: the view's edges, and its frame."""
+    width, height = keyframe.size
+    focal = keyframe.camera.fx if keyframe.camera else float(width)
+    x, y = width / focal / 2, height / focal / 2
+    corners = _FRUSTUM * np.array([[-x, -y, 1], [x, -y, 1], [x, y, 1], [-x, y, 1]])
+    edges: list[Pose] = []
+    for i, corner in enumerate(corners):
+        edges += [np.zeros(3), corner, corner, corners[(i + 1) % 4]]
+    return np.array(edges)
