@@ -75,9 +75,15 @@ class EngineInfo:
 
 
 class Engine(Protocol):
-    """The network, running."""
+    """The network, running.
+
+    Attributes:
+        config: its sizes.
+        notes: what the user must know, for `info`: fallbacks, a batch that was halved.
+    """
 
     config: MAST3RConfig
+    notes: list[str]
 
     def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
         """(B, 3, H, W) in [-1, 1] -> tokens (B, N, encoder width), float16 or float32."""

@@ -67,7 +67,8 @@ class OnnxRuntimeEngine:
             )
         self._encoders = {size: self._open(self.graphs.encoder(size)) for size in self.graphs.sizes}
         self._decoders = {pair: self._open(self.graphs.decoder(pair)) for pair in self.graphs.pairs}
-        self._batches = Batches(batch, _out_of_memory)
+        self.notes: list[str] = []
+        self._batches = Batches(batch, _out_of_memory, self.notes)
         self._latency = Latency()
 
     def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
@@ -113,7 +114,7 @@ class OnnxRuntimeEngine:
             sizes=self.graphs.sizes,
             batch=self._batches.size,
             memory=None,
-            notes=tuple(self._batches.notes),
+            notes=tuple(self.notes),
             latency=dict(self._latency.seconds),
         )
 

@@ -89,7 +89,8 @@ class TensorRtEngine:
         self._version = trt.__version__
         self._logger = trt.Logger(trt.Logger.WARNING)
         self._runtime = trt.Runtime(self._logger)
-        self._batches = Batches(batch, lambda e: isinstance(e, CudaMemoryError))
+        self.notes: list[str] = []
+        self._batches = Batches(batch, lambda e: isinstance(e, CudaMemoryError), self.notes)
         self._cuda_graphs = cuda_graphs
         self._latency = Latency()
         self._encoders = {
@@ -153,7 +154,7 @@ class TensorRtEngine:
             sizes=self.graphs.sizes,
             batch=self._batches.size,
             memory=sum(program.memory for program in programs),
-            notes=tuple(self._batches.notes),
+            notes=tuple(self.notes),
             latency=dict(self._latency.seconds),
         )
 

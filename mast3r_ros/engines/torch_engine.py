@@ -74,7 +74,10 @@ class TorchEngine:
         self._graphs: dict[Any, _CudaGraph] | None = None
         if self.device.type == "cuda" and cuda_graphs:
             self._graphs = {}
-        self._batches = Batches(batch, lambda e: isinstance(e, torch.cuda.OutOfMemoryError))
+        self.notes: list[str] = []
+        self._batches = Batches(
+            batch, lambda e: isinstance(e, torch.cuda.OutOfMemoryError), self.notes
+        )
         self._latency = Latency()
 
     def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
@@ -127,7 +130,7 @@ class TorchEngine:
             sizes=None,
             batch=self._batches.size,
             memory=memory,
-            notes=tuple(self._batches.notes),
+            notes=tuple(self.notes),
             latency=dict(self._latency.seconds),
         )
 

@@ -1,0 +1,134 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs `fetch-checkpoint`, `export` and `build-engine` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.engines.base import Engine, EngineUnavailableError, Precision, size_name
+from mast3r_ros.engines.graphs import Graphs, Pair, pairs_of
+from mast3r_ros.engines.parity import compare, require
+from mast3r_ros.network.config import ImageSize
+from mast3r_ros.network.fetch import find_checkpoint
+from mast3r_ros.network.preprocess import preprocess, read_image
+
+Report = Callable[[str], None]
+
+
+def export_graphs(
+    folder: Path,
+    checkpoint: Path | None,
+    sizes: Sequence[ImageSize],
+    precision: Precision,
+    mixed: bool,
+    query_points: bool,
+    report: Report,
+) -> Graphs:
+    """Export the network of a checkpoint; the graphs' manifest names the checkpoint's hash."""
+    from mast3r_ros.engines.export import export
+    from mast3r_ros.network.checkpoint import checkpoint_hash, load_checkpoint
+
+    path = find_checkpoint(checkpoint)
+    report(f"exporting {path} in {precision} to {folder}")
+    return export(
+        load_checkpoint(path),
+        folder,
+        sizes,
+        pairs_of(sizes, mixed),
+        precision,
+        query_points,
+        checkpoint_hash(path),
+    )
+
+
+def build_engines(graphs: Graphs, batch: int, device: int, report: Report) -> Engine:
+    """Build the TensorRT engines of exported graphs, and open them."""
+    from mast3r_ros.engines.cuda import Cuda
+    from mast3r_ros.engines.tensorrt_build import build
+    from mast3r_ros.engines.tensorrt_engine import TensorRtEngine, import_tensorrt
+
+    trt = import_tensorrt()
+    gpu = Cuda(device).gpu
+    report(f"TensorRT {trt.__version__} on {gpu}; a Jetson takes minutes for each file")
+    build(trt, graphs, batch, gpu, report)
+    return TensorRtEngine(graphs.folder, device, batch)
+
+
+def check_parity(
+    engine: Engine,
+    graphs: Graphs,
+    checkpoint: Path | None,
+    images: Sequence[Path],
+    report: Report,
+) -> None:
+    """Compare an engine with the float32 network on image files, at every pair of its sizes.
+
+    Consecutive images make pairs; each is cropped to each size in turn.
+
+    Raises:
+        ParityError: an output drifted; the message names it.
+    """
+    from mast3r_ros.engines.torch_engine import TorchEngine
+    from mast3r_ros.network.checkpoint import load_checkpoint
+
+    exact = TorchEngine(load_checkpoint(find_checkpoint(checkpoint)))
+    pictures = [read_image(path) for path in images]
+    for pair in graphs.pairs:
+        report("parity of " + " with ".join(map(size_name, pair)))
+        examples = _examples(pictures, pair, graphs.config.patch_size)
+        measures = compare(engine, exact, examples, graphs.query_points)
+        for measure in measures:
+            report(f"  {measure}")
+        require(measures)
+
+
+def discard_engines(graphs: Graphs) -> None:
+    """Delete built engines: those that failed must not be opened by mistake."""
+    for path in graphs.files(".engine"):
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + ".json").unlink(missing_ok=True)
+
+
+def open_graphs(folder: Path) -> tuple[Engine, Graphs]:
+    """Exported graphs in ONNX Runtime on the CPU, for their parity check.
+
+    Raises:
+        EngineUnavailableError: the CPU has no kernels for them (bf16).
+    """
+    from mast3r_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    graphs = Graphs.load(folder)
+    if graphs.precision == "bf16":
+        raise EngineUnavailableError(
+            "ONNX Runtime has no bf16 on a CPU: parity is checked by build-engine alone"
+        )
+    return OnnxRuntimeEngine(folder, "cpu"), graphs
+
+
+def _examples(
+    pictures: Sequence[NDArray[np.uint8]], pair: Pair, patch: int
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    return [
+        (_cropped(first, pair[0], patch), _cropped(second, pair[1], patch))
+        for first, second in pairwise(pictures)
+    ]
+
+
+def _cropped(picture: NDArray[np.uint8], size: ImageSize, patch: int) -> NDArray[np.float32]:
+    """The middle of a picture, cut to the proportions of a network size."""
+    height, width = picture.shape[:2]
+    wide = min(width, round(height * size[1] / size[0]))
+    high = min(height, round(width * size[0] / size[1]))
+    top, left = (height - high) // 2, (width - wide) // 2
+    image = preprocess(picture[top : top + high, left : left + wide], max(size), patch)
+    if image.size != size:
+        raise ValueError(
+            f"a picture of {width}x{height} px gives {size_name(image.size)}, not {size_name(size)}"
+        )
+    return image.values

@@ -1,0 +1,126 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which engine runs: the one asked for, or the fastest that can, saying why the others cannot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from mast3r_ros.engines.base import Engine, EngineUnavailableError, Precision
+from mast3r_ros.network.fetch import CheckpointMissingError, cache_folder, find_checkpoint
+
+EngineName = Literal["auto", "tensorrt", "torch", "onnxruntime"]
+ENGINES: tuple[EngineName, ...] = ("auto", "tensorrt", "torch", "onnxruntime")
+
+_log = logging.getLogger(__name__)
+
+
+def graphs_folder() -> Path:
+    """Where exported graphs and built engines are, unless the user says otherwise."""
+    return cache_folder() / "engines"
+
+
+def open_engine(
+    engine: EngineName = "auto",
+    checkpoint: str | Path | None = None,
+    graphs: str | Path | None = None,
+    device: str = "auto",
+    precision: Precision | Literal["auto"] = "auto",
+    batch: int = 8,
+    cuda_graphs: bool = True,
+) -> Engine:
+    """Open an engine.
+
+    Args:
+        engine: the one to open; "auto" tries tensorrt, torch and onnxruntime in this order, and
+            says loudly which of them could not run.
+        checkpoint: weights, for torch; the published ones in the cache if None.
+        graphs: folder of exported graphs and built engines; `graphs_folder` if None.
+        device: "cpu", "cuda", "cuda:N", or "auto": a GPU where there is one.
+        precision: of torch's trunk; "auto": fp16 on a GPU, fp32 on a CPU. Graphs have their own.
+        batch: most references decoded at once.
+        cuda_graphs: capture each shape as a CUDA graph (torch, tensorrt).
+
+    Raises:
+        EngineUnavailableError: the one asked for, or every one, cannot run; says why.
+    """
+    folder = Path(graphs).expanduser() if graphs else graphs_folder()
+
+    def tensorrt() -> Engine:
+        from mast3r_ros.engines.tensorrt_engine import TensorRtEngine
+
+        if device == "cpu":
+            raise EngineUnavailableError("engine tensorrt needs a GPU, but device is cpu")
+        return TensorRtEngine(folder, _gpu_number(device), batch, cuda_graphs)
+
+    def torch() -> Engine:
+        try:
+            import torch
+        except ImportError as error:
+            raise EngineUnavailableError(
+                "engine torch: pip install 'mast3r_ros[mast3r]'"
+            ) from error
+        from mast3r_ros.engines.torch_engine import TorchEngine
+        from mast3r_ros.network.checkpoint import checkpoint_hash, load_checkpoint
+
+        where = device
+        if device == "auto":
+            where = "cuda" if torch.cuda.is_available() else "cpu"
+        kind: Precision = "fp32" if where == "cpu" else "fp16"
+        path = find_checkpoint(checkpoint)
+        return TorchEngine(
+            load_checkpoint(path),
+            where,
+            kind if precision == "auto" else precision,
+            batch,
+            cuda_graphs,
+            checkpoint_hash(path),
+        )
+
+    def onnxruntime() -> Engine:
+        from mast3r_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+        if device != "auto":
+            return OnnxRuntimeEngine(folder, "cpu" if device == "cpu" else "cuda", batch)
+        try:
+            return OnnxRuntimeEngine(folder, "cuda", batch)
+        except EngineUnavailableError as error:
+            return _noted(OnnxRuntimeEngine(folder, "cpu", batch), [str(error)])
+
+    ways: dict[str, Callable[[], Engine]] = {
+        "tensorrt": tensorrt,
+        "torch": torch,
+        "onnxruntime": onnxruntime,
+    }
+    if engine != "auto":
+        if engine not in ways:
+            raise EngineUnavailableError(f"engine {engine!r}: choose one of {', '.join(ENGINES)}")
+        try:
+            return ways[engine]()
+        except CheckpointMissingError as error:
+            raise EngineUnavailableError(f"engine {engine}: {error}") from error
+    reasons: list[str] = []
+    for name, way in ways.items():
+        try:
+            return _noted(way(), reasons)
+        except (EngineUnavailableError, CheckpointMissingError) as error:
+            reasons.append(f"{name} cannot run: {error}")
+    raise EngineUnavailableError("no engine can run here.\n" + "\n".join(reasons))
+
+
+def _noted(engine: Engine, reasons: list[str]) -> Engine:
+    """The engine, with what was tried before it in its notes and in the log."""
+    for reason in reasons:
+        _log.warning("falling back to engine %s: %s", engine.info().name, reason)
+        engine.notes.append(reason)
+    return engine
+
+
+def _gpu_number(device: str) -> int:
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cuda") or not (number or "0").isdigit():
+        raise EngineUnavailableError(f"device {device!r}: write auto, cpu, cuda or cuda:N")
+    return int(number or 0)

@@ -1,0 +1,302 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Front end `mast3r`: metric matches of two images by one network (arXiv 2406.09756).
+
+A keyframe keeps the encoder's tokens, so its share of the work is done once; a query is encoded
+once and decoded against all its candidates in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.engines.base import (
+    DeviceArray,
+    Encoded,
+    Engine,
+    EngineUnavailableError,
+    to_numpy,
+)
+from mast3r_ros.engines.select import EngineName, open_engine
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import Description, FrontEndError
+from mast3r_ros.frontends.features import second_order_descriptor
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.focal import estimate_focal
+from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.matching.correspondences import Correspondences
+from mast3r_ros.matching.nearest import Database, Searchable
+from mast3r_ros.matching.reciprocal import reciprocal_both_ways
+from mast3r_ros.network.prediction import TwoViewPrediction
+from mast3r_ros.network.preprocess import LONG_SIDE, preprocess
+
+DepthUse = Literal["off", "rescale", "replace"]
+
+_PROJECTED = 48  # channels of the global descriptor's second moments
+_FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
+
+
+@dataclass(frozen=True)
+class Mast3rDescription(Description):
+    """What a keyframe keeps of an image.
+
+    Attributes:
+        tokens: (N, C) float16, the encoder's output.
+        size: (2,) int64, (height, width) of the image that the network saw [pixels].
+        to_original: (4,) float64, scale and offset (x, y, x, y) from its pixels to the original's.
+        sensed: (height, width, 3) float16 [m], the depth sensor's points at the network's pixels
+            in the camera's frame, NaN where unknown; (0, 0, 3) without a sensor.
+    """
+
+    tokens: NDArray[np.float16]
+    size: NDArray[np.int64]
+    to_original: NDArray[np.float64]
+    sensed: NDArray[np.float16]
+
+    @property
+    def encoded(self) -> Encoded:
+        """For the engine."""
+        return Encoded(self.tokens, (int(self.size[0]), int(self.size[1])))
+
+    @property
+    def transform(self) -> PixelTransform:
+        """From the network's pixels to the original's."""
+        sx, sy, ox, oy = (float(value) for value in self.to_original)
+        return PixelTransform((sx, sy), (ox, oy))
+
+
+class Mast3rFrontEnd:
+    """Dense matches with metric points, even of far apart views.
+
+    Args:
+        engine: a running engine, or which one to open ("auto": the fastest that can run here).
+        checkpoint: file of weights; the published ones in the cache if empty.
+        graphs: folder of exported graphs and built engines; the cache's if empty.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto", "fp32", "fp16" or "bf16".
+        batch: most candidates decoded at once.
+        stride: of the seeds of matching [network pixels]: smaller is slower and denser.
+        border: matches nearer to the image's edge are dropped [network pixels].
+        scale_from_depth: what a keyframe's depth sensor does to the predicted points: nothing
+            ("off"), gives them its scale ("rescale"), or takes their place ("replace").
+        long_side: longer side of the image that the network sees [pixels], as it was trained.
+
+    Raises:
+        FrontEndError: no engine can run here; says what to install or to fetch.
+    """
+
+    name: ClassVar[str] = "mast3r"
+    description_type: ClassVar[type[Description]] = Mast3rDescription
+    min_inliers: ClassVar[int] = 30
+
+    def __init__(
+        self,
+        engine: Engine | EngineName = "auto",
+        checkpoint: str = "",
+        graphs: str = "",
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
+        batch: int = 8,
+        stride: int = 8,
+        border: int = 3,
+        scale_from_depth: DepthUse = "rescale",
+        long_side: int = LONG_SIDE,
+    ) -> None:
+        if isinstance(engine, str):
+            try:
+                engine = open_engine(engine, checkpoint, graphs, device, precision, batch)
+            except EngineUnavailableError as error:
+                raise FrontEndError(f"front end 'mast3r': {error}") from error
+        if scale_from_depth not in ("off", "rescale", "replace"):
+            raise ValueError(f"scale_from_depth {scale_from_depth!r}: off, rescale or replace")
+        self.engine = engine
+        self.stride = stride
+        self.border = border
+        self.scale_from_depth = scale_from_depth
+        self.long_side = long_side
+        # A fixed random projection keeps distances well enough (Johnson-Lindenstrauss).
+        width = engine.config.encoder_width
+        self._projection = np.random.default_rng(0).standard_normal((width, _PROJECTED))
+
+    @property
+    def fingerprint(self) -> str:
+        """Tokens fit as long as the weights and the image size that the network sees are the same.
+
+        Engines and precisions may change: their tokens differ by less than float16's own rounding
+        matters.
+        """
+        return f"mast3r-1-{self.long_side}-{self.engine.info().checkpoint[:16] or 'unnamed'}"
+
+    def describe(self, frame: Frame) -> Mast3rDescription:
+        """Encode the image, once.
+
+        Raises:
+            FrontEndError: the network's answer is not finite.
+        """
+        image = preprocess(frame.image, self.long_side, self.engine.config.patch_size)
+        tokens = self.engine.encode(image.values[None])[0]
+        _require_finite(tokens, "tokens")
+        back = image.to_original
+        sensed = np.zeros((0, 0, 3), np.float16)
+        if frame.depth is not None and frame.camera is not None:
+            sensed = _sensed_points(frame.depth, frame.camera, back, image.size)
+        return Mast3rDescription(
+            global_descriptor=self._global_descriptor(tokens),
+            tokens=tokens.astype(np.float16),
+            size=np.array(image.size, np.int64),
+            to_original=np.array([*back.scale, *back.offset], np.float64),
+            sensed=sensed,
+        )
+
+    def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
+        """Decode and match one query against all its candidates.
+
+        Raises:
+            FrontEndError: the network's answer is not finite: this frame has none.
+        """
+        assert isinstance(query, Mast3rDescription)
+        kept: list[Mast3rDescription] = []
+        for reference in references:
+            assert isinstance(reference, Mast3rDescription)
+            kept.append(reference)
+        predictions = self.engine.decode([r.encoded for r in kept], query.encoded)
+        return [self._match(r, query, p) for r, p in zip(kept, predictions, strict=True)]
+
+    def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
+        """The intrinsics of an image whose own are unknown, from its point map.
+
+        The image is decoded with itself; its principal point is taken to be the middle.
+
+        Args:
+            description: the image's.
+            size: (width, height) of the original image [pixels].
+
+        Raises:
+            FrontEndError: the point map tells no focal length.
+        """
+        assert isinstance(description, Mast3rDescription)
+        encoded = description.encoded
+        (prediction,) = self.engine.decode([encoded], encoded)
+        points = to_numpy(prediction.reference.points)
+        _require_finite(points, "points")
+        to_original = description.transform
+        width, height = size
+        center = to_original.inverse().apply(np.array([(width - 1) / 2, (height - 1) / 2]))
+        try:
+            focal = estimate_focal(
+                points, to_numpy(prediction.reference.confidence), (center[0], center[1])
+            )
+        except ValueError as error:
+            raise FrontEndError(f"front end 'mast3r': {error}") from error
+        fx, fy = (focal * scale for scale in to_original.scale)
+        return Camera(width, height, fx, fy, (width - 1) / 2, (height - 1) / 2)
+
+    def _match(
+        self,
+        reference: Mast3rDescription,
+        query: Mast3rDescription,
+        prediction: TwoViewPrediction[DeviceArray],
+    ) -> Correspondences:
+        one, two = prediction.reference, prediction.query
+        confidence = [to_numpy(view.descriptor_confidence) for view in (one, two)]
+        points = to_numpy(one.points)
+        descriptors = [to_numpy(view.descriptors) for view in (one, two)]
+        _require_finite(points, "points")
+        for values in confidence:
+            _require_finite(values, "confidences")
+        for values in descriptors:
+            _require_finite(values, "descriptors")
+        pairs, lesser = reciprocal_both_ways(
+            _database(one.descriptors, descriptors[0]),
+            _database(two.descriptors, descriptors[1]),
+            *confidence,
+            stride=self.stride,
+            border=self.border,
+        )
+        pixels = [
+            np.column_stack([index % c.shape[1], index // c.shape[1]])
+            for index, c in zip(pairs.T, confidence, strict=True)
+        ]
+        points = self._scaled(points, to_numpy(one.confidence), reference)
+        return Correspondences(
+            reference_pixels=reference.transform.apply(pixels[0]).astype(np.float32),
+            query_pixels=query.transform.apply(pixels[1]).astype(np.float32),
+            # The head's exponential undone, and a logistic in its place: e^x -> 1 / (1 + e^-x).
+            confidence=(lesser / (1 + lesser)).astype(np.float32),
+            reference_points=points.reshape(-1, 3)[pairs[:, 0]],
+            metric=True,
+        )
+
+    def _scaled(
+        self,
+        points: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        reference: Mast3rDescription,
+    ) -> NDArray[np.float32]:
+        """The reference's points, with the depth sensor's say where there is one."""
+        sensed = reference.sensed.astype(np.float32)
+        if self.scale_from_depth == "off" or not sensed.size:
+            return points
+        if self.scale_from_depth == "replace":
+            return sensed
+        known = np.isfinite(sensed[..., 2]) & (points[..., 2] > 0)
+        # The better half of the point map is enough for one number.
+        known &= confidence >= np.median(confidence)
+        if known.sum() < _FEWEST_DEPTHS:
+            return points
+        rescaled: NDArray[np.float32] = points * np.median(sensed[known, 2] / points[known, 2])
+        return rescaled
+
+    def _global_descriptor(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
+        values = tokens.astype(np.float32)
+        values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+        return second_order_descriptor(values @ self._projection.astype(np.float32))
+
+
+def _sensed_points(
+    depth: NDArray[np.float32],
+    camera: Camera,
+    to_original: PixelTransform,
+    size: tuple[int, int],
+) -> NDArray[np.float16]:
+    """The sensor's points at the network's pixels, from the nearest pixel of its depth image."""
+    height, width = size
+    x = to_original.apply(np.column_stack([np.arange(width), np.zeros(width)]))[:, 0]
+    y = to_original.apply(np.column_stack([np.zeros(height), np.arange(height)]))[:, 1]
+    columns, rows = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    sampled = cv2.remap(
+        depth,
+        columns,
+        rows,
+        cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(np.nan,) * 4,
+    )
+    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+    points = camera.unproject(pixels, sampled.ravel())
+    return points.reshape(height, width, 3).astype(np.float16)
+
+
+def _database(descriptors: DeviceArray, on_host: NDArray[np.float32]) -> Searchable:
+    """Descriptors where they are searched: on the GPU that torch made them on, else on the CPU."""
+    if hasattr(descriptors, "is_cuda") and descriptors.is_cuda:
+        from mast3r_ros.engines.torch_nearest import TorchDatabase
+
+        found: Searchable = TorchDatabase(descriptors, on_host)
+    else:
+        found = Database(on_host)
+    return found
+
+
+def _require_finite(values: NDArray[Any], what: str) -> None:
+    if not np.isfinite(values).all():
+        raise FrontEndError(
+            f"front end 'mast3r': the network's {what} are not finite; the image is refused. Where "
+            "this happens often, use precision bf16 or fp32"
+        )

@@ -1,0 +1,142 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The network's verbs on the command line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub
+import numpy as np
+import pytest
+import tensorrt_fake
+import typer
+from click.testing import Result
+from network_reference import TINY, random_network
+from PIL import Image
+from typer.testing import CliRunner
+
+from mast3r_ros.engines import parity, verbs
+from mast3r_ros.engines.graphs import Graphs
+from mast3r_ros.engines.tensorrt_engine import TensorRtEngine
+from mast3r_ros.network.checkpoint import checkpoint_hash, save_checkpoint
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("MAST3R_ROS_CACHE", str(tmp_path / "cache"))
+    app = typer.Typer()
+    verbs.register(app)
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.safetensors"
+    config = TINY.from_dict(TINY.to_dict() | {"head": "linear", "decoder_depth": 1})
+    save_checkpoint(random_network(config), path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (96, 128, 3)).astype(np.uint8)).save(path)
+    return paths
+
+
+def test_weights_are_fetched_once_the_terms_are_accepted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(repository: str, name: str, local_dir: Path) -> str:
+        local_dir.mkdir(parents=True)
+        (local_dir / name).touch()
+        return str(local_dir / name)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    refused = run("fetch-checkpoint")
+    assert refused.exit_code == 1
+    assert "no commercial use" in refused.output
+    assert not (tmp_path / "cache").exists()
+    accepted = run("fetch-checkpoint", "--accept-license")
+    assert accepted.exit_code == 0
+    assert "CC BY-NC-SA 4.0" in accepted.output
+    assert accepted.output.strip().endswith("model.safetensors")
+
+
+def test_export_without_weights_says_how_to_get_them(run: Run) -> None:
+    result = run("export")
+    assert result.exit_code == 1
+    assert "mast3r_ros fetch-checkpoint --accept-license" in result.output
+
+
+def test_export_with_parity(
+    run: Run, checkpoint: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    result = run(
+        *("export", *pictures, "--checkpoint", checkpoint, "--output", tmp_path / "graphs"),
+        *("--size", "64x48", "--query-points"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "parity of 64x48 with 64x48" in result.output
+    assert "DRIFTED" not in result.output
+    graphs = Graphs.load(tmp_path / "graphs")
+    assert graphs.checkpoint == checkpoint_hash(checkpoint)
+    assert graphs.query_points
+
+
+def test_words_that_are_not_understood(run: Run, checkpoint: Path, pictures: list[Path]) -> None:
+    common = ("--checkpoint", checkpoint)
+    for words, message in (
+        (("export", *common, "--size", "64"), "WIDTHxHEIGHT"),
+        (("export", *common, "--precision", "int8"), "fp32, fp16, bf16"),
+        (("export", pictures[0], *common), "1 pictures"),
+        (("build-engine", *common), "0 pictures"),
+    ):
+        result = run(*words)
+        assert result.exit_code == 1
+        assert message in result.output
+
+
+def test_build_engine(
+    run: Run,
+    checkpoint: Path,
+    pictures: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = (
+        *("build-engine", *pictures, "--checkpoint", checkpoint, "--size", "64x48"),
+        *("--output", tmp_path / "engines", "--batch", 2),
+    )
+    without = run(*words)
+    assert without.exit_code == 1
+    assert "TensorRT is not installed" in without.output
+
+    tensorrt_fake.install(monkeypatch)
+    built = run(*words)
+    assert built.exit_code == 0, built.output
+    assert "decoder_64x48_64x48.engine" in built.output
+    assert "mean cosine" in built.output
+    info = TensorRtEngine(tmp_path / "engines").info()
+    assert (info.precision, info.batch, info.sizes) == ("fp16", 2, ((48, 64),))
+
+    strict = parity.Tolerance(cosine=2.0, agreement=0, log_points=9, log_confidence=9)
+    monkeypatch.setitem(parity.TOLERANCES, "fp16", strict)
+    drifted = run(*words)
+    assert drifted.exit_code == 1
+    assert "reference descriptors" in drifted.output
+    assert not list((tmp_path / "engines").glob("*.engine*"))
+
+
+def test_bf16_has_no_check_on_a_cpu(
+    run: Run, checkpoint: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    words = ("--checkpoint", checkpoint, "--size", "64x48", "--precision", "bf16")
+    result = run("export", *pictures, *words, "--output", tmp_path)
+    assert result.exit_code == 1
+    assert "no bf16 on a CPU" in result.output
+    assert run("export", *words, "--output", tmp_path).exit_code == 0

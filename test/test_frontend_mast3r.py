@@ -1,0 +1,233 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The front end `mast3r`: bookkeeping of pixels and metres around an engine."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from network_reference import TINY, random_network
+
+from mast3r_ros.engines.base import Encoded, EngineInfo
+from mast3r_ros.engines.torch_engine import TorchEngine
+from mast3r_ros.engines.torch_nearest import TorchDatabase
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import FrontEndError
+from mast3r_ros.frontends.mast3r import Mast3rDescription, Mast3rFrontEnd
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.matching.nearest import Database, nearest
+from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
+
+SIZE = (48, 64)  # what the network sees, (height, width)
+SHIFT = (5, -3)  # reference pixel (x, y) is query pixel (x + 5, y - 3)
+FOCAL = 60.0
+DEPTH = 2.0
+
+
+class Plane:
+    """An engine that sees a wall at 2 m, and a query that is the reference moved by `SHIFT`."""
+
+    config = TINY
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.spoil = ""
+        rng = np.random.default_rng(0)
+        world = rng.standard_normal((SIZE[0] + 20, SIZE[1] + 20, 24)).astype(np.float32)
+        self._world = world / np.linalg.norm(world, axis=-1, keepdims=True)
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        assert images.shape[2:] == SIZE
+        tokens = np.random.default_rng(0).standard_normal((1, 48, 32)).astype(np.float32)
+        if self.spoil == "tokens":
+            tokens[0, 3, 3] = np.inf
+        return tokens
+
+    def decode(
+        self, references: Sequence[Encoded], query: Encoded, query_points: bool = False
+    ) -> list[TwoViewPrediction[np.ndarray]]:
+        height, width = SIZE
+        x, y = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
+        points = np.stack([x / FOCAL * DEPTH, y / FOCAL * DEPTH, np.full(SIZE, DEPTH)], axis=-1)
+        dx, dy = SHIFT
+        one = ViewPrediction(
+            points.astype(np.float32),
+            np.full(SIZE, 2.0, np.float32),
+            self._world[10 : 10 + height, 10 : 10 + width].copy(),
+            np.full(SIZE, 3.0, np.float32),
+        )
+        two = ViewPrediction(
+            None,
+            None,
+            self._world[10 - dy : 10 - dy + height, 10 - dx : 10 - dx + width].copy(),
+            np.full(SIZE, 1.0, np.float32),
+        )
+        if self.spoil not in ("", "tokens"):
+            getattr(one, self.spoil)[4, 5] = np.nan
+        return [TwoViewPrediction(one, two)] * len(references)
+
+    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None: ...
+
+    def info(self) -> EngineInfo:
+        return EngineInfo("plane", "fp32", "none", "c" * 64, None, 8, None, (), {})
+
+
+@pytest.fixture
+def engine() -> Plane:
+    return Plane()
+
+
+def front_end(engine: Plane, **options: object) -> Mast3rFrontEnd:
+    return Mast3rFrontEnd(engine, long_side=64, **options)
+
+
+def frame(width: int = 640, height: int = 480, depth: float | None = None) -> Frame:
+    image = np.zeros((height, width, 3), np.uint8)
+    camera = Camera(width, height, 600.0, 600.0, (width - 1) / 2, (height - 1) / 2)
+    sensed = None if depth is None else np.full((height, width), depth, np.float32)
+    return Frame(image, camera, depth=sensed)
+
+
+def test_description_is_small_and_made_of_arrays(engine: Plane) -> None:
+    description = front_end(engine).describe(frame())
+    assert description.tokens.dtype == np.float16
+    assert np.linalg.norm(description.global_descriptor) == pytest.approx(1, abs=1e-5)
+    assert tuple(description.size) == SIZE
+    again = Mast3rDescription(**description.arrays())
+    assert again.transform == description.transform
+    assert again.encoded.size == SIZE
+    assert description.sensed.shape == (0, 0, 3)
+
+
+def test_matches_come_back_in_original_pixels_and_metres(engine: Plane) -> None:
+    fe = front_end(engine)
+    reference, query = fe.describe(frame()), fe.describe(frame(1280, 960))
+    first, second = fe.match([reference, reference], query)
+    assert len(first) == len(second) >= 30
+    assert first.metric
+    # Ten original pixels a network pixel in the reference, twenty in the query.
+    small = (first.reference_pixels + 0.5) / 10 - 0.5
+    moved = (first.query_pixels + 0.5) / 20 - 0.5
+    np.testing.assert_allclose(moved - small, np.broadcast_to(SHIFT, small.shape), atol=1e-4)
+    np.testing.assert_allclose(small, np.rint(small), atol=1e-4)
+    center = np.array([(SIZE[1] - 1) / 2, (SIZE[0] - 1) / 2])
+    expected = np.column_stack([(small - center) / FOCAL * DEPTH, np.full(len(small), DEPTH)])
+    np.testing.assert_allclose(first.reference_points, expected, atol=1e-4)
+    # The lesser of the confidences 3 and 1, on the logistic scale.
+    np.testing.assert_allclose(first.confidence, 0.5)
+    assert small.min() >= 3  # the border
+
+
+def test_no_candidates_no_matches(engine: Plane) -> None:
+    fe = front_end(engine)
+    assert fe.match([], fe.describe(frame())) == []
+
+
+@pytest.mark.parametrize(("use", "expected"), [("off", DEPTH), ("rescale", 3.0), ("replace", 3.0)])
+def test_a_depth_sensor_has_its_say(engine: Plane, use: str, expected: float) -> None:
+    fe = front_end(engine, scale_from_depth=use)
+    (found,) = fe.match([fe.describe(frame(depth=3.0))], fe.describe(frame()))
+    np.testing.assert_allclose(found.reference_points[:, 2], expected, rtol=2e-3)
+    if use != "off":
+        ray = found.reference_points[:, :2] / found.reference_points[:, 2:]
+        pixels = (found.reference_pixels - (319.5, 239.5)) / 600.0
+        np.testing.assert_allclose(ray, pixels, atol=2e-3)
+
+
+def test_too_little_depth_is_no_scale(engine: Plane) -> None:
+    sparse = frame(depth=3.0)
+    assert sparse.depth is not None
+    sparse.depth[:, 20:] = np.nan
+    fe = front_end(engine)
+    description = fe.describe(sparse)
+    assert 0 < np.isfinite(description.sensed[..., 2]).sum() < 100
+    (found,) = fe.match([description], description)
+    np.testing.assert_allclose(found.reference_points[:, 2], DEPTH, rtol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["points", "descriptors", "descriptor_confidence"])
+def test_an_answer_that_is_not_finite_is_refused(engine: Plane, what: str) -> None:
+    fe = front_end(engine)
+    description = fe.describe(frame())
+    engine.spoil = what
+    with pytest.raises(FrontEndError, match="not finite; the image is refused"):
+        fe.match([description], description)
+    engine.spoil = ""
+    assert len(fe.match([description], description)[0])
+
+
+def test_tokens_that_are_not_finite_are_refused(engine: Plane) -> None:
+    engine.spoil = "tokens"
+    with pytest.raises(FrontEndError, match="tokens are not finite"):
+        front_end(engine).describe(frame())
+
+
+def test_unknown_intrinsics_come_from_the_point_map(engine: Plane) -> None:
+    fe = front_end(engine)
+    unknown = replace(frame(), camera=None)
+    camera = fe.estimate_camera(fe.describe(unknown), unknown.size)
+    assert (camera.width, camera.height) == (640, 480)
+    assert camera.fx == pytest.approx(10 * FOCAL, rel=1e-4)
+    assert camera.fy == pytest.approx(10 * FOCAL, rel=1e-4)
+    assert (camera.cx, camera.cy) == (319.5, 239.5)
+
+
+def test_fingerprint_names_the_weights_and_the_size(engine: Plane) -> None:
+    assert front_end(engine).fingerprint == "mast3r-1-64-" + 16 * "c"
+    assert Mast3rFrontEnd(engine).fingerprint == "mast3r-1-512-" + 16 * "c"
+
+
+def test_options_are_checked(engine: Plane, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    with pytest.raises(ValueError, match="off, rescale or replace"):
+        front_end(engine, scale_from_depth="yes")
+    monkeypatch.setenv("MAST3R_ROS_CACHE", str(tmp_path))
+    with pytest.raises(FrontEndError, match="fetch-checkpoint --accept-license"):
+        Mast3rFrontEnd("torch")
+
+
+def test_a_network_finds_an_image_in_itself() -> None:
+    """With both decoders and heads alike, the two views of one image are alike."""
+    model = random_network()
+    model.dec_blocks2.load_state_dict(model.dec_blocks.state_dict())
+    model.downstream_head2.load_state_dict(model.downstream_head1.state_dict())
+    fe = Mast3rFrontEnd(TorchEngine(model), long_side=64)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (480, 640, 3)).astype(np.uint8)
+    description = fe.describe(Frame(image))
+    (found,) = fe.match([description], description)
+    assert len(found) > 30
+    np.testing.assert_array_equal(found.reference_pixels, found.query_pixels)
+
+
+def test_images_that_look_alike_have_near_global_descriptors() -> None:
+    fe = Mast3rFrontEnd(TorchEngine(random_network()), long_side=64)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (2, 6, 8, 3)).astype(np.uint8).repeat(60, 1).repeat(60, 2)
+    near = np.clip(images[0].astype(int) + rng.integers(-5, 5, images[0].shape), 0, 255)
+    a, b, other = (
+        fe.describe(Frame(image.astype(np.uint8))).global_descriptor
+        for image in (images[0], near, images[1])
+    )
+    assert a @ b > a @ other
+
+
+def test_the_torch_database_answers_as_the_other_one() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((20, 30, 24)).astype(np.float32)
+    queries = rng.standard_normal((3000, 24)).astype(np.float32)
+    ours = TorchDatabase(torch.from_numpy(values), values)
+    assert ours.shape == (20, 30)
+    found, scores = nearest(queries, ours)
+    expected, best = nearest(queries, Database(values))
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(scores, best, rtol=1e-5)
+    _, first, second = ours.search(queries, threads=0, second=True)
+    assert (first >= second).all()
+
+
+def test_pixel_transform_of_an_odd_size(engine: Plane) -> None:
+    description = front_end(engine).describe(frame(848, 636))
+    assert description.transform == PixelTransform.resize((64, 48), (848, 636))
