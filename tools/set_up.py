@@ -87,7 +87,7 @@ class SetUp:
     def _install_packages(self, key: str) -> None:
         self._runner.begin("Python packages" if self._ros else "Python packages, among them ROS 2")
         self._stamps.begin("packages")
-        names = ["core", "mast3r", "onnx", "dev"]
+        names = ["core", "report", "mast3r", "onnx", "dev"]
         if self._ros:
             requirements, constraints = _beside_ros(names)
         else:
