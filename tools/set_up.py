@@ -54,7 +54,7 @@ class SetUp:
             self._make_environment(base, key)
 
         _activate(self._env, self._underlay)
-        files = [*_REQUIREMENTS.iterdir(), Path(underlay.__file__)]
+        files = [*_REQUIREMENTS.glob("*.txt"), Path(underlay.__file__)]
         key = digest(files, key)
         if not self._stamps.is_done("packages", key):
             self._install_packages(key)
