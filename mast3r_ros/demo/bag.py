@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -56,6 +57,18 @@ def write_bag(path: Path, scenes: Iterable[Scene]) -> None:
     shutil.rmtree(path, ignore_errors=True)
     (staging / path.name).rename(path)
     staging.rmdir()
+
+
+def play(path: Path) -> Iterator[tuple[int, dict[str, bytes]]]:
+    """Each image's stamp [ns], and its messages as they were recorded, by topic."""
+    with AnyReader([path]) as reader:
+        messages: dict[str, bytes] = {}
+        for connection, time, data in reader.messages():
+            if connection.topic != "/truth":
+                messages[connection.topic.lstrip("/")] = data
+            if connection.topic == "/image":
+                yield time, messages
+                messages = {}
 
 
 def _write_frame(write: Any, frame: Frame, pose: Pose) -> None:

@@ -46,7 +46,13 @@ def top_view(outcomes: Sequence[Outcome], keyframes: Mapping[int, Pose]) -> byte
         figure = Figure(figsize=(7.0, 5.0), layout="constrained")
         axes = figure.subplots()
         reach = np.ptp(np.concatenate([truths, known])[:, :3, 3], axis=0).max()
-        arrow = {"color": _KEYFRAME, "width": 0.004, "scale": 25, "zorder": 2, "pivot": "tail"}
+        arrow: dict[str, Any] = {
+            "color": _KEYFRAME,
+            "width": 0.004,
+            "scale": 25,
+            "zorder": 2,
+            "pivot": "tail",
+        }
         axes.quiver(*known[:, [x, y], 3].T, *known[:, [x, y], 2].T, **arrow)
         axes.plot(*known[:, [x, y], 3].T, "^", color=_KEYFRAME, ms=6, label="keyframes, looking")
         axes.plot(*truths[:, [x, y], 3].T, ".", color=_MUTED, ms=5, label="true positions")

@@ -1,0 +1,237 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: photographs -> bag -> node -> poses -> report."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+import mast3r_ros
+from mast3r_ros.demo import photographs, scenes
+from mast3r_ros.demo.bag import play, write_bag
+from mast3r_ros.demo.scenes import Scene
+from mast3r_ros.evaluation.metrics import Outcome
+from mast3r_ros.evaluation.pictures import draw_matches
+from mast3r_ros.evaluation.report import Picture, Report, write_report
+from mast3r_ros.geometry.transforms import Pose
+
+# Every query must be as near to the truth [m, degrees].
+LIMITS = (0.02, 1.0)
+_START_TIMEOUT = 120.0
+
+console = Console()
+
+
+class DemoError(RuntimeError):
+    """A demo that cannot be shown, and why."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A query as the node answered it."""
+
+    outcome: Outcome
+    place: str
+    right_place: bool
+    picture: Picture | None
+
+    @property
+    def good(self) -> bool:
+        """Right place, near enough."""
+        return self.right_place and self.outcome.within(*LIMITS)
+
+
+def demo(folder: Path, front_end: str) -> bool:
+    """Show the demo.
+
+    Args:
+        folder: where photographs, bag, log and report go.
+        front_end: that the node shall use.
+
+    Returns:
+        Whether every query was localized by the right keyframe, within 2 cm and 1 degree.
+
+    Raises:
+        DemoError, DownloadError: it could not be shown.
+    """
+    started = time.monotonic()
+    photographs.pull(folder / "photographs")
+    indices = track(range(scenes.COUNT), "Depth of the keyframes", console=console)
+    places = [scenes.read_scene(folder / "photographs", i) for i in indices]
+    bag = folder / "photographs_bag"
+    write_bag(bag, places)
+    console.print(f"Bag: {bag}")
+    with _node(front_end, folder / "node.log") as client:
+        keyframes, shown = _show(bag, places, client)
+    good = sum(s.good for s in shown)
+    seconds = time.monotonic() - started
+    report = folder / "report.html"
+    write_report(report, _report(front_end, places, keyframes, shown, seconds))
+    console.print(
+        f"[bold {'green' if good == len(places) else 'red'}]{good} of {len(places)}[/] queries "
+        f"within {100 * LIMITS[0]:.0f} cm and {LIMITS[1]:.0f} degree, in {seconds:.0f} s; "
+        f"report: {report}"
+    )
+    return good == len(places)
+
+
+@contextmanager
+def _node(front_end: str, log: Path) -> Iterator[Any]:
+    """A node in a process and namespace of its own, and a client that talks to it."""
+    # Images are larger than what Fast DDS sends well by itself; read when a context is made.
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    # The demo is nobody else's business.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    try:
+        from mast3r_ros.ros.demo_client import DemoClient, NoAnswerError
+    except ImportError as error:
+        raise DemoError(
+            f"{error}: the demo needs ROS 2 and the package built; run `make demo`, or "
+            "`source install/setup.bash` first"
+        ) from error
+    namespace = f"/demo_{os.getpid()}"
+    parameters = {
+        "front_end": front_end,
+        "reliability": "reliable",
+        "depth_timeout": 10.0,
+        "tf_mode": "none",
+    }
+    command = [sys.executable, "-m", "mast3r_ros.ros.node", "--ros-args", "-r"]
+    command.append(f"__ns:={namespace}")
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    here = str(Path(mast3r_ros.__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command, stdout=stream, stderr=stream, env={**os.environ, "PYTHONPATH": path}
+        )
+        client = DemoClient(namespace)
+        try:
+            with console.status(f"Starting the node with {front_end}"):
+                client.wait_until_ready(lambda: process.poll() is None, _START_TIMEOUT)
+            yield client
+        except NoAnswerError as error:
+            tail = "\n".join(log.read_text().splitlines()[-15:])
+            raise DemoError(f"{error}; the end of {log}:\n{tail}") from error
+        finally:
+            client.close()
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(10.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _show(bag: Path, places: Sequence[Scene], client: Any) -> tuple[dict[int, Pose], list[_Shown]]:
+    """Play the bag: left images become keyframes, right ones are localized."""
+    owner: dict[int, int] = {}
+    shown = []
+    played = iter(track(play(bag), "Playing the bag", 2 * len(places), console=console))
+    for index, scene in enumerate(places):
+        stamp, messages = next(played)
+        client.show(messages, stamp)
+        owner[client.add_keyframe(scene.keyframe_pose)] = index
+    for index, (scene, (stamp, messages)) in enumerate(zip(places, played, strict=True)):
+        answer = client.show(messages, stamp)
+        best = answer.matches[0] if answer.matches else None
+        place = None if best is None else owner[best.keyframe]
+        outcome = Outcome(
+            scene.name,
+            scene.query_pose,
+            "localized" if answer.pose is not None else "refused",
+            answer.reason,
+            answer.pose,
+            answer.covariance,
+            None if best is None else best.keyframe,
+            answer.inliers,
+            answer.timings,
+        )
+        where = "no place" if place is None else places[place].name
+        picture = None if place is None else _picture(places[place], scene, best, outcome)
+        shown.append(_Shown(outcome, where, place == index, picture))
+        console.print(_line(shown[-1]))
+    return {k: places[i].keyframe_pose for k, i in owner.items()}, shown
+
+
+def _errors(outcome: Outcome) -> str:
+    if outcome.pose is None:
+        return f"refused: {outcome.message}"
+    degrees = np.rad2deg(outcome.rotation_error)
+    return f"{100 * outcome.translation_error:5.2f} cm  {degrees:5.3f} deg"
+
+
+def _line(shown: _Shown) -> str:
+    outcome = shown.outcome
+    mark = "[green]ok [/]" if shown.good else "[red]BAD[/]"
+    milliseconds = 1e3 * sum(outcome.timings.values())
+    return (
+        f"{mark} {outcome.name:16} at {shown.place:16} {_errors(outcome)}  {milliseconds:5.0f} ms"
+    )
+
+
+def _picture(place: Scene, scene: Scene, match: Any, outcome: Outcome) -> Picture:
+    image = draw_matches(
+        place.keyframe.image,
+        scene.query.image,
+        match.keyframe_pixels,
+        match.query_pixels,
+        match.inliers,
+    )
+    return Picture(
+        scene.name, f"{_errors(outcome)}, {match.inliers.sum()} of {len(match.inliers)}", image
+    )
+
+
+def _report(
+    front_end: str,
+    places: Sequence[Scene],
+    keyframes: dict[int, Pose],
+    shown: Sequence[_Shown],
+    seconds: float,
+) -> Report:
+    outcomes = [s.outcome for s in shown]
+    accepted = [o for o in outcomes if o.pose is not None]
+    median = np.median([sum(o.timings.values()) for o in outcomes])
+    facts = {
+        "within 2 cm and 1°": f"{sum(s.good for s in shown)} of {len(shown)}",
+        "right place": f"{sum(s.right_place for s in shown)} of {len(shown)}",
+        "median time in the node": f"{1e3 * median:.0f} ms",
+        "all of the demo": f"{seconds:.0f} s",
+    }
+    if accepted:
+        facts["largest position error"] = (
+            f"{100 * max(o.translation_error for o in accepted):.2f} cm"
+        )
+        facts["largest orientation error"] = (
+            f"{np.rad2deg(max(o.rotation_error for o in accepted)):.2f}°"
+        )
+    return Report(
+        title="Thirteen places, one photograph each",
+        lead=(
+            f"Front end {front_end}. Of each stereo pair the left image is a keyframe with depth. "
+            "The right one was played from a bag to the node, which told where it was taken; the "
+            "baseline of the pair is the truth. Photographs: Middlebury stereo (Scharstein et al., "
+            "2014), and stereodemo (OAK-D, MIT license)."
+        ),
+        facts=facts,
+        outcomes=outcomes,
+        keyframes=keyframes,
+        keyframe_names=dict(zip(keyframes, (place.name for place in places), strict=True)),
+        limits=LIMITS,
+        pictures={"Matches: keyframe, query": [s.picture for s in shown if s.picture]},
+    )
