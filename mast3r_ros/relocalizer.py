@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.absolute_pose import AbsolutePose, estimate_absolute_pose
-from mast3r_ros.geometry.relative_pose import estimate_relative_pose
+from mast3r_ros.geometry import absolute_pose, joint_pose, transforms
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, JointPose, Matches
+from mast3r_ros.geometry.relative_pose import RelativePose, estimate_relative_pose
+from mast3r_ros.geometry.uncertainty import invert_information
 from mast3r_ros.localization import KeyframeMatch, Localization, Reason
 from mast3r_ros.mapping.keyframe import Keyframe
 from mast3r_ros.mapping.keyframe_map import KeyframeMap
@@ -23,6 +25,10 @@ from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.options import RelocalizerOptions
 
 _GRID = 8
+# Beyond this multiple of the fewest inliers, a pose from points alone needs no second opinion.
+_SURE = 4.0
+# Fewer points than this cannot be trusted with the metres.
+_MIN_POINTS = 8
 
 
 class Relocalizer:
@@ -56,8 +62,8 @@ class Relocalizer:
         with _timed(timings, "match"):
             found = self.map.front_end.match([k.description for k in keyframes], query)
         with _timed(timings, "solve"):
-            answer = self._solve(frame, keyframes, found)
-        answer.timings.update(timings, solve=timings["solve"])
+            answer = self._solve(frame.camera, keyframes, found)
+        answer.timings.update(timings)
         return answer
 
     @property
@@ -66,124 +72,186 @@ class Relocalizer:
         return self.options.min_inliers or self.map.front_end.min_inliers
 
     def _solve(
-        self, frame: Frame, keyframes: Sequence[Keyframe], found: Sequence[Correspondences]
+        self, camera: Camera, keyframes: Sequence[Keyframe], found: Sequence[Correspondences]
     ) -> Localization:
         """One pose over the matches of all keyframes, verified."""
-        assert frame.camera is not None
         options = self.options
-        unexplained = tuple(
+        unexplained = [
             KeyframeMatch(k.id, c, np.zeros(len(c), bool))
             for k, c in zip(keyframes, found, strict=True)
-        )
-        # Points of all keyframes in the map's frame: their poses are known.
-        points = np.concatenate(
-            [
-                transforms.apply(k.pose, c.reference_points)
-                for k, c in zip(keyframes, found, strict=True)
+        ]
+        most = max(len(c) for c in found)
+        if most < self.min_inliers:
+            return _refusal(Reason.FEW_MATCHES, f"{most} at the most", unexplained)
+        matches, owner = _in_the_map(camera, keyframes, found, options.reprojection_threshold)
+        solved = self._by_points(matches)
+        relatives = None
+        if solved is None or solved.points < _SURE * self.min_inliers:
+            relatives = [
+                self._relative(camera, k, c) for k, c in zip(keyframes, found, strict=True)
             ]
-        )
-        pixels = np.concatenate([c.query_pixels for c in found])
-        owner = np.repeat(np.arange(len(found)), [len(c) for c in found])
-        usable = np.isfinite(points).all(1)
-        if usable.sum() < self.min_inliers:
-            return self._direction_only(frame, keyframes, unexplained)
-        solved = estimate_absolute_pose(
-            points, pixels, frame.camera, options.reprojection_threshold
-        )
-        count = 0 if solved is None else int(solved.inliers.sum())
-        if solved is None or count < self.min_inliers:
-            return _refusal(
-                Reason.FEW_INLIERS, f"{count} of {self.min_inliers} needed", unexplained, count
-            )
-        cells = _cells(pixels[solved.inliers], frame.size)
-        matches = tuple(
+            rays = [_by_rays(r, k, matches) for r, k in zip(relatives, keyframes, strict=True)]
+            solved = max((s for s in (solved, *rays) if s is not None), key=_support, default=None)
+        if solved is None or solved.points < _MIN_POINTS:
+            return _direction_only(unexplained, relatives or [])
+        count = int(solved.inliers.sum())
+        explained = [
             KeyframeMatch(m.keyframe_id, m.correspondences, solved.inliers[owner == i])
             for i, m in enumerate(unexplained)
+        ]
+        if solved.support < self.min_inliers:
+            return _refusal(
+                Reason.FEW_INLIERS, f"{solved.support:.0f} of {self.min_inliers} needed", explained
+            )
+        cells = _cells(
+            np.concatenate([c.query_pixels for c in found])[solved.inliers],
+            (camera.width, camera.height),
         )
         spread = len(np.unique(cells))
         if spread < options.min_cells:
             return _refusal(
-                Reason.POOR_SPREAD, f"{spread} cells of {options.min_cells} needed", matches, count
+                Reason.POOR_SPREAD, f"{spread} cells of {options.min_cells} needed", explained
             )
         covariance = self._covariance(solved, cells)
         position_sigma = float(np.sqrt(np.trace(covariance[:3, :3])))
         rotation_sigma = float(np.sqrt(np.trace(covariance[3:, 3:])))
-        if (
-            position_sigma > options.max_position_sigma
-            or rotation_sigma > options.max_rotation_sigma
+        figures = f"{count} inliers, {position_sigma:.3f} m, {rotation_sigma:.4f} rad"
+        if not (
+            position_sigma <= options.max_position_sigma
+            and rotation_sigma <= options.max_rotation_sigma
         ):
-            figures = f"{position_sigma:.3f} m, {rotation_sigma:.4f} rad standard deviation"
-            return _refusal(Reason.UNCERTAIN, figures, matches, count)
-        rest = ~solved.inliers
-        rival = estimate_absolute_pose(
-            points[rest], pixels[rest], frame.camera, options.reprojection_threshold, 1000
-        )
-        rivals = 0 if rival is None else int(rival.inliers.sum())
-        if rivals > options.max_rival * count and rivals >= self.min_inliers:
-            return _refusal(Reason.AMBIGUOUS, f"{rivals} matches against {count}", matches, count)
+            return _refusal(Reason.UNCERTAIN, figures, explained)
+        rival = self._by_points(matches.without(solved.inliers))
+        against = 0.0 if rival is None else rival.support
+        if against > options.max_rival * solved.support and against >= self.min_inliers:
+            return _refusal(
+                Reason.AMBIGUOUS, f"support {against:.0f} against {solved.support:.0f}", explained
+            )
         margins = (
-            self.min_inliers / count,
+            self.min_inliers / solved.support,
             options.min_cells / spread,
             position_sigma / options.max_position_sigma,
             rotation_sigma / options.max_rotation_sigma,
-            min(rivals / (options.max_rival * count), 1.0),
+            min(against / (options.max_rival * solved.support), 1.0),
         )
         return Localization(
             Reason.LOCALIZED,
-            f"{count} inliers, {position_sigma:.3f} m, {rotation_sigma:.4f} rad",
+            f"localized ({figures})",
             solved.pose,
             covariance,
             1.0 - max(margins),
             _ranked(
-                _relative(m, k, solved.pose, covariance)
-                for m, k in zip(matches, keyframes, strict=True)
+                _relative_to(k, m, solved.pose, covariance)
+                for k, m in zip(keyframes, explained, strict=True)
             ),
             count,
         )
 
-    def _covariance(self, solved: AbsolutePose, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _by_points(self, matches: Matches) -> JointPose | None:
+        """PnP over the matches that know their point, then all matches."""
+        found = absolute_pose.ransac(matches.points, matches.rays, matches.focal, matches.threshold)
+        return None if found is None else joint_pose.refine(found, matches)
+
+    def _relative(
+        self, camera: Camera, keyframe: Keyframe, found: Correspondences
+    ) -> RelativePose | None:
+        """Rotation and direction to one keyframe from pixels alone, where they are sure."""
+        if len(found) < self.min_inliers or keyframe.camera is None:
+            return None
+        relative = estimate_relative_pose(
+            found.reference_pixels,
+            found.query_pixels,
+            keyframe.camera,
+            camera,
+            self.options.reprojection_threshold / 2,
+        )
+        if relative is None or relative.inliers.sum() * RAY_WEIGHT < self.min_inliers:
+            return None
+        return relative
+
+    def _covariance(self, solved: JointPose, cells: NDArray[np.int64]) -> NDArray[np.float64]:
         """Honest covariance of a pose in the map.
 
         Neighboring matches share the errors of depth and of matching, so the matches of one cell
         of the image count as one; and the pose is no better known than the keyframes' own.
         """
         options = self.options
-        independent = max(len(np.unique(cells)), 1)
+        _, cell, members = np.unique(cells, return_inverse=True, return_counts=True)
+        information = (solved.information / members[cell][:, None, None]).sum(0)
         map_variance = np.repeat(
             [options.keyframe_position_sigma**2, options.keyframe_rotation_sigma**2], 3
         )
-        return solved.covariance * (len(cells) / independent) + np.diag(map_variance)
-
-    def _direction_only(
-        self, frame: Frame, keyframes: Sequence[Keyframe], matches: tuple[KeyframeMatch, ...]
-    ) -> Localization:
-        """No metres to be had: rotation and direction to each keyframe that allows them."""
-        assert frame.camera is not None
-        answers = []
-        for match, keyframe in zip(matches, keyframes, strict=True):
-            found = match.correspondences
-            if len(found) >= self.min_inliers and keyframe.camera is not None:
-                relative = estimate_relative_pose(
-                    found.reference_pixels, found.query_pixels, keyframe.camera, frame.camera
-                )
-                if relative is not None and relative.inliers.sum() >= self.min_inliers:
-                    match = KeyframeMatch(keyframe.id, found, relative.inliers, relative.pose)
-            answers.append(match)
-        best = max((int(m.inliers.sum()) for m in answers), default=0)
-        if best:
-            return _refusal(Reason.DIRECTION_ONLY, f"{best} inliers", _ranked(answers), best)
-        most = max((len(m.correspondences) for m in answers), default=0)
-        return _refusal(Reason.FEW_MATCHES, f"{most} at the most", matches, 0)
+        return invert_information(information) + np.diag(map_variance)
 
 
-def _refusal(
-    reason: Reason, figures: str, matches: tuple[KeyframeMatch, ...], inliers: int
+def _in_the_map(
+    camera: Camera,
+    keyframes: Sequence[Keyframe],
+    found: Sequence[Correspondences],
+    threshold: float,
+) -> tuple[Matches, NDArray[np.int64]]:
+    """All matches in the map's frame, where the keyframes' poses are known, and whose each is."""
+    points, origins, directions = [], [], []
+    for keyframe, matched in zip(keyframes, found, strict=True):
+        count = len(matched)
+        points.append(transforms.apply(keyframe.pose, matched.reference_points))
+        origins.append(np.broadcast_to(keyframe.pose[:3, 3], (count, 3)))
+        rays = np.full((count, 2), np.nan)
+        if keyframe.camera is not None:
+            rays = keyframe.camera.normalize(matched.reference_pixels)
+        directions.append(np.column_stack([rays, np.ones(count)]) @ keyframe.pose[:3, :3].T)
+    matches = Matches(
+        camera.normalize(np.concatenate([c.query_pixels for c in found])),
+        np.concatenate(points),
+        np.concatenate(origins),
+        np.concatenate(directions),
+        (camera.fx, camera.fy),
+        threshold,
+    )
+    return matches, np.repeat(np.arange(len(found)), [len(c) for c in found])
+
+
+def _by_rays(
+    relative: RelativePose | None, keyframe: Keyframe, matches: Matches
+) -> JointPose | None:
+    """Rotation and direction to one keyframe, metres from all points, then all matches."""
+    if relative is None:
+        return None
+    start = keyframe.pose @ transforms.make(relative.pose[:3, :3], np.zeros(3))
+    direction = keyframe.pose[:3, :3] @ relative.pose[:3, 3]
+    found = joint_pose.scale_along(start, direction, matches)
+    return None if found is None else joint_pose.refine(found, matches)
+
+
+def _support(solved: JointPose) -> float:
+    return solved.support
+
+
+def _direction_only(
+    unexplained: Sequence[KeyframeMatch], relatives: Sequence[RelativePose | None]
 ) -> Localization:
-    return Localization(reason, f"{reason.value} ({figures})", matches=matches, inliers=inliers)
+    """No metres to be had: rotation and direction to each keyframe that allows them."""
+    answers = [
+        match
+        if relative is None
+        else KeyframeMatch(
+            match.keyframe_id, match.correspondences, relative.inliers, relative.pose
+        )
+        for match, relative in zip(unexplained, relatives or [None] * len(unexplained), strict=True)
+    ]
+    best = max(int(m.inliers.sum()) for m in answers)
+    reason = Reason.DIRECTION_ONLY if best else Reason.FEW_INLIERS
+    return _refusal(reason, f"{best} inliers", answers)
 
 
-def _relative(
-    match: KeyframeMatch, keyframe: Keyframe, pose: transforms.Pose, covariance: NDArray[np.float64]
+def _refusal(reason: Reason, figures: str, matches: Sequence[KeyframeMatch]) -> Localization:
+    ranked = _ranked(matches)
+    inliers = sum(int(m.inliers.sum()) for m in ranked)
+    return Localization(reason, f"{reason.value} ({figures})", matches=ranked, inliers=inliers)
+
+
+def _relative_to(
+    keyframe: Keyframe, match: KeyframeMatch, pose: transforms.Pose, covariance: NDArray[np.float64]
 ) -> KeyframeMatch:
     """The keyframe's share of the answer: the query's pose in the keyframe's camera."""
     if not match.inliers.any():

@@ -83,6 +83,9 @@ class FeatureFrontEnd(ABC):
     # Keep a match of at least this cosine, and under this ratio to the second nearest.
     min_score: ClassVar[float]
     ratio: ClassVar[float | None] = None
+    # The same along an epipolar line, where few others compete.
+    guided_min_score: ClassVar[float]
+    guided_ratio: ClassVar[float]
 
     @abstractmethod
     def describe(self, frame: Frame) -> FeatureDescription:
@@ -97,6 +100,39 @@ class FeatureFrontEnd(ABC):
         )
         span = 1.0 - self.min_score
         return pairs, np.clip((scores - self.min_score) / span, 0.0, 1.0).astype(np.float32)
+
+    def match_along_lines(
+        self,
+        reference: FeatureDescription,
+        query: FeatureDescription,
+        lines: NDArray[np.float64],
+        band: float,
+    ) -> NDArray[np.int64]:
+        """(N, 2) rows that match within a band about the references' epipolar lines.
+
+        Args:
+            lines: (N, 3) a line (a, b, c) of the query image for each reference keypoint, a u +
+                b v + c = 0 in pixels with a^2 + b^2 = 1.
+            band: largest distance from the line [pixels].
+        """
+        if not len(reference) or not len(query):
+            return np.zeros((0, 2), np.int64)
+        homogeneous = np.column_stack([query.keypoints, np.ones(len(query))])
+        scores = reference.descriptors.astype(np.float32) @ query.descriptors.astype(np.float32).T
+        # Not `> band`: a line of NaN matches nothing.
+        scores[~(np.abs(lines @ homogeneous.T) <= band)] = -1.0
+        best = scores.argmax(1)
+        rows = np.arange(len(best))
+        top = scores[rows, best]
+        mutual = scores.argmax(0)[best] == rows
+        # The second best must be another place, not the same corner found twice.
+        place = query.keypoints[best]
+        near = np.abs(query.keypoints[None] - place[:, None]).max(axis=2) < 4.0
+        second = np.where(near, -1.0, scores).max(1)
+        # |a - b|^2 = 2 - 2 a.b for unit vectors.
+        distinct = 1.0 - top < self.guided_ratio**2 * (1.0 - second)
+        keep = np.flatnonzero(mutual & distinct & (top > self.guided_min_score))
+        return np.column_stack([keep, best[keep]])
 
     def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
         """Match one query against all references; the query's descriptors are packed once."""

@@ -29,6 +29,8 @@ class SiftFrontEnd(FeatureFrontEnd):
     min_inliers: ClassVar[int] = 15
     min_score: ClassVar[float] = 0.6
     ratio: ClassVar[float | None] = 0.85
+    guided_min_score: ClassVar[float] = 0.5
+    guided_ratio: ClassVar[float] = 0.8
 
     def __init__(self, max_keypoints: int = 3000) -> None:
         """Keep at most `max_keypoints` an image."""

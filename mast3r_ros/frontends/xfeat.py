@@ -35,6 +35,8 @@ class XFeatFrontEnd(FeatureFrontEnd):
     name: ClassVar[str] = "xfeat"
     min_inliers: ClassVar[int] = 30
     min_score: ClassVar[float] = 0.82
+    guided_min_score: ClassVar[float] = 0.75
+    guided_ratio: ClassVar[float] = 0.9
 
     def __init__(self, max_keypoints: int = 4096, device: str | None = None) -> None:
         """Load the network.

@@ -58,34 +58,45 @@ def estimate_absolute_pose(
     """
     known = np.asarray(points, np.float64)
     rays = camera.normalize(pixels)
-    usable = np.asarray(np.isfinite(np.hstack([known, rays])).all(axis=1))
+    focal = (camera.fx, camera.fy)
+    pose = ransac(known, rays, focal, threshold, max_iterations, seed)
+    return None if pose is None else refine(pose, known, rays, focal, threshold)
+
+
+def ransac(
+    points: NDArray[np.float64],
+    rays: NDArray[np.float64],
+    focal: tuple[float, float],
+    threshold: float,
+    max_iterations: int = 10_000,
+    seed: int = 0,
+) -> Pose | None:
+    """LO-RANSAC: map <- camera from (N, 3) points and (N, 2) rays on z = 1, NaN left out.
+
+    Returns:
+        None where no pose has four inliers.
+    """
+    usable = np.asarray(np.isfinite(np.hstack([points, rays])).all(axis=1))
     if usable.sum() < 4:
         return None
-    # Undistorted pixels about the principal point: one pinhole for every distortion model.
-    focal = (camera.fx, camera.fy)
-    pinhole = {
-        "model": "PINHOLE",
-        "width": camera.width,
-        "height": camera.height,
-        "params": [*focal, 0.0, 0.0],
-    }
+    # Undistorted pixels about the principal point: one pinhole for every distortion model. Its size
+    # plays no part in the solver.
+    pinhole = {"model": "PINHOLE", "width": 1, "height": 1, "params": [*focal, 0.0, 0.0]}
     options = {
         "max_reproj_error": threshold,
         "max_iterations": max_iterations,
         "min_iterations": 100,
         "seed": seed,
     }
-    found, _ = poselib.estimate_absolute_pose(
+    found, info = poselib.estimate_absolute_pose(
         rays[usable] * focal,
-        known[usable],
+        points[usable],
         pinhole,
         options,
         {"loss_type": "TRUNCATED", "loss_scale": threshold},
     )
     pose = transforms.inverse(transforms.make(found.R, found.t))
-    if not np.isfinite(pose).all():
-        return None
-    return refine(pose, known, rays, focal, usable, threshold)
+    return pose if info["num_inliers"] >= 4 and np.isfinite(pose).all() else None
 
 
 def refine(
@@ -93,13 +104,13 @@ def refine(
     points: NDArray[np.float64],
     rays: NDArray[np.float64],
     focal: tuple[float, float],
-    usable: NDArray[np.bool_],
     threshold: float,
 ) -> AbsolutePose | None:
     """Least squares over the inliers, which are chosen anew until they settle.
 
     The covariance is that of plain least squares, so the pose must be its minimum too.
     """
+    usable = np.asarray(np.isfinite(np.hstack([points, rays])).all(axis=1))
     inliers = np.zeros(len(points), bool)
     for _ in range(10):
         z = (points - pose[:3, 3]) @ pose[:3, 2]

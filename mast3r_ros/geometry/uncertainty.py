@@ -55,11 +55,15 @@ def noise(errors: NDArray[np.float64], parameters: int = 6) -> float:
 def pose_covariance(jacobian: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """(6, 6) covariance [m, rad] from the (N, 2, 6) Jacobian; infinite where nothing binds it."""
     stacked = jacobian.reshape(-1, 6)
-    information = stacked.T @ stacked
+    return sigma**2 * invert_information(stacked.T @ stacked)
+
+
+def invert_information(information: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The (6, 6) covariance of an information matrix; infinite where it binds nothing."""
     scale = np.sqrt(np.diag(information))
     if not (scale > 0).all():
         return np.full((6, 6), np.inf)
     normalized = information / np.outer(scale, scale)
     if np.linalg.cond(normalized) > 1e12:
         return np.full((6, 6), np.inf)
-    return np.asarray(sigma**2 * np.linalg.inv(normalized) / np.outer(scale, scale))
+    return np.asarray(np.linalg.inv(normalized) / np.outer(scale, scale))
