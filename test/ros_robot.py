@@ -47,7 +47,7 @@ class Robot:
             "tf_mode": "none",
             "reliability": "reliable",
         } | parameters
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         command = [
             sys.executable,
             "-m",

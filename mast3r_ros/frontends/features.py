@@ -175,6 +175,8 @@ def points_from_depth(
     window = frame.depth[row, column].reshape(len(keypoints), -1).astype(np.float64)
     window[~(np.isfinite(window) & (window > 0))] = np.nan
     known = np.isfinite(window).sum(1) > window.shape[1] // 2
+    if not known.any():
+        return points, sigma
     window = window[known]
     near, depth, far = np.nanpercentile(window, [10, 50, 90], axis=1)
     spread = (far - near) / depth

@@ -76,7 +76,7 @@ def _judge(active: bool, rate: float, status: RelocalizationStatus) -> tuple[byt
     if not active:
         return DiagnosticStatus.OK, "inactive"
     if rate == 0:
-        return DiagnosticStatus.STALE, "no images"
+        return DiagnosticStatus.WARN, "no images"
     if status.state in (RelocalizationStatus.STATE_BAD_INPUT, RelocalizationStatus.STATE_ERROR):
         return DiagnosticStatus.ERROR, status.reason
     if status.state != RelocalizationStatus.STATE_LOCALIZED:

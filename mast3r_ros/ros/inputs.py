@@ -22,7 +22,8 @@ from mast3r_ros.ros.parameters import NodeOptions
 
 # Deep enough that the executor sees every image and can count it.
 _QUEUE = 5
-_KEPT = 30
+# Calibrations and depth images kept: who asks, asks for one of the latest images.
+_KEPT = 10
 
 Message = TypeVar("Message")
 

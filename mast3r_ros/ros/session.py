@@ -38,7 +38,7 @@ class Answered:
     pose: PoseWithCovarianceStamped | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Request:
     """A service's wish to hear of the next image."""
 
@@ -83,16 +83,19 @@ class Session:
         """Take no more images."""
         if self.inputs is not None:
             self.inputs.close()
+            self.solver.discard()
+            # What is being solved now is finished before anything is forgotten.
+            self.solver.submit(lambda: None).result()
             self.inputs = None
-        self.solver.discard()
+        for request in self._requests:
+            request.answer.cancel()
+        self._requests.clear()
         self.reset()
 
     def close(self) -> None:
         """End the thread; what waits for it is canceled."""
         self.deactivate()
         self.solver.close()
-        for request in self._requests:
-            request.answer.cancel()
         self.tf.close()
 
     def reset(self) -> None:
@@ -116,10 +119,16 @@ class Session:
 
     def _solve(self, incoming: Incoming) -> None:
         """Everything that happens to an image, in the solver's thread; never raises."""
+        inputs = self.inputs
+        if inputs is None:
+            return
         requests = [r for r in self._requests if r.since <= incoming.arrival]
         try:
-            answered = self._answer(incoming, next((r.prior for r in requests if r.prior), None))
+            prior = next((r.prior for r in requests if r.prior), None)
+            answered = self._answer(inputs, incoming, prior)
         except Exception as error:
+            if not self._node.context.ok():
+                return  # nothing can be published any more
             self._node.get_logger().error(f"image of stamp {incoming.stamp}: {error!r}")
             state = RelocalizationStatus.STATE_ERROR
             answered = Answered(self._status(state, repr(error), incoming), None)
@@ -130,8 +139,7 @@ class Session:
             if request.answer.set_running_or_notify_cancel():
                 request.answer.set_result(answered)
 
-    def _answer(self, incoming: Incoming, prior: Prior | None) -> Answered:
-        assert self.inputs is not None
+    def _answer(self, inputs: Inputs, incoming: Incoming, prior: Prior | None) -> Answered:
         node, timings = self._node, {"wait": time.monotonic() - incoming.arrival}
         notes = []
         if incoming.stamp < self._last_stamp:
@@ -141,7 +149,7 @@ class Session:
         self._last_stamp = incoming.stamp
         started = time.perf_counter()
         try:
-            frame = self.inputs.frame(incoming)
+            frame = inputs.frame(incoming)
         except BAD_INPUT as error:
             reason = "; ".join([str(error), *notes])
             status = self._status(RelocalizationStatus.STATE_BAD_INPUT, reason, incoming)
@@ -162,7 +170,7 @@ class Session:
             self.outputs.pose.publish(pose)
             notes.append(self.tf_output.take(answer.pose, frame.frame_id, frame.stamp))
         elif answer.reason is Reason.NO_CAMERA:
-            notes.insert(0, f"no camera_info on {self.inputs.calibration_topic}")
+            notes.insert(0, f"no camera_info on {inputs.calibration_topic}")
         else:
             notes.insert(0, answer.message)
         timings["publish"] = time.perf_counter() - started

@@ -1,0 +1,249 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The map services, and what happens to a map on disk."""
+
+import os
+import resource
+import shutil
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
+
+from ros_robot import Robot
+from ros_world import camera_pose, render
+
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends import create
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.msg import RelocalizationStatus
+from mast3r_ros.srv import AddKeyframe, ClearMap, LoadMap, RemoveKeyframe, SaveMap
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture(scope="module")
+def robot():
+    robot = Robot("maps")
+    yield robot
+    log = robot.close()
+    assert robot.process.returncode == 0, log
+    assert "Traceback" not in log, log
+
+
+def _save(robot, path=""):
+    return robot.call(SaveMap, "relocalizer/save_map", path=str(path))
+
+
+def _load(robot, path=""):
+    return robot.call(LoadMap, "relocalizer/load_map", path=str(path))
+
+
+def _build(robot, count=2):
+    robot.clear()
+    for i in range(count):
+        assert robot.add(camera_pose(0.1 * i)).success
+
+
+def _whole(path):
+    """The keyframes of a map on disk, which must be whole."""
+    return len(KeyframeMap.load(path, create("sift")))
+
+
+@pytest.fixture(scope="module")
+def saved(robot, tmp_path_factory):
+    """A folder with a map of two keyframes."""
+    path = tmp_path_factory.mktemp("saved") / "map"
+    _build(robot)
+    assert _save(robot, path).success
+    return path
+
+
+def test_no_path_yet():
+    """Asked of a node that has neither loaded nor saved: one that is not active, either."""
+    robot = Robot("no_path", autostart=False)
+    try:
+        answer = _save(robot)
+        assert not answer.success
+        assert "not configured" in answer.message
+    finally:
+        robot.close()
+
+
+def test_save_clear_load(robot, tmp_path):
+    _build(robot, 3)
+    answer = _save(robot, tmp_path / "map")
+    assert (answer.success, answer.keyframes) == (True, 3)
+    assert answer.path == str(tmp_path / "map")
+
+    cleared = robot.call(ClearMap, "relocalizer/clear_map")
+    assert (cleared.success, cleared.removed) == (True, 3)
+    assert robot.look(camera_pose()).state == RelocalizationStatus.STATE_NO_MAP
+
+    answer = _load(robot)  # from where it was saved
+    assert (answer.success, answer.keyframes) == (True, 3)
+    assert robot.look(camera_pose(0.05)).state == RelocalizationStatus.STATE_LOCALIZED
+
+
+def test_remove(robot, tmp_path):
+    _build(robot, 1)
+    extra = robot.add(camera_pose(0.3))
+
+    answer = robot.call(
+        RemoveKeyframe, "relocalizer/remove_keyframe", keyframe_id=extra.keyframe_id
+    )
+
+    assert answer.success
+    assert answer.message == f"removed keyframe {extra.keyframe_id}; the map holds 1"
+    assert robot.look(camera_pose()).map_keyframes == 1
+    # An id is never used again, not even after the map went to disk and back.
+    assert _save(robot, tmp_path / "map").success
+    assert _load(robot).success
+    assert robot.add(camera_pose(0.3)).keyframe_id > extra.keyframe_id
+
+
+def test_the_next_image_becomes_a_keyframe(robot):
+    robot.clear()
+    future = robot.call_async(
+        AddKeyframe,
+        "relocalizer/add_keyframe",
+        wait_for_next=True,
+        pose_source=AddKeyframe.Request.POSE_IDENTITY,
+    )
+    robot.wait(lambda: robot.look(camera_pose()) and future.done(), "answer")
+
+    assert future.result().success, future.result().message
+    assert robot.look(camera_pose()).map_keyframes == 1
+
+
+def _truncate(path):
+    file = next((path / "keyframes").glob("*.npz"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _lose(path):
+    next((path / "keyframes").glob("*.npz")).unlink()
+
+
+def _edit(old, new):
+    def edit(path):
+        manifest = path / "map.yaml"
+        text = manifest.read_text()
+        assert old in text
+        manifest.write_text(text.replace(old, new))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (_truncate, "does not have the checksum"),
+        (_lose, "cannot read"),
+        (_edit("format: 1", "format: 2"), "map format 2, this version reads 1"),
+        (_edit("front_end: sift", "front_end: xfeat"), "made by front end 'xfeat'"),
+        (_edit("keyframes:", "keyframes: {"), "cannot read"),
+        (lambda path: (path / "map.yaml").write_text("tiles: [1, 2]"), "not the manifest"),
+        (lambda path: (path / "map.yaml").write_bytes(bytes(range(256))), "cannot read"),
+        (lambda path: (path / "map.yaml").unlink(), "is missing"),
+    ],
+)
+def test_a_map_that_cannot_be_loaded_leaves_the_present_one(robot, saved, tmp_path, damage, told):
+    path = tmp_path / "damaged"
+    shutil.copytree(saved, path)
+    damage(path)
+    _load(robot, saved)
+
+    answer = _load(robot, path)
+
+    assert not answer.success
+    assert told in answer.message
+    status = robot.look(camera_pose(0.05))
+    assert (status.state, status.map_keyframes) == (RelocalizationStatus.STATE_LOCALIZED, 2)
+
+
+@pytest.mark.parametrize("below", ["a_file/map", "/proc/nothing/map", "/dev/null/map"])
+def test_a_path_that_cannot_be_written(robot, saved, tmp_path, below):
+    (tmp_path / "a_file").write_text("in the way")
+
+    answer = _save(robot, tmp_path / below)
+
+    assert not answer.success
+    assert "cannot save the map" in answer.message
+
+
+def test_a_folder_of_somebody_else_is_left_alone(robot, saved, tmp_path):
+    (tmp_path / "thesis.tex").write_text("do not touch")
+
+    answer = _save(robot, tmp_path)
+
+    assert not answer.success
+    assert "holds other files" in answer.message
+    assert (tmp_path / "thesis.tex").read_text() == "do not touch"
+
+
+def test_a_full_disk_leaves_the_old_map(robot, saved, tmp_path):
+    """As far as a process can be shown one: no file of it may grow beyond a few bytes."""
+    path = tmp_path / "map"
+    shutil.copytree(saved, path)
+    _build(robot, 3)
+    unlimited = resource.prlimit(robot.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(robot.process.pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
+    try:
+        answer = _save(robot, path)
+    finally:
+        resource.prlimit(robot.process.pid, resource.RLIMIT_FSIZE, unlimited)
+
+    assert not answer.success
+    assert "cannot save the map" in answer.message
+    assert _whole(path) == 2
+    assert _save(robot, path).success
+    assert _whole(path) == 3
+
+
+@pytest.mark.slow
+def test_killed_while_saving_the_old_map_or_the_new_one_is_whole(tmp_path):
+    """At moments spread over the whole of a save, from before it to after it."""
+    path = tmp_path / "map"
+    front_end = create("sift")
+    small, big = KeyframeMap(front_end), KeyframeMap(front_end)
+    image, depth = render(camera_pose())
+    frame = Frame(image, Camera(320, 240, 300.0, 300.0, 159.5, 119.5), depth=depth)
+    description = front_end.describe(frame)
+    for _ in range(30):
+        big.add(frame, camera_pose(), description)
+    for _ in range(2):
+        small.add(frame, camera_pose(), description)
+    big.save(tmp_path / "big")
+    started = time.perf_counter()
+    big.save(tmp_path / "timed")
+    duration = time.perf_counter() - started
+    outcomes = []
+    for share in (0.0, 0.3, 0.6, 1.5):
+        shutil.rmtree(path, ignore_errors=True)
+        small.save(path)
+        robot = Robot("killed", map=tmp_path / "big")
+        robot.call_async(SaveMap, "relocalizer/save_map", path=str(path))
+        time.sleep(share * duration)
+        robot.process.kill()
+        robot.close()
+        outcomes.append(_whole(path))
+        # And the next one who saves there finds nothing in the way.
+        small.save(path)
+        assert _whole(path) == len(small)
+        assert not [name for name in os.listdir(path) if name.startswith(".")]
+    assert set(outcomes) <= {len(small), len(big)}
+
+
+def test_a_map_is_loaded_when_configured(saved):
+    robot = Robot("loaded", map=saved)
+    try:
+        status = robot.look(camera_pose(0.05))
+        assert (status.state, status.map_keyframes) == (RelocalizationStatus.STATE_LOCALIZED, 2)
+        # Saved to where it came from, unless told otherwise.
+        assert _save(robot).path == str(saved)
+    finally:
+        robot.close()
+    assert robot.process.returncode == 0
