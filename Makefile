@@ -4,7 +4,8 @@
 #   make demo    localizes real photographs through the node and writes a report
 #   make test    runs every test, with the coverage gate
 #   make lint    format, lint and types
-#   make bench   the node's own overhead at 640x480, 30 Hz
+#   make bench   matching, the network, and the node's own overhead at 640x480, 30 Hz
+#   make gpu-check   the CUDA matcher against the CPU, on a machine with a GPU
 #   make setup   the environment alone: .venv and install/ (the others call it)
 #   make clean   removes the environment and what was built; maps, bags and reports stay
 #
@@ -21,7 +22,7 @@ TEST_ARGS ?= --cov --cov-report=term --durations=15
 
 IN_ENVIRONMENT := source install/setup.bash &&
 
-.PHONY: setup test demo lint bench clean
+.PHONY: setup test demo lint bench gpu-check clean
 
 setup:
 	@$(PYTHON) tools/set_up.py
@@ -33,7 +34,10 @@ demo: setup
 	@$(IN_ENVIRONMENT) python3 -m mast3r_ros demo
 
 bench: setup
-	@$(IN_ENVIRONMENT) python3 -m mast3r_ros bench
+	@$(IN_ENVIRONMENT) python3 -m bench
+
+gpu-check: setup
+	@$(IN_ENVIRONMENT) python3 -m bench.gpu_check
 
 lint: setup
 	@$(IN_ENVIRONMENT) python3 tools/lint.py

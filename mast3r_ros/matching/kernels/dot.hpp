@@ -9,6 +9,7 @@
 #define MAST3R_ROS_SHARED __host__ __device__ __forceinline__
 #else
 #include <cmath>
+#include <cstring>
 // static: a translation unit built for a wider instruction set must not lend its copy to the
 // others.
 #define MAST3R_ROS_SHARED static inline
@@ -20,16 +21,51 @@ constexpr int kBlock = 64;  // database rows packed side by side: an 8 x 8 patch
 
 MAST3R_ROS_SHARED float multiply_add(float a, float b, float sum) { return fmaf(a, b, sum); }
 
-/// The score: channels in order, one rounding a channel. `stride` steps through a packed block.
-MAST3R_ROS_SHARED float dot(const float* query, const float* row, int stride, int channels) {
+/// The score: channels in order, one rounding a channel. A stride of kBlock goes through a packed
+/// block.
+MAST3R_ROS_SHARED float dot_strided(const float* a, const float* b, int a_stride, int b_stride,
+                                    int channels) {
   float sum = 0.0f;
-  for (int k = 0; k < channels; ++k) sum = multiply_add(query[k], row[k * stride], sum);
+  for (int k = 0; k < channels; ++k) sum = multiply_add(a[k * a_stride], b[k * b_stride], sum);
   return sum;
+}
+
+MAST3R_ROS_SHARED float dot(const float* query, const float* row, int stride, int channels) {
+  return dot_strided(query, row, 1, stride, channels);
 }
 
 /// Larger score first, then the first index.
 MAST3R_ROS_SHARED bool beats(float score, int index, float best, int best_index) {
   return score > best || (score == best && index < best_index);
+}
+
+/// A score and an index as one number: of two, `beats` holds for the larger. All are above 0.
+MAST3R_ROS_SHARED unsigned long long key_of(float score, unsigned index) {
+  unsigned bits;
+#ifdef __CUDACC__
+  bits = __float_as_uint(score);
+#else
+  std::memcpy(&bits, &score, sizeof bits);
+#endif
+  if (score == 0.0f) bits = 0u;  // -0 ties with 0
+  bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+  return static_cast<unsigned long long>(bits) << 32 | (0xffffffffu - index);
+}
+
+MAST3R_ROS_SHARED unsigned index_of(unsigned long long key) {
+  return 0xffffffffu - static_cast<unsigned>(key);
+}
+
+MAST3R_ROS_SHARED float score_of(unsigned long long key) {
+  unsigned bits = static_cast<unsigned>(key >> 32);
+  bits = bits & 0x80000000u ? bits & 0x7fffffffu : ~bits;
+#ifdef __CUDACC__
+  return __uint_as_float(bits);
+#else
+  float score;
+  std::memcpy(&score, &bits, sizeof score);
+  return score;
+#endif
 }
 
 /// A block's rows around its unit axis u: low <= u.d <= high, and |d - (u.d) u| <= radius.
