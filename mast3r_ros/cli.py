@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mast3r_ros.engines import verbs
 from mast3r_ros.options import RelocalizerOptions
 
 _OPTIONS = "Options of the relocalizer"
@@ -35,7 +36,10 @@ app.add_typer(evaluate, name="evaluate", no_args_is_help=True)
 app.add_typer(maps, name="map", no_args_is_help=True)
 
 FrontEndName = Annotated[
-    str, typer.Option("--front-end", help="How images are described and matched: sift or xfeat.")
+    str,
+    typer.Option(
+        "--front-end", help="How images are described and matched: sift, xfeat or mast3r."
+    ),
 ]
 CameraFile = Annotated[
     Path | None,
@@ -260,6 +264,9 @@ def doctor() -> None:
 
     if not doctor.examine():
         raise typer.Exit(1)
+
+
+verbs.register(app)
 
 
 def main() -> None:

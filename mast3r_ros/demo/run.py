@@ -193,7 +193,9 @@ def _picture(place: Scene, scene: Scene, match: Any, outcome: Outcome) -> Pictur
         match.inliers,
     )
     return Picture(
-        scene.name, f"{_errors(outcome)}, {match.inliers.sum()} of {len(match.inliers)}", image
+        scene.name,
+        f"{_errors(outcome)}; {match.inliers.sum()} of {len(match.inliers)} matches agree",
+        image,
     )
 
 
@@ -232,6 +234,6 @@ def _report(
         outcomes=outcomes,
         keyframes=keyframes,
         keyframe_names=dict(zip(keyframes, (place.name for place in places), strict=True)),
-        limits=LIMITS,
+        limits=[LIMITS],
         pictures={"Matches: keyframe, query": [s.picture for s in shown if s.picture]},
     )

@@ -72,7 +72,7 @@ class Bag:
             CameraError: a calibration describes no camera.
         """
         self._path, self._map_frame = path, map_frame
-        self._truth = TfBuffer(kept=None)
+        self._truth = TfBuffer(kept=float("inf"))
         # The frame to look up: that of each image, or what a pose topic without names speaks of.
         self._source: str | None = None
         self._cameras: list[tuple[int, Camera]] = []
@@ -185,7 +185,7 @@ class Bag:
         if pose_topic is None:
             return
         for kind, _, message in _messages(reader, pose_topic):
-            child = pose_frame or getattr(message, "child_frame_id", "")
+            child: str = pose_frame or str(getattr(message, "child_frame_id", ""))
             pose = conversions.to_pose(_POSES[kind](message))
             self._truth.insert(self._map_frame, child, pose, _stamp(message), static=False)
             if not child:

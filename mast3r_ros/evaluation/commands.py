@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mast3r_ros.evaluation import run
 from mast3r_ros.evaluation.images import read_rgb
-from mast3r_ros.evaluation.metrics import Outcome, summarize
+from mast3r_ros.evaluation.metrics import CLASSES, Outcome, summarize
 from mast3r_ros.evaluation.pictures import draw_matches
 from mast3r_ros.evaluation.recording import PosedImage, RecordingError
 from mast3r_ros.evaluation.report import Picture, Report, figures, write_report
@@ -99,8 +99,8 @@ def evaluate(
             figures(summary),
             outcomes,
             {k.id: k.pose for k in keyframes},
-            {k.id: f"keyframe {k.id}" for k in keyframes},
-            (0.25, 5.0),
+            {k.id: str(k.id) for k in keyframes},
+            CLASSES,
             album.pictures(),
         )
         write_report(report_path, report)

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_GREEN, _GRAY = (40, 200, 90), (150, 150, 150)
+_GREEN, _RED = (60, 220, 60), (220, 60, 60)
 _GAP = 6
-_DRAWN = 120
+_DRAWN = 50
+_OPACITY = 0.65
 
 
 def draw_matches(
@@ -21,7 +22,7 @@ def draw_matches(
     inliers: NDArray[np.bool_],
     height: int = 300,
 ) -> NDArray[np.uint8]:
-    """Reference and query side by side: inliers joined by green lines, other matches gray dots.
+    """Reference and query side by side: inliers green and joined, other matches red dots.
 
     Args:
         reference, query: (H, W, 3) uint8 RGB, each of its own size.
@@ -30,7 +31,7 @@ def draw_matches(
         height: of the picture [pixels].
 
     Returns:
-        RGB; at most 120 of the lines, evenly chosen, so that something is still to be seen.
+        RGB; at most 50 of the lines, evenly chosen, so that something is still to be seen.
     """
     panels, scales = [], []
     for image in (reference, query):
@@ -44,13 +45,13 @@ def draw_matches(
     shift = (panels[0].shape[1] + _GAP, 0)
     left = np.rint((reference_pixels + 0.5) * scales[0]).astype(int)
     right = np.rint((query_pixels + 0.5) * scales[1]).astype(int) + shift
-    for points in (left[~inliers], right[~inliers]):
-        for point in points:
-            cv2.circle(canvas, point.tolist(), 1, _GRAY, -1, cv2.LINE_AA)
+    drawn = canvas.copy()
+    for which, color in ((~inliers, _RED), (inliers, _GREEN)):
+        for point in np.concatenate([left[which], right[which]]):
+            cv2.circle(drawn, point.tolist(), 1, color, -1, cv2.LINE_AA)
     chosen = np.flatnonzero(inliers)
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), _DRAWN)).astype(int)]
     for start, end in zip(left[chosen], right[chosen], strict=True):
-        cv2.line(canvas, start.tolist(), end.tolist(), _GREEN, 1, cv2.LINE_AA)
-        for point in (start, end):
-            cv2.circle(canvas, point.tolist(), 2, _GREEN, -1, cv2.LINE_AA)
-    return np.asarray(canvas, np.uint8)
+        cv2.line(drawn, start.tolist(), end.tolist(), _GREEN, 1, cv2.LINE_AA)
+    blended = cv2.addWeighted(drawn, _OPACITY, canvas, 1.0 - _OPACITY, 0.0)
+    return np.asarray(blended, np.uint8)

@@ -59,7 +59,7 @@ class Report:
         outcomes: one row of the table each.
         keyframes: their poses by id.
         keyframe_names: how the table calls them.
-        limits: distance [m] and angle [degrees] beyond which a row stands out.
+        limits: distances [m] and angles [degrees]; beyond the last, a pose is wrong.
         pictures: by the heading that they stand under.
     """
 
@@ -69,7 +69,7 @@ class Report:
     outcomes: Sequence[Outcome]
     keyframes: Mapping[int, Pose]
     keyframe_names: Mapping[int, str]
-    limits: tuple[float, float]
+    limits: Sequence[tuple[float, float]]
     pictures: Mapping[str, Sequence[Picture]]
 
 
@@ -88,8 +88,12 @@ def write_report(path: Path, report: Report) -> None:
         )
         + "</dl>",
         "<h2>Map and poses</h2><div class=plots>"
-        + _image("image/svg+xml", plots.top_view(report.outcomes, report.keyframes), "top view")
-        + _image("image/svg+xml", plots.error_histograms(report.outcomes), "error histograms")
+        + _image("image/svg+xml", _top_view(report), "keyframes and poses from above")
+        + _image(
+            "image/svg+xml",
+            plots.error_histograms(report.outcomes, report.limits),
+            "histograms of the errors",
+        )
         + "</div>",
         f"<h2>Queries</h2>{_table(report)}",
         *(_gallery(heading, pictures) for heading, pictures in report.pictures.items()),
@@ -102,15 +106,20 @@ def write_report(path: Path, report: Report) -> None:
     path.write_text(page)
 
 
+def _top_view(report: Report) -> bytes:
+    names = {keyframe: report.keyframe_names[keyframe] for keyframe in report.keyframes}
+    return plots.top_view(report.outcomes, report.keyframes, names, report.limits[-1])
+
+
 def _table(report: Report) -> str:
-    header = "<tr><th>query<th>nearest keyframe<th class=n>position error [cm]"
+    header = "<tr><th>query<th>keyframe<th class=n>position error [cm]"
     header += "<th class=n>orientation error [°]<th class=n>inliers<th class=n>time [ms]<th></tr>"
     rows = []
     for o in report.outcomes:
         errors = ["", ""]
         if o.pose is not None:
             errors = [f"{100 * o.translation_error:.2f}", f"{np.rad2deg(o.rotation_error):.2f}"]
-        bad = not o.within(*report.limits)
+        bad = not o.within(*report.limits[-1])
         name = "" if o.keyframe is None else report.keyframe_names[o.keyframe]
         seconds = sum(o.timings.values())
         rows.append(

@@ -1,21 +1,26 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Small things between ROS messages and the core: stamps, poses, cameras."""
+"""Small things between ROS messages and the core: stamps, poses, cameras.
+
+Reading messages needs no ROS: those of rosbags will do.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose as PoseMessage
-from geometry_msgs.msg import Transform
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera, CameraError
 from mast3r_ros.geometry.transforms import Pose
+
+if TYPE_CHECKING:
+    from builtin_interfaces.msg import Time
+    from geometry_msgs.msg import Pose as PoseMessage
+    from geometry_msgs.msg import Transform
+    from sensor_msgs.msg import CameraInfo
 
 
 def to_nanoseconds(stamp: Time) -> int:
@@ -25,6 +30,8 @@ def to_nanoseconds(stamp: Time) -> int:
 
 def to_stamp(nanoseconds: int) -> Time:
     """Nanoseconds as a stamp."""
+    from builtin_interfaces.msg import Time
+
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return Time(sec=seconds, nanosec=rest)
 
@@ -41,6 +48,8 @@ def to_pose(message: PoseMessage) -> Pose:
 
 def from_pose(pose: Pose) -> PoseMessage:
     """The message of a (4, 4) pose."""
+    from geometry_msgs.msg import Pose as PoseMessage
+
     message = PoseMessage()
     _fill(message.position, message.orientation, pose)
     return message
@@ -48,6 +57,8 @@ def from_pose(pose: Pose) -> PoseMessage:
 
 def to_transform(pose: Pose) -> Transform:
     """The transform message of a (4, 4) pose."""
+    from geometry_msgs.msg import Transform
+
     message = Transform()
     _fill(message.translation, message.rotation, pose)
     return message

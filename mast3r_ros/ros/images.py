@@ -1,17 +1,22 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages to arrays and back."""
+"""Image messages to arrays and back.
+
+Reading them needs no ROS: messages of rosbags will do.
+"""
 
 from __future__ import annotations
 
 import array
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage, Image
 
 
 class ImageError(ValueError):
@@ -178,6 +183,8 @@ def to_depth(message: Image, max_megapixels: float) -> NDArray[np.float32]:
 
 def from_rgb(image: NDArray[np.uint8], header: Any) -> Image:
     """An `rgb8` message of an (H, W, 3) image."""
+    from sensor_msgs.msg import Image
+
     height, width = image.shape[:2]
     message = Image(header=header, height=height, width=width, encoding="rgb8", step=3 * width)
     message.data = array.array("B", image.tobytes())

@@ -14,12 +14,9 @@ from std_msgs.msg import Header
 
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.ros import conversions
+from mast3r_ros.ros.tf_buffer import TransformError as TransformError
 
 _POLL = 0.005
-
-
-class TransformError(LookupError):
-    """A transform that is not to be had."""
 
 
 class Tf(ABC):

@@ -12,11 +12,14 @@ import numpy as np
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.ros.tf import TransformError
 
 _KEPT = 10_000_000_000  # [ns]
 # A stamp so much older than the newest means that time was set back, as by a bag that loops.
 _SET_BACK = 1_000_000_000  # [ns]
+
+
+class TransformError(LookupError):
+    """A transform that is not to be had."""
 
 
 @dataclass
@@ -25,6 +28,7 @@ class _Edge:
 
     parent: str
     static: bool
+    kept: float
     stamps: list[int] = field(default_factory=list)
     poses: dict[int, Pose] = field(default_factory=dict)
 
@@ -34,7 +38,7 @@ class _Edge:
         if stamp not in self.poses:
             insort(self.stamps, stamp)
         self.poses[stamp] = pose
-        while self.stamps[0] < self.stamps[-1] - _KEPT:
+        while self.stamps[0] < self.stamps[-1] - self.kept:
             del self.poses[self.stamps.pop(0)]
 
     def at(self, stamp: int, child: str) -> Pose:
@@ -63,10 +67,11 @@ class _Edge:
 
 
 class TfBuffer:
-    """The tree of frames, over the last ten seconds. Safe for use by several threads."""
+    """The tree of frames over some time. Safe for use by several threads."""
 
-    def __init__(self) -> None:
-        """No frames yet."""
+    def __init__(self, kept: float = _KEPT) -> None:
+        """No frames yet; the last `kept` nanoseconds will be known."""
+        self._kept = kept
         self._edges: dict[str, _Edge] = {}
         self._lock = threading.Lock()
 
@@ -76,7 +81,7 @@ class TfBuffer:
         with self._lock:
             edge = self._edges.get(child)
             if edge is None or (edge.parent, edge.static) != (parent, static):
-                edge = self._edges[child] = _Edge(parent, static)
+                edge = self._edges[child] = _Edge(parent, static, self._kept)
             edge.insert(pose, stamp)
 
     def find(self, target: str, source: str, stamp: int) -> Pose:
