@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,6 +24,11 @@ def _folder(variable: str, beside: str) -> Path:
     if not path.is_dir():
         pytest.skip(f"no folder {path} (set {variable} to where it is)")
     return path
+
+
+# No verdict hangs on how busy the machine is, or on chance.
+settings.register_profile("mast3r_ros", deadline=None, derandomize=True)
+settings.load_profile("mast3r_ros")
 
 
 @pytest.fixture(scope="session")

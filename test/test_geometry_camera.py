@@ -1,0 +1,294 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Projection and its inverse under every distortion model, resizes and crops, bad intrinsics."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mast3r_ros.geometry.camera import Camera, CameraError
+from mast3r_ros.geometry.pixels import PixelTransform
+
+_SIZE = (640, 480)
+_K = [[520.0, 0.0, 318.0], [0.0, 510.0, 243.0], [0.0, 0.0, 1.0]]
+
+
+def _floats(*limits: float) -> st.SearchStrategy:
+    return st.tuples(*(st.floats(-limit, limit) for limit in limits))
+
+
+# As strong as real lenses are, within the field of the points below.
+_DISTORTIONS = st.one_of(
+    st.just(("plumb_bob", ())),
+    st.tuples(st.just("plumb_bob"), _floats(0.2, 0.05, 0.002, 0.002)),
+    st.tuples(st.just("plumb_bob"), _floats(0.2, 0.05, 0.002, 0.002, 0.01)),
+    st.tuples(
+        st.just("rational_polynomial"), _floats(0.1, 0.05, 0.002, 0.002, 0.01, 0.1, 0.05, 0.01)
+    ),
+    st.tuples(st.just("equidistant"), _floats(0.05, 0.02, 0.01, 0.005)),
+)
+_RAYS = arrays(np.float64, (7, 2), elements=st.floats(-0.6, 0.6))
+
+
+def _camera(model: str = "plumb_bob", distortion: tuple[float, ...] = ()) -> Camera:
+    return Camera.from_matrix(_SIZE, _K, distortion, model)
+
+
+@given(_DISTORTIONS, _RAYS, st.floats(0.1, 50.0))
+def test_a_projected_ray_comes_back(lens, rays, depth):
+    camera = _camera(*lens)
+    points = np.column_stack([rays, np.ones(len(rays))]) * depth
+
+    pixels = camera.project(points)
+
+    np.testing.assert_allclose(camera.normalize(pixels), rays, atol=1e-6)
+    np.testing.assert_allclose(camera.unproject(pixels, points[:, 2]), points, atol=1e-6 * depth)
+
+
+@given(_floats(0.2, 0.05, 0.002, 0.002, 0.01), _RAYS)
+def test_plumb_bob_is_the_model_of_the_books(distortion, rays):
+    k1, k2, p1, p2, k3 = distortion
+    x, y = rays.T
+    r2 = x * x + y * y
+    radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+    distorted = [
+        x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+        y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+        np.ones(len(x)),
+    ]
+    expected = (np.array(_K) @ distorted)[:2].T
+
+    pixels = _camera("plumb_bob", distortion).project(np.column_stack([rays, np.ones(len(x))]))
+
+    np.testing.assert_allclose(pixels, expected, atol=1e-6)
+
+
+@given(_floats(0.1, 0.05, 0.002, 0.002, 0.01, 0.1, 0.05, 0.01), _RAYS)
+def test_rational_polynomial_is_the_model_of_opencv(distortion, rays):
+    k1, k2, p1, p2, k3, k4, k5, k6 = distortion
+    x, y = rays.T
+    r2 = x * x + y * y
+    radial = (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3) / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
+    distorted = [
+        x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+        y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+        np.ones(len(x)),
+    ]
+    camera = _camera("rational_polynomial", distortion)
+
+    pixels = camera.project(np.column_stack([rays, np.ones(len(x))]))
+
+    np.testing.assert_allclose(pixels, (np.array(_K) @ distorted)[:2].T, atol=1e-6)
+
+
+@given(_floats(0.05, 0.02, 0.01, 0.005), _RAYS)
+def test_equidistant_is_the_model_of_kannala_and_brandt(distortion, rays):
+    k1, k2, k3, k4 = distortion
+    radius = np.hypot(*rays.T)
+    theta = np.arctan(radius)
+    bent = theta * (1 + k1 * theta**2 + k2 * theta**4 + k3 * theta**6 + k4 * theta**8)
+    scale = np.divide(bent, radius, where=radius > 1e-9, out=np.ones_like(radius))
+    distorted = np.column_stack([rays * scale[:, None], np.ones(len(rays))])
+    # No coefficient at all means no distortion, also under this name.
+    if not any(distortion):
+        distorted[:, :2] = rays
+    camera = _camera("equidistant", distortion)
+
+    pixels = camera.project(np.column_stack([rays, np.ones(len(rays))]))
+
+    np.testing.assert_allclose(pixels, (distorted @ np.array(_K).T)[:, :2], atol=1e-6)
+
+
+def test_what_is_behind_the_camera_is_seen_nowhere():
+    points = [[0.1, 0.2, 1.0], [0.1, 0.2, -1.0], [0.1, 0.2, 0.0]]
+    for camera in (_camera(), _camera("plumb_bob", (0.1, 0.0, 0.0, 0.0))):
+        pixels = camera.project(points)
+        assert np.isfinite(pixels).all(axis=1).tolist() == [True, False, False]
+        assert np.isnan(camera.project([[0.0, 0.0, -1.0]])).all()
+
+
+def test_no_pixels_have_no_rays():
+    for camera in (_camera(), _camera("equidistant", (0.01, 0.0, 0.0, 0.0))):
+        assert camera.normalize(np.zeros((0, 2))).shape == (0, 2)
+        assert camera.project(np.zeros((0, 3))).shape == (0, 2)
+
+
+def test_unknown_depth_gives_unknown_points():
+    pixels = np.zeros((5, 2))
+
+    points = _camera().unproject(pixels, [1.0, 0.0, -1.0, np.nan, np.inf])
+
+    assert np.isfinite(points).all(axis=1).tolist() == [True, False, False, False, False]
+    assert np.isnan(points[1:]).all()
+
+
+def test_rays_beyond_80_degrees_are_of_no_use():
+    f = 300.0
+    fisheye = Camera(1000, 1000, f, f, 500.0, 500.0, (1e-6, 0.0, 0.0, 0.0), "equidistant")
+    angles = np.deg2rad([0.0, 40.0, 75.0, 79.0, 81.0, 89.0, 95.0])
+
+    rays = fisheye.normalize(np.column_stack([500.0 + f * angles, np.full(len(angles), 500.0)]))
+
+    assert np.isfinite(rays).all(axis=1).tolist() == [True] * 4 + [False] * 3
+    np.testing.assert_allclose(rays[:4, 0], np.tan(angles[:4]), rtol=1e-3)
+
+
+def test_a_pixel_that_no_ray_reaches_has_none():
+    # r (1 - 0.3 r^2) never exceeds 0.70.
+    barrel = Camera(1200, 900, 500.0, 500.0, 600.0, 450.0, (-0.3, 0.0, 0.0, 0.0))
+
+    rays = barrel.normalize([[600.0 + 500.0 * 0.5, 450.0], [600.0 + 500.0 * 1.0, 450.0]])
+
+    assert np.isfinite(rays).all(axis=1).tolist() == [True, False]
+
+
+_SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
+
+
+@given(_SIZES, _SIZES)
+def test_a_resize_keeps_the_borders_of_the_image_in_place(old, new):
+    transform = PixelTransform.resize(old, new)
+    borders = [[-0.5, -0.5], [old[0] - 0.5, old[1] - 0.5]]
+
+    moved = transform.apply(borders)
+
+    np.testing.assert_allclose(moved, [[-0.5, -0.5], [new[0] - 0.5, new[1] - 0.5]], atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [(60, 40), (240, 160), (120, 200)])
+def test_a_resize_moves_what_is_in_the_image_so(size):
+    old = (120, 80)
+    u, v = np.meshgrid(np.arange(old[0]), np.arange(old[1]))
+    center = np.array([44.25, 31.5])
+    blob = np.exp(-((u - center[0]) ** 2 + (v - center[1]) ** 2) / (2 * 5.0**2))
+
+    resized = cv2.resize(blob, size, interpolation=cv2.INTER_LINEAR)
+    u, v = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    centroid = np.array([(resized * u).sum(), (resized * v).sum()]) / resized.sum()
+
+    np.testing.assert_allclose(PixelTransform.resize(old, size).apply(center), centroid, atol=0.02)
+
+
+_STEPS = st.one_of(
+    st.builds(PixelTransform.resize, _SIZES, _SIZES),
+    st.builds(PixelTransform.crop, st.floats(-500, 500), st.floats(-500, 500)),
+)
+
+
+@given(_STEPS, _STEPS, arrays(np.float64, (3, 2), elements=st.floats(-1000, 1000)))
+def test_transforms_chain_and_go_back(first, second, pixels):
+    both = first.then(second)
+
+    moved = both.apply(pixels)
+
+    np.testing.assert_allclose(moved, second.apply(first.apply(pixels)), rtol=1e-9, atol=1e-6)
+    scale = np.abs(moved).max() + 1.0
+    np.testing.assert_allclose(
+        both.inverse().apply(moved), pixels, atol=1e-9 * scale / min(both.scale) + 1e-6
+    )
+
+
+@given(_DISTORTIONS, _RAYS, st.integers(20, 2000), st.integers(20, 2000))
+def test_the_resized_camera_sees_where_the_resized_image_shows(lens, rays, width, height):
+    camera = _camera(*lens)
+    points = np.column_stack([rays, np.ones(len(rays))])
+
+    small = camera.resized(width, height)
+
+    assert (small.width, small.height) == (width, height)
+    expected = (camera.project(points) + 0.5) * [width / 640, height / 480] - 0.5
+    np.testing.assert_allclose(small.project(points), expected, atol=1e-6)
+
+
+def test_the_cropped_camera_sees_where_the_window_shows():
+    camera = _camera("plumb_bob", (0.1, -0.02, 0.001, 0.001))
+    points = [[0.1, -0.2, 1.0], [-0.3, 0.1, 2.0]]
+
+    window = camera.cropped(100, 50, 300, 200)
+
+    assert (window.width, window.height) == (300, 200)
+    np.testing.assert_allclose(window.project(points), camera.project(points) - [100, 50])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"width": 0}, "image size 0x480"),
+        ({"height": -3}, "640x-3"),
+        ({"fx": 0.0}, "is the camera calibrated"),
+        ({"fy": -500.0}, "-500.0"),
+        ({"cx": np.nan}, "finite"),
+        ({"distortion": (np.inf, 0.0, 0.0, 0.0)}, "finite"),
+        ({"distortion": (0.1,)}, "1 coefficients for 'plumb_bob'"),
+        ({"distortion": (0.1,) * 5, "model": "equidistant"}, "5 coefficients for 'equidistant'"),
+        ({"model": "thin_prism"}, "'thin_prism'.*plumb_bob, rational_polynomial, equidistant"),
+    ],
+)
+def test_intrinsics_of_no_camera_are_named(change, said):
+    good = {"width": 640, "height": 480, "fx": 500.0, "fy": 500.0, "cx": 320.0, "cy": 240.0}
+
+    with pytest.raises(CameraError, match=said):
+        Camera(**{**good, **change})
+
+
+def test_zero_coefficients_are_no_distortion():
+    assert _camera("plumb_bob", (0.0,) * 5) == _camera()
+    assert _camera("equidistant", (0.0,) * 4).distortion == ()
+
+
+_CALIBRATION = """
+image_width: 640
+image_height: 480
+camera_name: front
+camera_matrix: {rows: 3, cols: 3, data: [520.0, 0, 318.0, 0, 510.0, 243.0, 0, 0, 1]}
+distortion_model: equidistant
+distortion_coefficients: {rows: 1, cols: 4, data: [0.01, 0.002, 0.0003, 0.00004]}
+"""
+
+
+def test_a_calibration_file_is_read(tmp_path):
+    file = tmp_path / "front.yaml"
+    file.write_text(_CALIBRATION)
+
+    camera = Camera.from_yaml(file)
+
+    expected = (0.01, 0.002, 0.0003, 0.00004)
+    assert camera == Camera(640, 480, 520.0, 510.0, 318.0, 243.0, expected, "equidistant")
+    np.testing.assert_array_equal(camera.matrix, _K)
+
+
+def test_a_calibration_may_leave_the_distortion_out(tmp_path):
+    file = tmp_path / "front.yaml"
+    file.write_text(_CALIBRATION.split("distortion_model")[0])
+
+    assert Camera.from_yaml(file) == _camera()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"just words",
+        b"image_width: 640\nimage_height: 480\n",
+        _CALIBRATION.replace("243.0, ", "").encode(),
+        _CALIBRATION.replace("520.0", "0.0").encode(),
+        _CALIBRATION.replace("equidistant", "fancy").encode(),
+        _CALIBRATION.replace("{rows: 1, cols: 4, data:", "[").encode(),
+        b"\xff\xfe\x00\x81",
+        b"image_width: [640",
+    ],
+)
+def test_a_file_that_is_no_calibration_is_named(tmp_path, content):
+    file = tmp_path / "front.yaml"
+    file.write_bytes(content)
+
+    with pytest.raises(CameraError, match=r"front\.yaml is not a ROS camera calibration"):
+        Camera.from_yaml(file)
+
+
+def test_a_missing_calibration_is_named(tmp_path):
+    with pytest.raises(CameraError, match="nowhere"):
+        Camera.from_yaml(tmp_path / "nowhere.yaml")
