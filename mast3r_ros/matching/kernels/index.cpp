@@ -155,29 +155,10 @@ void Index::fit_cone(std::int64_t index) {
 /// Up to kGroup queries that are searched together.
 struct Index::Group {
   std::vector<const float*> queries;
-  std::vector<float> squared;
+  std::vector<float> squared;  // norms
+  std::vector<float> margin;   // rounding of their scores
   Best* best;
 };
-
-namespace {
-
-/// A block that a query must still visit.
-struct Visit {
-  std::int32_t block;
-  std::int32_t query;
-  float along;
-};
-
-std::vector<Visit> sorted_by_block(const std::vector<Visit>& visits, std::int64_t blocks) {
-  std::vector<std::int64_t> start(blocks + 1);
-  for (const Visit& visit : visits) ++start[visit.block + 1];
-  for (std::int64_t b = 0; b < blocks; ++b) start[b + 1] += start[b];
-  std::vector<Visit> sorted(visits.size());
-  for (const Visit& visit : visits) sorted[start[visit.block]++] = visit;
-  return sorted;
-}
-
-}  // namespace
 
 void Index::nearest(const float* queries, std::int64_t count, int threads, bool second, bool prune,
                     Best* best) const {
@@ -191,6 +172,7 @@ void Index::nearest(const float* queries, std::int64_t count, int threads, bool 
       const float* query = queries + q * channels_;
       group.queries.push_back(query);
       group.squared.push_back(checked_square(query, channels_));
+      group.margin.push_back(slack_of(channels_) * std::sqrt(group.squared.back()) * longest_);
       constexpr float kNone = -std::numeric_limits<float>::infinity();
       best[q] = {kNone, kNone, std::numeric_limits<std::int32_t>::max()};
     }
@@ -211,56 +193,70 @@ void Index::search_all(Group& group, bool second) const {
     }
 }
 
-/// Visits first the block whose axis is nearest, then those that can reach what it held. Returns
-/// false, leaving best as good as it was or better, where that spares too little.
+/// Blocks, as bits, of the `part`-th kBlock of them that may hold a row good enough for a query.
+std::uint64_t Index::promising(const Group& group, int query, std::int64_t part, const float* along,
+                               bool second) const {
+  const Best& best = group.best[query];
+  const std::int64_t first = part * kBlock;
+  const std::uint64_t bits =
+      kernels_->reach(along, second ? best.second : best.score, group.squared[query], &low_[first],
+                      &high_[first], &radius_[first], group.margin[query], slack_of(channels_));
+  const std::int64_t left = blocks_ - first;
+  return left < kBlock ? bits & ((std::uint64_t(1) << left) - 1) : bits;
+}
+
+/// Visits the block whose axis is nearest to each query, then those that can reach what it held.
+/// Returns false, best being no worse than before, where the first queries show that this spares
+/// too little.
 bool Index::search_promising(Group& group, bool second) const {
   const auto fold = second ? kernels_->fold2 : kernels_->fold;
-  const float slack = slack_of(channels_);
   const int count = int(group.queries.size());
-  const auto threshold = [&](int q) { return second ? group.best[q].second : group.best[q].score; };
-  const auto margin = [&](int q) { return slack * std::sqrt(group.squared[q]) * longest_; };
-
-  std::vector<Visit> visits;
-  std::vector<float> along(low_.size() * kTile);
+  const std::int64_t parts = (blocks_ + kBlock - 1) / kBlock;
+  std::vector<float> along(parts * kTile * kBlock);
   for (int q = 0; q < count; q += kTile) {
     const int some = std::min(kTile, count - q);
-    for (std::int64_t part = 0; part < blocks_; part += kBlock)
-      kernels_->scores(&group.queries[q], some, &axes_[part * channels_], channels_,
-                       &along[part * kTile]);
+    for (std::int64_t part = 0; part < parts; ++part)
+      kernels_->scores(&group.queries[q], some, axes(part), channels_,
+                       &along[part * kTile * kBlock]);
+    std::int64_t visits = 0;
     for (int i = 0; i < some; ++i) {
-      const std::int64_t first = kernels_->largest(&along[i * kBlock], kTile * kBlock, blocks_);
+      const std::int64_t b = kernels_->largest(&along[i * kBlock], kTile * kBlock, blocks_);
       Best* best = group.best + q + i;
-      fold(&group.queries[q + i], 1, block(first), &order_[first * kBlock], channels_, &best);
-      for (std::int64_t part = 0; part < blocks_; part += kBlock) {
-        const float* values = &along[part * kTile + i * kBlock];
-        std::uint64_t bits =
-            kernels_->reach(values, threshold(q + i), group.squared[q + i], &low_[part],
-                            &high_[part], &radius_[part], margin(q + i), slack);
-        for (; bits; bits &= bits - 1) {
-          const int lane = __builtin_ctzll(bits);
-          const std::int64_t b = part + lane;
-          if (b < blocks_ && b != first) visits.push_back({std::int32_t(b), q + i, values[lane]});
-        }
-      }
+      fold(&group.queries[q + i], 1, block(b), &order_[b * kBlock], channels_, &best);
+      for (std::int64_t part = 0; q == 0 && part < parts; ++part)
+        visits += __builtin_popcountll(
+            promising(group, i, part, &along[(part * kTile + i) * kBlock], second));
     }
-    if (float(visits.size()) > kWorthwhile * float(q + some) * float(blocks_)) return false;
+    if (float(visits) > kWorthwhile * float(some) * float(blocks_)) return false;
   }
 
-  visits = sorted_by_block(visits, blocks_);
-  const float* queries[kTile];
-  Best* best[kTile];
-  int waiting = 0;
-  for (std::size_t v = 0; v < visits.size(); ++v) {
-    const std::int64_t b = visits[v].block;
-    const int q = visits[v].query;
-    const Cone cone{low_[b], high_[b], radius_[b]};
-    if (can_reach(threshold(q), visits[v].along, group.squared[q], cone, margin(q), slack)) {
-      queries[waiting] = group.queries[q];
-      best[waiting++] = group.best + q;
+  // Part by part, since what one part holds raises the bar for the next.
+  std::vector<std::uint16_t> waiting(kBlock * kGroup);
+  for (std::int64_t part = 0; part < parts; ++part) {
+    int lengths[kBlock] = {};
+    for (int q = 0; q < count; q += kTile) {
+      const int some = std::min(kTile, count - q);
+      kernels_->scores(&group.queries[q], some, axes(part), channels_, along.data());
+      for (int i = 0; i < some; ++i)
+        for (std::uint64_t bits = promising(group, q + i, part, &along[i * kBlock], second); bits;
+             bits &= bits - 1) {
+          const int lane = __builtin_ctzll(bits);
+          waiting[lane * kGroup + lengths[lane]++] = std::uint16_t(q + i);
+        }
     }
-    if (waiting == kTile || (waiting && (v + 1 == visits.size() || visits[v + 1].block != b))) {
-      fold(queries, waiting, block(b), &order_[b * kBlock], channels_, best);
-      waiting = 0;
+    for (int lane = 0; lane < kBlock; ++lane) {
+      const std::int64_t b = part * kBlock + lane;
+      for (int start = 0; start < lengths[lane]; start += kTile) {
+        const int some = std::min(kTile, lengths[lane] - start);
+        const float* queries[kTile];
+        Best* best[kTile];
+        for (int i = 0; i < some; ++i) {
+          const int q = waiting[lane * kGroup + start + i];
+          queries[i] = group.queries[q];
+          best[i] = group.best + q;
+        }
+        fold(queries, some, block(b), &order_[b * kBlock], channels_, best);
+      }
     }
   }
   return true;

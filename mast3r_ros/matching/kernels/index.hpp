@@ -36,6 +36,9 @@ class Index {
   float pack(const float* rows, std::int64_t block, int height, int width);
   void fit_cone(std::int64_t block);
   const float* block(std::int64_t index) const { return &packed_[index * kBlock * channels_]; }
+  const float* axes(std::int64_t part) const { return &axes_[part * kBlock * channels_]; }
+  std::uint64_t promising(const Group& group, int query, std::int64_t part, const float* along,
+                          bool second) const;
   bool search_promising(Group& group, bool second) const;
   void search_all(Group& group, bool second) const;
 
