@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -232,5 +233,5 @@ def _progress(steps: Iterable[_T], text: str, count: int) -> Iterable[_T]:
 def _table(facts: Mapping[str, str]) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts.items():
-        table.add_row(f"[bold]{name}", value)
+        table.add_row(f"[bold]{escape(name)}", escape(value))
     return table

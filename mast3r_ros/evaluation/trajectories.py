@@ -47,10 +47,13 @@ def read_tum(
     """
     if not folder.is_dir():
         raise RecordingError(f"{folder} is not a folder")
-    camera = Camera.from_yaml(camera_file or folder / "camera_info.yaml")
     images = _listing(folder, "rgb")
     if not images:
         raise RecordingError(f"{folder} has no images: neither rgb/TIMESTAMP.jpg nor rgb.txt")
+    camera_file = camera_file or folder / "camera_info.yaml"
+    if not camera_file.is_file():
+        raise RecordingError(f"there is no {camera_file}: name the calibration with --camera")
+    camera = Camera.from_yaml(camera_file)
     depths = _listing(folder, "depth")
     poses = read_poses(folder / "groundtruth.txt")
     times, depth_times = np.array(sorted(poses)), np.array(sorted(depths))
