@@ -1,0 +1,249 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A pose from matches of which some know their point and the others only a ray."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from consistency import follows_chi_square, normalized_errors
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.joint_pose import (
+    Matches,
+    epipolar_residuals,
+    judge,
+    refine,
+    scale_along,
+)
+from mast3r_ros.geometry.uncertainty import invert_information
+
+_FOCAL = 500.0
+_HALF = np.array([0.6, 0.45])  # field of view on z = 1
+
+
+def _problem(seed=0, points=40, rays=80, noise=0.0, threshold=6.0):
+    """The query's pose, and its matches with two keyframes beside it."""
+    random = np.random.default_rng(seed)
+    count = points + rays
+    pose = transforms.perturb(
+        np.eye(4), np.concatenate([random.uniform(-4, 4, 3), random.uniform(-1, 1, 3)])
+    )
+    seen = random.uniform(-_HALF, _HALF, (count, 2))
+    depth = random.uniform(1.5, 6.0, count)
+    world = transforms.apply(pose, np.column_stack([seen, np.ones(count)]) * depth[:, None])
+    beside = np.array([[0.5, 0.1, -0.2], [-0.3, 0.3, 0.1]])[np.arange(count) % 2]
+    origins = transforms.apply(pose, beside)
+    known = np.where(np.arange(count)[:, None] < points, world, np.nan)
+    noisy = seen + random.normal(0, noise / _FOCAL, seen.shape)
+    directions = (world - origins) * random.uniform(0.1, 3, (count, 1))
+    return pose, Matches(noisy, known, origins, directions, (_FOCAL, _FOCAL), threshold)
+
+
+def _near(pose, seed=0, size=0.003):
+    return transforms.perturb(pose, np.random.default_rng(seed).normal(0, size, 6))
+
+
+@given(st.integers(0, 10_000))
+def test_the_epipolar_jacobian_is_that_of_the_distance(seed):
+    pose, matches = _problem(seed, points=0, rays=4)
+    pose = _near(pose, seed, 0.02)
+    arguments = (matches.origins, matches.directions, matches.rays, _FOCAL)
+
+    residual, jacobian, _ = epipolar_residuals(pose, *arguments)
+
+    def moved(delta):
+        return epipolar_residuals(transforms.perturb(pose, delta), *arguments)[0]
+
+    step = 1e-6
+    numeric = np.stack(
+        [(moved(step * e) - moved(-step * e)) / (2 * step) for e in np.eye(6)], axis=1
+    )
+    np.testing.assert_allclose(jacobian, numeric, rtol=1e-4, atol=1e-2)
+    assert np.isfinite(residual).all()
+
+
+def test_the_distance_is_in_pixels_across_the_line():
+    # The keyframe stands to the left: its epipolar lines run along x, so only y counts.
+    origins, directions = np.array([[-1.0, 0.0, 0.0]] * 2), np.array([[1.0, 0.0, 4.0]] * 2)
+    rays = np.array([[0.1, 0.02], [0.3, -0.03]])
+
+    residual, _, ahead = epipolar_residuals(np.eye(4), origins, directions, rays, _FOCAL)
+
+    np.testing.assert_allclose(np.abs(residual), [0.02 * _FOCAL, 0.03 * _FOCAL])
+    assert residual[0] * residual[1] < 0
+    # The second ray leaves the keyframe's: the two meet behind.
+    assert ahead.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_true_matches_meet_in_front_of_both_cameras(seed):
+    pose, matches = _problem(seed, points=0)
+    arguments = (matches.rays, _FOCAL)
+
+    residual, _, ahead = epipolar_residuals(pose, matches.origins, matches.directions, *arguments)
+    _, _, reversed_ahead = epipolar_residuals(
+        pose, matches.origins, -matches.directions, *arguments
+    )
+
+    np.testing.assert_allclose(residual, 0.0, atol=1e-8)
+    assert ahead.all()
+    assert not reversed_ahead.any()
+
+
+def test_matches_say_what_they_know():
+    _, matches = _problem(points=3, rays=4)
+    matches.rays[0] = np.nan
+    matches.directions[1] = np.nan
+    matches.directions[6] = np.nan
+
+    assert np.flatnonzero(matches.with_point).tolist() == [1, 2]
+    assert np.flatnonzero(matches.with_ray).tolist() == [3, 4, 5]
+    rest = matches.without(np.arange(7) < 3)
+    assert (len(rest.rays), len(rest.points), len(rest.origins), len(rest.directions)) == (4,) * 4
+    assert (rest.focal, rest.threshold) == (matches.focal, matches.threshold)
+
+
+def test_judge_refuses_what_is_behind_or_far_from_where_it_should_be():
+    pose, matches = _problem(points=4, rays=4, threshold=4.0)
+    behind = 2 * pose[:3, 3] - matches.points[0]
+    matches.points[0] = behind
+    matches.rays[1] += 5.0 / _FOCAL
+    matches.rays[4] = np.nan
+    matches.directions[5] *= -1.0
+
+    inliers, residual, jacobian = judge(pose, matches)
+
+    assert np.flatnonzero(inliers).tolist() == [2, 3, 6, 7]
+    np.testing.assert_allclose(residual[inliers], 0.0, atol=1e-8)
+    assert not residual[6:, 1].any()
+    assert not jacobian[6:, 1].any()
+
+
+def test_a_ray_through_the_camera_itself_says_nothing():
+    pose, matches = _problem(points=10, rays=2)
+    matches.origins[-1] = pose[:3, 3]
+
+    inliers, _, _ = judge(pose, matches)
+
+    assert inliers[:-1].all()
+    assert not inliers[-1]
+
+
+@pytest.mark.parametrize(("points", "rays"), [(40, 80), (8, 100), (30, 0), (4, 60)])
+def test_refinement_finds_the_pose(points, rays):
+    pose, matches = _problem(1, points, rays)
+
+    found = refine(_near(pose), matches)
+
+    np.testing.assert_allclose(found.pose, pose, atol=1e-8)
+    assert (found.points, found.rays) == (points, rays)
+    assert found.support == points + 0.5 * rays
+    assert found.inliers.all()
+    assert found.information.shape == (points + rays, 6, 6)
+
+
+def test_rays_alone_leave_no_metres():
+    """Two keyframes give metres by their baseline; one keyframe gives none."""
+    pose, matches = _problem(2, points=0, rays=100)
+    one = replace(matches, origins=np.repeat(matches.origins[:1], 100, axis=0))
+    world = matches.origins + matches.directions
+    one = replace(one, directions=world - one.origins)
+
+    both, alone = refine(_near(pose), matches), refine(_near(pose), one)
+
+    np.testing.assert_allclose(both.pose, pose, atol=1e-6)
+    sigma = np.sqrt(np.diag(invert_information(both.information.sum(0)))[:3].sum())
+    assert sigma < 0.05
+    if alone is not None:
+        blind = np.sqrt(np.diag(invert_information(alone.information.sum(0)))[:3].sum())
+        assert not blind < 100 * sigma
+
+
+def test_rays_bind_what_few_points_leave_loose():
+    pose, mixed = _problem(3, points=6, rays=100, noise=0.5)
+    few = mixed.without(~mixed.with_point)
+
+    with_rays, without = refine(pose, mixed), refine(pose, few)
+
+    sizes = [
+        np.trace(invert_information(found.information.sum(0))) for found in (with_rays, without)
+    ]
+    assert sizes[0] < 0.5 * sizes[1]
+
+
+def test_wrong_matches_are_left_out():
+    pose, matches = _problem(4, noise=0.5)
+    wrong = np.arange(0, 120, 4)
+    matches.rays[wrong] = np.random.default_rng(0).uniform(-_HALF, _HALF, (len(wrong), 2))
+
+    found = refine(_near(pose), matches)
+
+    assert transforms.distance(found.pose, pose) < 0.02
+    assert found.inliers[wrong].mean() < 0.2
+    assert np.delete(found.inliers, wrong).mean() > 0.95
+
+
+def test_no_support_no_pose():
+    pose, matches = _problem(5, points=3, rays=2)
+
+    assert refine(pose, matches) is None
+    assert refine(transforms.perturb(pose, [0, 0, 0, 2, 0, 0]), _problem(5)[1]) is None
+
+
+def test_unbound_poses_are_none():
+    _, matches = _problem(6, points=10, rays=0)
+    same = replace(
+        matches,
+        points=np.repeat([[0.0, 0.0, 2.0]], 10, axis=0),
+        rays=np.zeros((10, 2)),
+    )
+
+    assert refine(np.eye(4), same) is None
+
+
+def test_one_step_is_an_answer_too():
+    pose, matches = _problem(7)
+
+    found = refine(_near(pose), matches, iterations=1)
+
+    assert transforms.distance(found.pose, pose) < 1e-3
+
+
+@pytest.mark.parametrize(("points", "rays"), [(60, 0), (40, 80), (20, 150)])
+def test_errors_are_as_large_as_the_information_says(points, rays):
+    errors, covariances = [], []
+    for seed in range(200):
+        pose, matches = _problem(2000 + seed, points, rays, noise=1.0, threshold=8.0)
+        found = refine(pose, matches)
+        errors.append(transforms.difference(found.pose, pose))
+        covariances.append(invert_information(found.information.sum(0)))
+
+    values = normalized_errors(np.array(errors), np.array(covariances))
+
+    assert follows_chi_square(values)
+    # The check has teeth: half or twice the covariance does not pass it.
+    assert not follows_chi_square(values / 0.5)
+    assert not follows_chi_square(values / 2.0)
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.2, 1.5])
+def test_points_vote_for_the_distance_along_a_line(distance):
+    pose, matches = _problem(8, points=12, rays=5, noise=0.3)
+    direction = pose[:3, :3] @ np.array([0.6, 0.0, 0.8])
+    start = transforms.make(pose[:3, :3], pose[:3, 3] - distance * direction)
+    # A third of the points is wrong.
+    matches.points[:4] += 1.0
+
+    found = scale_along(start, direction, matches)
+
+    assert transforms.distance(found, pose) < 0.02
+    np.testing.assert_array_equal(found[:3, :3], pose[:3, :3])
+
+
+def test_no_points_no_metres():
+    pose, matches = _problem(9, points=0)
+
+    assert scale_along(pose, np.array([0.0, 0.0, 1.0]), matches) is None
