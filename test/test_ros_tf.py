@@ -1,0 +1,186 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What the node tells TF, in each mode, and what it learns from it."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
+
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from ros_robot import Robot
+from ros_world import FRAME, camera_pose
+from std_srvs.srv import Empty
+from tf2_msgs.msg import TFMessage
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.msg import RelocalizationStatus
+from mast3r_ros.ros import conversions
+from mast3r_ros.srv import AddKeyframe
+
+pytestmark = pytest.mark.ros
+# The camera sits 0.1 m ahead of the base and looks ahead: optical axes turned from the body's.
+BASE_CAMERA = transforms.make([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [0.1, 0.0, 0.3])
+# Odometry began elsewhere, and turned.
+MAP_ODOM = transforms.make(transforms.rotation_from_vector([0, 0, 0.4]), [1.0, -2.0, 0.5])
+
+
+def _start(name, **parameters):
+    robot = Robot(name, gate_confirmations=3, tf_timeout=0.3, **parameters)
+    # What was heard of each child frame, newest last.
+    robot.listen("tf", TFMessage, "/tf", 100)
+    robot.add(camera_pose())
+    robot.add(camera_pose(0.6))
+    return robot
+
+
+def _heard(robot, child):
+    return [
+        entry
+        for message in robot.received["tf"]
+        for entry in message.transforms
+        if entry.child_frame_id == child and entry.header.frame_id == "map"
+    ]
+
+
+def _near(entry, truth, tolerance=0.02):
+    pose = conversions.from_transform(entry.transform)
+    assert transforms.distance(pose, truth) < tolerance
+    assert transforms.rotation_angle(pose, truth) < 0.01
+
+
+@pytest.fixture(scope="module")
+def robot():
+    robot = _start("map_odom", tf_mode="map_odom", tf_rate=25.0, transform_tolerance=0.5)
+    robot.send_tf("base_link", FRAME, BASE_CAMERA, 0.0, static=True)
+    yield robot
+    log = robot.close()
+    assert robot.process.returncode == 0, log
+    assert "Traceback" not in log, log
+
+
+def _drive(robot, map_camera, map_odom=MAP_ODOM):
+    """Send odometry around the next image's stamp, then the image."""
+    robot.tick(1.0)
+    odom_base = transforms.inverse(map_odom) @ map_camera @ transforms.inverse(BASE_CAMERA)
+    for offset in (0.0, 0.2):
+        robot.send_tf("odom", "base_link", odom_base, robot.clock + offset)
+    return robot.look(map_camera)
+
+
+def test_without_odometry_the_status_says_why(robot):
+    robot.clock += 50.0
+    status = robot.look(camera_pose(0.05))
+
+    assert status.state == RelocalizationStatus.STATE_LOCALIZED
+    assert "TF not corrected" in status.reason
+    assert not _heard(robot, "odom")
+
+
+def test_map_odom_begins_once_answers_agree_and_is_sent_again(robot):
+    robot.call(Empty, "reinitialize_global_localization")
+    reasons = [_drive(robot, camera_pose(x)).reason for x in (0.0, 0.05, 0.1)]
+
+    assert "1 of 3" in reasons[0]
+    assert "2 of 3" in reasons[1]
+    assert reasons[2] == ""
+    count = len(_heard(robot, "odom"))
+    robot.wait(lambda: len(_heard(robot, "odom")) >= count + 5, "TF sent again")
+    entries = _heard(robot, "odom")
+    _near(entries[-1], MAP_ODOM)
+    # Dated ahead of the node's clock, and each later than the one before.
+    stamps = [conversions.to_nanoseconds(e.header.stamp) for e in entries]
+    assert stamps == sorted(stamps)
+    now = robot.node.get_clock().now().nanoseconds
+    assert now < stamps[-1] < now + 0.7e9
+
+
+def test_one_odd_answer_does_not_move_tf(robot):
+    for _ in range(3):
+        _drive(robot, camera_pose(0.05))
+    odd = transforms.perturb(MAP_ODOM, [3.0, 0, 0, 0, 0, 0])
+
+    status = _drive(robot, camera_pose(0.05), odd)
+
+    assert status.state == RelocalizationStatus.STATE_LOCALIZED
+    assert "TF not moved yet: 1 of 3 answers agree" in status.reason
+    robot.received["tf"].clear()
+    robot.wait(lambda: len(_heard(robot, "odom")) > 2, "TF sent again")
+    _near(_heard(robot, "odom")[-1], MAP_ODOM)
+    for _ in range(2):
+        _drive(robot, camera_pose(0.05), odd)
+    robot.received["tf"].clear()
+    robot.wait(lambda: len(_heard(robot, "odom")) > 2, "TF sent again")
+    _near(_heard(robot, "odom")[-1], odd)
+
+
+def test_reinitialize_stops_tf_until_answers_agree_anew(robot):
+    for _ in range(3):
+        _drive(robot, camera_pose(0.05))
+
+    robot.call(Empty, "reinitialize_global_localization")
+    robot.received["tf"].clear()
+    reason = _drive(robot, camera_pose(0.05)).reason
+
+    assert "1 of 3" in reason
+    assert not _heard(robot, "odom")
+
+
+def test_a_prior_goes_through_the_base(robot):
+    """The robot is told where its base is; its camera looks at keyframe 1 from there."""
+    prior = PoseWithCovarianceStamped()
+    prior.header.frame_id = "map"
+    base = camera_pose(0.6) @ transforms.inverse(BASE_CAMERA)
+    prior.pose.pose = conversions.from_pose(base)
+    prior.pose.covariance = (np.eye(6) * 1e-4).ravel()
+    robot.initial_poses.publish(prior)
+
+    assert _drive(robot, camera_pose(0.6)).state == RelocalizationStatus.STATE_LOCALIZED
+
+
+def test_a_keyframe_where_tf_says(robot):
+    """The camera's pose in the map, by way of odometry."""
+    truth = camera_pose(0.3)
+    # The node itself sends map -> odom no more.
+    robot.call(Empty, "reinitialize_global_localization")
+    _drive(robot, truth)
+    for offset in (-0.5, 0.5):
+        robot.send_tf("map", "odom", MAP_ODOM, robot.clock + offset)
+
+    answer = robot.call(
+        AddKeyframe,
+        "relocalizer/add_keyframe",
+        pose_source=AddKeyframe.Request.POSE_FROM_TF,
+        timeout=5.0,
+    )
+
+    assert answer.success, answer.message
+    assert robot.look(truth).map_keyframes == 3
+
+
+def test_map_camera():
+    robot = _start("map_camera", tf_mode="map_camera")
+    try:
+        for x in (0.0, 0.1, 0.2):
+            robot.look(camera_pose(x))
+        status = robot.look(camera_pose(0.3))
+        entries = robot.wait(lambda: len(_heard(robot, FRAME)) >= 2 and _heard(robot, FRAME), "TF")
+        _near(entries[-1], camera_pose(0.3))
+        assert entries[-1].header.stamp == status.header.stamp
+        assert len(entries) <= 4
+    finally:
+        robot.close()
+    assert robot.process.returncode == 0
+
+
+def test_none_tells_tf_nothing_and_a_direction_never_reaches_it():
+    robot = Robot("direction", tf_mode="map_camera", gate_confirmations=1)
+    try:
+        robot.listen("tf", TFMessage, "/tf", 100)
+        robot.add(camera_pose(), depth=False)
+        states = [robot.look(camera_pose(0.3, 0.1)).state for _ in range(3)]
+        assert states == [RelocalizationStatus.STATE_DIRECTION_ONLY] * 3
+        assert not _heard(robot, FRAME)
+    finally:
+        robot.close()
+    assert robot.process.returncode == 0
