@@ -5,7 +5,7 @@
 #   make test    runs every test, with the coverage gate
 #   make lint    format, lint and types
 #   make bench   matching, the network, and the node's own overhead at 640x480, 30 Hz
-#   make gpu-check   the CUDA matcher against the CPU, on a machine with a GPU
+#   make gpu-check   the CUDA matcher against the CPU, and the network on the GPU (docs/benchmarks.md)
 #   make setup   the environment alone: .venv and install/ (the others call it)
 #   make clean   removes the environment and what was built; maps, bags and reports stay
 #
@@ -38,6 +38,7 @@ bench: setup
 
 gpu-check: setup
 	@$(IN_ENVIRONMENT) python3 -m bench.gpu_check
+	@$(IN_ENVIRONMENT) python3 -m bench.gpu_network
 
 lint: setup
 	@$(IN_ENVIRONMENT) python3 tools/lint.py

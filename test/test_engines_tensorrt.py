@@ -82,6 +82,7 @@ def test_one_batch_stays_on_the_gpu(built: Graphs, runtime: tensorrt_fake.FakeRu
     assert isinstance(descriptors, DeviceArray)
     interface = descriptors.__cuda_array_interface__
     assert interface["shape"] == (*WIDE, 24)
+    assert descriptors.get_device() == 0
     assert interface["typestr"] == "<f4"
     assert any(
         start <= interface["data"][0] < start + block.nbytes

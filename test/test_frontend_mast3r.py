@@ -14,11 +14,14 @@ from mast3r_ros.engines.base import Encoded, EngineInfo
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.engines.torch_nearest import TorchDatabase
 from mast3r_ros.frame import Frame
+from mast3r_ros.frontends import mast3r_matching
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.mast3r import Mast3rDescription, Mast3rFrontEnd
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.matching import cuda
 from mast3r_ros.matching.nearest import Database, nearest
+from mast3r_ros.matching.reciprocal import grid_seeds, reciprocal
 from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
 
 SIZE = (48, 64)  # what the network sees, (height, width)
@@ -226,6 +229,51 @@ def test_the_torch_database_answers_as_the_other_one() -> None:
     np.testing.assert_allclose(scores, best, rtol=1e-5)
     _, first, second = ours.search(queries, threads=0, second=True)
     assert (first >= second).all()
+
+
+class OnGpu:
+    """An array that says it is on a GPU."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+        self.shape = values.shape
+        self.__cuda_array_interface__ = {"shape": values.shape, "typestr": "<f4", "version": 3}
+
+    def get_device(self) -> int:
+        return 0
+
+    def to_host(self) -> np.ndarray:
+        return self.values
+
+
+def test_descriptors_on_a_gpu_are_matched_there(
+    engine: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels' place is taken by the CPU's: what is looked at is the way to them and back."""
+    (prediction,) = engine.decode([Encoded(np.zeros((48, 32)), SIZE)], None)  # type: ignore[arg-type]
+    maps = [prediction.reference.descriptors, prediction.query.descriptors]
+    weights = [np.random.default_rng(i).random(SIZE).astype(np.float32) for i in range(2)]
+    expected = mast3r_matching.match_pixels(*maps, *weights, 8, 3)
+
+    def walk(pairs: list, *, stride: int) -> list[np.ndarray]:
+        return [reciprocal(a, b, grid_seeds(*SIZE, stride)).pairs for a, b in pairs]
+
+    monkeypatch.setattr(mast3r_matching, "DriverDevice", lambda number: f"gpu {number}")
+    monkeypatch.setattr(cuda, "CudaDatabase", lambda array, device: Database(array.to_host()))
+    monkeypatch.setattr(cuda, "reciprocal_on_gpu", walk)
+    mast3r_matching._gpu.cache_clear()
+    found = mast3r_matching.match_pixels(*map(OnGpu, maps), *weights, 8, 3)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+    def missing(number: int) -> None:
+        raise ModuleNotFoundError("cuda-bindings")
+
+    monkeypatch.setattr(mast3r_matching, "DriverDevice", missing)
+    mast3r_matching._gpu.cache_clear()
+    found = mast3r_matching.match_pixels(*map(OnGpu, maps), *weights, 8, 3)
+    np.testing.assert_array_equal(found[0], expected[0])
+    mast3r_matching._gpu.cache_clear()
 
 
 def test_pixel_transform_of_an_odd_size(engine: Plane) -> None:

@@ -74,8 +74,8 @@ def test_rotation_depends_on_relative_position_alone() -> None:
     grid, width = (5, 7), 16
     table = rotary_table(grid, width, 100.0, torch.device("cpu"))
     torch.manual_seed(0)
-    query, key = torch.randn(2, 1, 1, 1, width).expand(2, 1, 1, 35, width)
-    scores = rotate(query, table)[0, 0] @ rotate(key, table)[0, 0].T
+    query, key = torch.randn(2, 1, 1, 1, width).expand(2, 1, 35, 1, width)
+    scores = rotate(query, table)[0, :, 0] @ rotate(key, table)[0, :, 0].T
     # Token (1, 2) looks at (3, 3) as (0, 1) looks at (2, 2).
     torch.testing.assert_close(scores[9, 24], scores[1, 16])
     assert not torch.isclose(scores[9, 24], scores[24, 9])
@@ -86,7 +86,7 @@ def test_tables_are_float32_and_made_once() -> None:
     assert first is rotary_table((3, 4), 16, 100.0, torch.device("cpu"))
     assert isinstance(first, RotaryTable)
     assert first.cos.dtype == torch.float32
-    x = torch.ones(1, 1, 12, 16, dtype=torch.float16)
+    x = torch.ones(1, 12, 1, 16, dtype=torch.float16)
     assert rotate(x, first).dtype == torch.float16
 
 

@@ -41,6 +41,7 @@ class Cuda:
                 "engine tensorrt: pip install cuda-bindings (of the installed CUDA's version)"
             ) from error
         self._runtime = runtime
+        self.number = device
         try:
             self.call(runtime.cudaSetDevice, device)
             properties = self.call(runtime.cudaGetDeviceProperties, device)
@@ -145,6 +146,10 @@ class DeviceArray:
             raise IndexError(f"{index} of {len(self)}")
         size = math.prod(self.shape[1:]) * self.dtype.itemsize
         return DeviceArray(self._buffer, self.shape[1:], self.dtype, self._offset + index * size)
+
+    def get_device(self) -> int:
+        """Number of the GPU; of the same name as a torch tensor's."""
+        return self._buffer.cuda.number
 
     def to_host(self) -> NDArray[Any]:
         """A copy on the host."""

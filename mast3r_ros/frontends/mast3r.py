@@ -27,12 +27,11 @@ from mast3r_ros.engines.select import EngineName, open_engine
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
+from mast3r_ros.frontends.mast3r_matching import match_pixels
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.focal import estimate_focal
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences
-from mast3r_ros.matching.nearest import Database, Searchable
-from mast3r_ros.matching.reciprocal import reciprocal_both_ways
 from mast3r_ros.network.prediction import TwoViewPrediction
 from mast3r_ros.network.preprocess import LONG_SIDE, preprocess
 
@@ -206,19 +205,20 @@ class Mast3rFrontEnd:
         one, two = prediction.reference, prediction.query
         confidence = [to_numpy(view.descriptor_confidence) for view in (one, two)]
         points = to_numpy(one.points)
-        descriptors = [to_numpy(view.descriptors) for view in (one, two)]
         _require_finite(points, "points")
         for values in confidence:
             _require_finite(values, "confidences")
-        for values in descriptors:
-            _require_finite(values, "descriptors")
-        pairs, lesser = reciprocal_both_ways(
-            _database(one.descriptors, descriptors[0]),
-            _database(two.descriptors, descriptors[1]),
-            *confidence,
-            stride=self.stride,
-            border=self.border,
-        )
+        try:
+            pairs, lesser = match_pixels(
+                one.descriptors,
+                two.descriptors,
+                confidence[0],
+                confidence[1],
+                self.stride,
+                self.border,
+            )
+        except ValueError as error:  # NaN or inf among the descriptors
+            raise _refusal("descriptors") from error
         pixels = [
             np.column_stack([index % c.shape[1], index // c.shape[1]])
             for index, c in zip(pairs.T, confidence, strict=True)
@@ -283,20 +283,13 @@ def _sensed_points(
     return points.reshape(height, width, 3).astype(np.float16)
 
 
-def _database(descriptors: DeviceArray, on_host: NDArray[np.float32]) -> Searchable:
-    """Descriptors where they are searched: on the GPU that torch made them on, else on the CPU."""
-    if hasattr(descriptors, "is_cuda") and descriptors.is_cuda:
-        from mast3r_ros.engines.torch_nearest import TorchDatabase
-
-        found: Searchable = TorchDatabase(descriptors, on_host)
-    else:
-        found = Database(on_host)
-    return found
-
-
 def _require_finite(values: NDArray[Any], what: str) -> None:
     if not np.isfinite(values).all():
-        raise FrontEndError(
-            f"front end 'mast3r': the network's {what} are not finite; the image is refused. Where "
-            "this happens often, use precision bf16 or fp32"
-        )
+        raise _refusal(what)
+
+
+def _refusal(what: str) -> FrontEndError:
+    return FrontEndError(
+        f"front end 'mast3r': the network's {what} are not finite; the image is refused. Where "
+        "this happens often, use precision bf16 or fp32"
+    )

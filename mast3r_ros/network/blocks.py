@@ -24,15 +24,16 @@ def layer_norm(width: int) -> nn.LayerNorm:
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend, (B, heads, N, D) with (B, heads, M, D) -> (B, N, heads x D)."""
+    """Attend, (B, N, heads, D) to (B, M, heads, D) -> (B, N, heads x D)."""
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     # The scale is given outright: left out, an exported graph would compute it from its shapes.
     out = F.scaled_dot_product_attention(query, key, value, scale=query.shape[-1] ** -0.5)
     return out.transpose(1, 2).flatten(2)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, N, heads x D) -> (B, heads, N, D)."""
-    return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
+    """(B, N, heads x D) -> (B, N, heads, D)."""
+    return torch.unflatten(x, -1, (heads, -1))
 
 
 class Mlp(nn.Module):

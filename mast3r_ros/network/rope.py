@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 class RotaryTable(NamedTuple):
-    """Cosines and signed sines of a token grid, float32, (1 or B, 1, N, head width)."""
+    """Cosines and signed sines of a token grid, float32, (1 or B, N, 1, head width)."""
 
     cos: Tensor
     sin: Tensor
@@ -46,11 +46,13 @@ def rotary_table(
         sign[: half // 2] = -1
         sin = angles.sin() * sign.repeat(2)
         cos = angles.cos()
-        return RotaryTable(cos.float()[None, None].to(device), sin.float()[None, None].to(device))
+        return RotaryTable(
+            cos.float()[None, :, None].to(device), sin.float()[None, :, None].to(device)
+        )
 
 
 def rotate(x: Tensor, table: RotaryTable) -> Tensor:
-    """Turn queries or keys (B, heads, N, head width) by their positions; the type is kept."""
+    """Turn queries or keys (B, N, heads, head width) by their positions; the type is kept."""
     a, b, c, d = x.chunk(4, dim=-1)
     swapped = torch.cat((b, a, d, c), dim=-1)
     return (x * table.cos + swapped * table.sin).to(x.dtype)
