@@ -17,6 +17,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import mast3r_matching
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.mast3r import Mast3rDescription, Mast3rFrontEnd
+from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching import cuda
@@ -122,6 +123,24 @@ def test_matches_come_back_in_original_pixels_and_metres(engine: Plane) -> None:
     # The lesser of the confidences 3 and 1, on the logistic scale.
     np.testing.assert_allclose(first.confidence, 0.5)
     assert small.min() >= 3  # the border
+
+
+def test_both_views_points_give_the_pose_by_alignment(engine: Plane) -> None:
+    fe = front_end(engine, query_points=True)
+    description = fe.describe(frame())
+    (found,) = fe.match([description], description)
+    assert found.query_points is not None
+    # On a wall that both views see head on, a shift of pixels is a shift of the camera.
+    pose, _ = align(
+        found.reference_points.astype(np.float64), found.query_points.astype(np.float64)
+    )
+    expected = np.eye(4)
+    expected[:2, 3] = -np.array(SHIFT) / FOCAL * DEPTH
+    np.testing.assert_allclose(pose, expected, atol=1e-4)
+    some = found.select(np.arange(5))
+    assert some.query_points is not None
+    assert len(some.query_points) == 5
+    assert front_end(engine).match([description], description)[0].query_points is None
 
 
 def test_no_candidates_no_matches(engine: Plane) -> None:

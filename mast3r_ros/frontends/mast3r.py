@@ -85,6 +85,8 @@ class Mast3rFrontEnd:
         scale_from_depth: what a keyframe's depth sensor does to the predicted points: nothing
             ("off"), gives them its scale ("rescale"), or takes their place ("replace").
         long_side: longer side of the image that the network sees [pixels], as it was trained.
+        query_points: give matches the query's points too, in its own frame (pose method
+            procrustes): one more decoding a candidate, with the two images' roles exchanged.
 
     Raises:
         FrontEndError: no engine can run here; says what to install or to fetch.
@@ -93,6 +95,7 @@ class Mast3rFrontEnd:
     name: ClassVar[str] = "mast3r"
     description_type: ClassVar[type[Description]] = Mast3rDescription
     min_inliers: ClassVar[int] = 30
+    min_share: ClassVar[float] = 0.1
 
     def __init__(
         self,
@@ -106,6 +109,7 @@ class Mast3rFrontEnd:
         border: int = 3,
         scale_from_depth: DepthUse = "rescale",
         long_side: int = LONG_SIDE,
+        query_points: bool = False,
     ) -> None:
         if isinstance(engine, str):
             try:
@@ -119,6 +123,7 @@ class Mast3rFrontEnd:
         self.border = border
         self.scale_from_depth = scale_from_depth
         self.long_side = long_side
+        self.query_points = query_points
         # A fixed random projection keeps distances well enough (Johnson-Lindenstrauss).
         width = engine.config.encoder_width
         self._projection = np.random.default_rng(0).standard_normal((width, _PROJECTED))
@@ -164,8 +169,13 @@ class Mast3rFrontEnd:
         for reference in references:
             assert isinstance(reference, Mast3rDescription)
             kept.append(reference)
+        # The engine's arrays last until its next call.
+        own = [self._own_points(query, r) if self.query_points else None for r in kept]
         predictions = self.engine.decode([r.encoded for r in kept], query.encoded)
-        return [self._match(r, query, p) for r, p in zip(kept, predictions, strict=True)]
+        return [
+            self._match(r, query, prediction, points)
+            for r, prediction, points in zip(kept, predictions, own, strict=True)
+        ]
 
     def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
         """The intrinsics of an image whose own are unknown, from its point map.
@@ -201,6 +211,7 @@ class Mast3rFrontEnd:
         reference: Mast3rDescription,
         query: Mast3rDescription,
         prediction: TwoViewPrediction[DeviceArray],
+        query_points: NDArray[np.float32] | None,
     ) -> Correspondences:
         one, two = prediction.reference, prediction.query
         confidence = [to_numpy(view.descriptor_confidence) for view in (one, two)]
@@ -231,16 +242,28 @@ class Mast3rFrontEnd:
             confidence=(lesser / (1 + lesser)).astype(np.float32),
             reference_points=points.reshape(-1, 3)[pairs[:, 0]],
             metric=True,
+            query_points=(
+                None if query_points is None else query_points.reshape(-1, 3)[pairs[:, 1]]
+            ),
         )
+
+    def _own_points(
+        self, query: Mast3rDescription, reference: Mast3rDescription
+    ) -> NDArray[np.float32]:
+        """The query's point map in its own camera's frame, seen together with a reference."""
+        (swapped,) = self.engine.decode([query.encoded], reference.encoded)
+        points = to_numpy(swapped.reference.points)
+        _require_finite(points, "points")
+        return self._scaled(points, to_numpy(swapped.reference.confidence), query)
 
     def _scaled(
         self,
         points: NDArray[np.float32],
         confidence: NDArray[np.float32],
-        reference: Mast3rDescription,
+        view: Mast3rDescription,
     ) -> NDArray[np.float32]:
-        """The reference's points, with the depth sensor's say where there is one."""
-        sensed = reference.sensed.astype(np.float32)
+        """A view's own points, with the depth sensor's say where there is one."""
+        sensed = view.sensed.astype(np.float32)
         if self.scale_from_depth == "off" or not sensed.size:
             return points
         if self.scale_from_depth == "replace":

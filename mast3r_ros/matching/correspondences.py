@@ -22,6 +22,8 @@ class Correspondences:
         confidence: (N,) float32 in [0, 1].
         reference_points: (N, 3) float32 [m], in the reference camera's frame, NaN where unknown.
         metric: False where the points are up to scale, or there are none.
+        query_points: (N, 3) float32 [m], in the query camera's frame; None where the front end
+            makes none.
     """
 
     reference_pixels: NDArray[np.float32]
@@ -29,6 +31,7 @@ class Correspondences:
     confidence: NDArray[np.float32]
     reference_points: NDArray[np.float32]
     metric: bool
+    query_points: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.confidence)
@@ -36,6 +39,10 @@ class Correspondences:
             shape = getattr(self, name).shape
             if shape != (count, width):
                 raise ValueError(f"{name} of shape {shape}: expected ({count}, {width})")
+        if self.query_points is not None and self.query_points.shape != (count, 3):
+            raise ValueError(
+                f"query_points of shape {self.query_points.shape}: expected ({count}, 3)"
+            )
 
     def __len__(self) -> int:
         return len(self.confidence)
@@ -48,4 +55,5 @@ class Correspondences:
             self.confidence[which],
             self.reference_points[which],
             self.metric,
+            None if self.query_points is None else self.query_points[which],
         )
