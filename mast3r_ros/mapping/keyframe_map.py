@@ -137,7 +137,7 @@ class KeyframeMap:
             admitted = [keyframe.id for keyframe in self if prior.admits(keyframe.pose)]
             believed = self._index.search(description.global_descriptor, k, admitted)
             reserved = k // 2 if len(believed) == k else k - len(believed)
-            chosen = by_looks[:reserved] + believed + by_looks
+            chosen = believed[: k - reserved] + by_looks[:reserved] + believed + by_looks
             by_looks = list(dict.fromkeys(chosen))[:k]
         return [self._keyframes[i] for i in by_looks]
 
@@ -158,7 +158,10 @@ class KeyframeMap:
         """
         keyframes, next_id = storage.load(Path(path), front_end)
         loaded = KeyframeMap(front_end)
-        for keyframe in keyframes:
-            loaded._insert(keyframe)
         loaded._next_id = next_id
+        for keyframe in keyframes:
+            try:
+                loaded._insert(keyframe)
+            except ValueError as error:
+                raise storage.MapError(f"{path}: keyframe {keyframe.id}: {error}") from error
         return loaded

@@ -20,6 +20,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -40,6 +41,9 @@ FORMAT_VERSION = 1
 _MANIFEST = "map.yaml"
 _FOLDER = "keyframes"
 _STAGING = ".saving-"
+_HEADLINE = "# mast3r_ros map\n"
+# What `save` calls the files of a keyframe.
+_OWN = re.compile(r"\d{6,}-[0-9a-f]{12}\.(npz|jpg)")
 
 
 class MapError(RuntimeError):
@@ -62,6 +66,11 @@ def _save(keyframes: Sequence[Keyframe], front_end: FrontEnd, next_id: int, path
         leftovers = {_FOLDER, *(p.name for p in path.glob(f"{_STAGING}*"))}
         if {p.name for p in path.iterdir()} - leftovers:
             raise MapError(f"{path} holds other files and no {_MANIFEST}: choose an empty folder")
+    # Maps of floors are often called so too.
+    if (path / _MANIFEST).exists() and not (path / _MANIFEST).read_bytes().startswith(
+        _HEADLINE.encode()
+    ):
+        raise MapError(f"{path / _MANIFEST} is of another program: choose an empty folder")
     folder = path / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for stale in path.glob(f"{_STAGING}*"):
@@ -86,7 +95,7 @@ def _save(keyframes: Sequence[Keyframe], front_end: FrontEnd, next_id: int, path
             "next_id": next_id,
         }
         listing = "".join(f"- {json.dumps(entry)}\n" for entry in entries) or "[]\n"
-        text = f"# mast3r_ros map\n{yaml.safe_dump(header, sort_keys=False)}keyframes:\n{listing}"
+        text = f"{_HEADLINE}{yaml.safe_dump(header, sort_keys=False)}keyframes:\n{listing}"
         _write_synced(staging / _MANIFEST, text.encode())
         os.replace(staging / _MANIFEST, path / _MANIFEST)
         _sync_folder(path)
@@ -103,10 +112,10 @@ def _holds(file: Path, content: bytes) -> bool:
 
 
 def _sweep(folder: Path, kept: Iterable[Any]) -> None:
-    """Delete files that the manifest does not name; what cannot be deleted does no harm."""
+    """Delete our files that the manifest does not name; what cannot be deleted does no harm."""
     stems = set(kept)
     for file in folder.iterdir():
-        if file.stem not in stems:
+        if file.stem not in stems and _OWN.fullmatch(file.name):
             with contextlib.suppress(OSError):
                 file.unlink()
 
@@ -226,5 +235,5 @@ def _read(path: Path, front_end: FrontEnd, keyframe_id: int, stem: str, digest: 
             thumbnail,
             bool(about["sensed"]),
         )
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise MapError(f"keyframe {keyframe_id}: {file} is damaged: {error!r}") from error
