@@ -24,6 +24,7 @@ class Reason(Enum):
     FEW_MATCHES = "too few matches with any keyframe"
     DIRECTION_ONLY = "no keyframe in view knows its metres: direction only"
     FEW_INLIERS = "too few matches agree on a pose"
+    SMALL_SHARE = "too small a share of the matches agree on a pose"
     POOR_SPREAD = "the matches that agree fill too little of the image"
     UNCERTAIN = "the pose is too uncertain"
     AMBIGUOUS = "another pose explains the image almost as well"
@@ -50,6 +51,11 @@ class KeyframeMatch:
     metric: bool = False
 
     @property
+    def share(self) -> float:
+        """Share of the matches that agree, in [0, 1]."""
+        return float(self.inliers.mean()) if len(self.inliers) else 0.0
+
+    @property
     def confidence(self) -> float:
         """Mean confidence of the inliers, in [0, 1]."""
         chosen = self.correspondences.confidence[self.inliers]
@@ -69,6 +75,7 @@ class Localization:
         matches: the keyframes compared, most inliers first.
         inliers: matches that agree with the pose.
         timings: seconds by stage, in order.
+        camera_estimated: the intrinsics were unknown and come from the front end.
     """
 
     reason: Reason
@@ -79,6 +86,7 @@ class Localization:
     matches: tuple[KeyframeMatch, ...] = ()
     inliers: int = 0
     timings: dict[str, float] = field(default_factory=dict)
+    camera_estimated: bool = False
 
     @property
     def localized(self) -> bool:

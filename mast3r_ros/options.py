@@ -59,6 +59,13 @@ class RelocalizerOptions:
     min_inliers: int = option(
         0, "Fewest inliers of an answer; 0 takes what the front end needs", 0, 10_000
     )
+    min_share: float = option(
+        0.0,
+        "Smallest share of its matches that must agree, in the best keyframe; 0 takes what the "
+        "front end needs",
+        0.0,
+        1.0,
+    )
     min_cells: int = option(
         5, "Fewest cells of an 8 x 8 grid over the image that hold inliers", 1, 64
     )

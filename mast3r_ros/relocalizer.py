@@ -7,14 +7,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import EstimatesCamera
 from mast3r_ros.geometry import absolute_pose, joint_pose, transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, JointPose, Matches
+from mast3r_ros.geometry.point_pose import pose_from_points
 from mast3r_ros.geometry.relative_pose import RelativePose, estimate_relative_pose
 from mast3r_ros.geometry.uncertainty import invert_information
 from mast3r_ros.localization import KeyframeMatch, Localization, Reason
@@ -28,7 +31,9 @@ _GRID = 8
 # Beyond this multiple of the fewest inliers, a pose from points alone needs no second opinion.
 _SURE = 4.0
 # Fewer points than this cannot be trusted with the metres.
-_MIN_POINTS = 8
+_MIN_POINTS = 10
+# Keyframes whose essential matrix is looked for: those with the most matches.
+_RAY_KEYFRAMES = 2
 
 
 class Relocalizer:
@@ -53,23 +58,31 @@ class Relocalizer:
         timings: dict[str, float] = {}
         if not len(self.map):
             return Localization(Reason.EMPTY_MAP, Reason.EMPTY_MAP.value)
-        if frame.camera is None:
+        front_end, camera = self.map.front_end, frame.camera
+        if camera is None and not isinstance(front_end, EstimatesCamera):
             return Localization(Reason.NO_CAMERA, Reason.NO_CAMERA.value)
         with _timed(timings, "describe"):
-            query = self.map.front_end.describe(frame)
+            query = front_end.describe(frame)
+            if camera is None:
+                assert isinstance(front_end, EstimatesCamera)
+                camera = front_end.estimate_camera(query, frame.size)
         with _timed(timings, "retrieve"):
             keyframes = self.map.nearest(query, self.options.candidates, prior)
         with _timed(timings, "match"):
-            found = self.map.front_end.match([k.description for k in keyframes], query)
+            found = front_end.match([k.description for k in keyframes], query)
         with _timed(timings, "solve"):
-            answer = self._solve(frame.camera, keyframes, found)
-        answer.timings.update(timings)
-        return answer
+            answer = self._solve(camera, keyframes, found)
+        return replace(answer, timings=timings, camera_estimated=frame.camera is None)
 
     @property
     def min_inliers(self) -> int:
         """Fewest inliers of an answer."""
         return self.options.min_inliers or self.map.front_end.min_inliers
+
+    @property
+    def min_share(self) -> float:
+        """Smallest share of a keyframe's matches that must agree, in the best keyframe."""
+        return self.options.min_share or self.map.front_end.min_share
 
     def _solve(
         self, camera: Camera, keyframes: Sequence[Keyframe], found: Sequence[Correspondences]
@@ -84,16 +97,22 @@ class Relocalizer:
         if most < self.min_inliers:
             return _refusal(Reason.FEW_MATCHES, f"{most} at the most", unexplained)
         matches, owner = _in_the_map(camera, keyframes, found, options.reprojection_threshold)
-        solved = self._by_points(matches)
-        relatives = None
-        if solved is None or solved.points < _SURE * self.min_inliers:
-            relatives = [
-                self._relative(camera, k, c) for k, c in zip(keyframes, found, strict=True)
+        hypotheses: list[JointPose | None] = []
+        relatives: list[RelativePose | None] = [None] * len(found)
+        if options.pose_method == "procrustes":
+            hypotheses = [
+                _by_alignment(k, c, matches) for k, c in zip(keyframes, found, strict=True)
             ]
-            rays = [_by_rays(r, k, matches) for r, k in zip(relatives, keyframes, strict=True)]
-            solved = max((s for s in (solved, *rays) if s is not None), key=_support, default=None)
+        if options.pose_method == "pnp":
+            hypotheses = [self._by_points(matches)]
+        sure = max((h.points for h in hypotheses if h), default=0) >= _SURE * self.min_inliers
+        if options.pose_method != "procrustes" and not sure:
+            for i in np.argsort([-len(c) for c in found], kind="stable")[:_RAY_KEYFRAMES]:
+                relatives[i] = self._relative(camera, keyframes[i], found[i])
+                hypotheses.append(_by_rays(relatives[i], keyframes[i], matches))
+        solved = max((h for h in hypotheses if h), key=_support, default=None)
         if solved is None or solved.points < _MIN_POINTS:
-            return _direction_only(unexplained, relatives or [])
+            return _direction_only(unexplained, relatives)
         count = int(solved.inliers.sum())
         explained = [
             KeyframeMatch(m.keyframe_id, m.correspondences, solved.inliers[owner == i])
@@ -102,6 +121,11 @@ class Relocalizer:
         if solved.support < self.min_inliers:
             return _refusal(
                 Reason.FEW_INLIERS, f"{solved.support:.0f} of {self.min_inliers} needed", explained
+            )
+        share = max(m.share for m in explained)
+        if share < self.min_share:
+            return _refusal(
+                Reason.SMALL_SHARE, f"{share:.2f} of {self.min_share} needed", explained
             )
         cells = _cells(
             np.concatenate([c.query_pixels for c in found])[solved.inliers],
@@ -129,6 +153,7 @@ class Relocalizer:
             )
         margins = (
             self.min_inliers / solved.support,
+            self.min_share / share,
             options.min_cells / spread,
             position_sigma / options.max_position_sigma,
             rotation_sigma / options.max_rotation_sigma,
@@ -223,6 +248,17 @@ def _by_rays(
     return None if found is None else joint_pose.refine(found, matches)
 
 
+def _by_alignment(keyframe: Keyframe, found: Correspondences, matches: Matches) -> JointPose | None:
+    """The two views' own points laid over each other; what the pixels say is not used."""
+    if found.query_points is None:
+        raise ValueError(
+            "pose_method 'procrustes' needs the query's points: use front end mast3r with "
+            "query_points"
+        )
+    aligned = pose_from_points(found.reference_points, found.query_points)
+    return None if aligned is None else joint_pose.refine(keyframe.pose @ aligned[0], matches, 0)
+
+
 def _support(solved: JointPose) -> float:
     return solved.support
 
@@ -237,7 +273,7 @@ def _direction_only(
         else KeyframeMatch(
             match.keyframe_id, match.correspondences, relative.inliers, relative.pose
         )
-        for match, relative in zip(unexplained, relatives or [None] * len(unexplained), strict=True)
+        for match, relative in zip(unexplained, relatives, strict=True)
     ]
     best = max(int(m.inliers.sum()) for m in answers)
     reason = Reason.DIRECTION_ONLY if best else Reason.FEW_INLIERS

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
+from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.matching.correspondences import Correspondences
 
 
@@ -41,6 +42,8 @@ class FrontEnd(Protocol):
     description_type: ClassVar[type[Description]]
     # Fewer inliers than this may be chance: it depends on how pure the matches are.
     min_inliers: ClassVar[int]
+    # A smaller share of the matches with the best keyframe may be chance, likewise.
+    min_share: ClassVar[float]
 
     @property
     def fingerprint(self) -> str:
@@ -53,4 +56,13 @@ class FrontEnd(Protocol):
 
     def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
         """Match one query against all its candidates in one call, in their order."""
+        ...
+
+
+@runtime_checkable
+class EstimatesCamera(Protocol):
+    """A front end that can do without known intrinsics."""
+
+    def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
+        """The intrinsics of a described image of (width, height) pixels."""
         ...

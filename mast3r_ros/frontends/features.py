@@ -80,6 +80,7 @@ class FeatureFrontEnd(ABC):
     description_type: ClassVar[type[Description]] = FeatureDescription
 
     min_inliers: ClassVar[int]
+    min_share: ClassVar[float]
     # Keep a match of at least this cosine, and under this ratio to the second nearest.
     min_score: ClassVar[float]
     ratio: ClassVar[float | None] = None

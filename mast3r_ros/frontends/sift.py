@@ -27,6 +27,7 @@ class SiftFrontEnd(FeatureFrontEnd):
 
     name: ClassVar[str] = "sift"
     min_inliers: ClassVar[int] = 15
+    min_share: ClassVar[float] = 0.12
     min_score: ClassVar[float] = 0.6
     ratio: ClassVar[float | None] = 0.85
     guided_min_score: ClassVar[float] = 0.5

@@ -33,7 +33,8 @@ class XFeatFrontEnd(FeatureFrontEnd):
     """XFeat's sparse features, on the GPU where torch sees one."""
 
     name: ClassVar[str] = "xfeat"
-    min_inliers: ClassVar[int] = 30
+    min_inliers: ClassVar[int] = 40
+    min_share: ClassVar[float] = 0.27
     min_score: ClassVar[float] = 0.82
     guided_min_score: ClassVar[float] = 0.75
     guided_ratio: ClassVar[float] = 0.9

@@ -135,7 +135,7 @@ class Camera:
         if not self.distortion:
             return np.asarray((uv - (self.cx, self.cy)) / (self.fx, self.fy))
         if not len(uv):
-            return uv.copy()
+            return np.zeros((0, 2))
         coefficients = np.array(self.distortion)
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-10)
         source = np.ascontiguousarray(uv)[:, None]

@@ -48,13 +48,13 @@ class Matches:
     @property
     def with_point(self) -> NDArray[np.bool_]:
         """(N,) which matches know their point."""
-        return np.isfinite(np.hstack([self.points, self.rays])).all(axis=1)
+        return np.asarray(np.isfinite(np.hstack([self.points, self.rays])).all(axis=1))
 
     @property
     def with_ray(self) -> NDArray[np.bool_]:
         """(N,) which know only their keyframe's ray."""
         known = np.isfinite(np.hstack([self.directions, self.rays])).all(axis=1)
-        return known & ~self.with_point
+        return np.asarray(known & ~self.with_point)
 
     def without(self, these: NDArray[np.bool_]) -> Matches:
         """The matches but for some."""
@@ -156,12 +156,15 @@ def refine(pose: Pose, matches: Matches, iterations: int = 10) -> JointPose | No
 
     Each kind is weighed by its own noise, measured on its inliers.
 
+    Args:
+        iterations: at most so many steps; 0 judges the pose as it is.
+
     Returns:
         None where the pose loses its support or is not bound by it.
     """
     with_point = matches.with_point
     chosen = np.zeros(len(with_point), bool)
-    for _ in range(iterations):
+    for iteration in range(iterations + 1):
         inliers, residual, jacobian = judge(pose, matches)
         if inliers.sum() < 6:
             return None
@@ -179,7 +182,7 @@ def refine(pose: Pose, matches: Matches, iterations: int = 10) -> JointPose | No
             return None
         settled = np.array_equal(inliers, chosen) and np.abs(step).max() < 1e-7
         chosen = inliers
-        if settled:
+        if settled or iteration == iterations:
             break
         pose = transforms.perturb(pose, step)
     points = int((chosen & with_point).sum())
