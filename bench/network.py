@@ -47,7 +47,7 @@ def relocalize(path: Path, runs: int) -> dict[str, float]:
     from mast3r_ros.network.checkpoint import load_checkpoint
 
     start = time.perf_counter()
-    front_end = Mast3rFrontEnd(TorchEngine(load_checkpoint(path)))
+    front_end = Mast3rFrontEnd(engine=TorchEngine(load_checkpoint(path)))
     loaded = time.perf_counter() - start
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (2, 480, 640, 3)).astype(np.uint8)
@@ -61,7 +61,7 @@ def relocalize(path: Path, runs: int) -> dict[str, float]:
         describe.append(described - start)
         match.append(time.perf_counter() - described)
         processor.append(time.process_time() - busy)
-    seconds = front_end.engine.info().latency
+    seconds = front_end.network.info().latency
     return {
         "load": loaded,
         "describe": float(np.median(describe)),

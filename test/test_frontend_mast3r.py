@@ -17,6 +17,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import mast3r_matching
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.mast3r import Mast3rDescription, Mast3rFrontEnd
+from mast3r_ros.frontends.mast3r_options import Mast3rOptions
 from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
@@ -85,7 +86,8 @@ def engine() -> Plane:
 
 
 def front_end(engine: Plane, **options: object) -> Mast3rFrontEnd:
-    return Mast3rFrontEnd(engine, long_side=64, **options)
+    query_points = bool(options.pop("query_points", False))
+    return Mast3rFrontEnd(Mast3rOptions(**options), engine, 64, query_points)
 
 
 def frame(width: int = 640, height: int = 480, depth: float | None = None) -> Frame:
@@ -199,15 +201,29 @@ def test_unknown_intrinsics_come_from_the_point_map(engine: Plane) -> None:
 
 def test_fingerprint_names_the_weights_and_the_size(engine: Plane) -> None:
     assert front_end(engine).fingerprint == "mast3r-1-64-" + 16 * "c"
-    assert Mast3rFrontEnd(engine).fingerprint == "mast3r-1-512-" + 16 * "c"
+    assert Mast3rFrontEnd(engine=engine).fingerprint == "mast3r-1-512-" + 16 * "c"
+
+
+def test_it_tells_what_runs(engine: Plane) -> None:
+    assert front_end(engine).engine == "plane:none:fp32"
+    running = TorchEngine(random_network(), batch=3)
+    running.notes.append("tensorrt cannot run")
+    fe = Mast3rFrontEnd(engine=running, long_side=64)
+    fe.describe(frame())
+    details = fe.details
+    assert fe.engine == "torch:cpu:fp32"
+    assert details["keyframes at once"] == "3"
+    assert details["notes"] == "tensorrt cannot run"
+    assert details["memory"].endswith(" GB")
+    assert float(details["encode [ms]"]) > 0
 
 
 def test_options_are_checked(engine: Plane, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    with pytest.raises(ValueError, match="off, rescale or replace"):
+    with pytest.raises(ValueError, match="off, rescale, replace"):
         front_end(engine, scale_from_depth="yes")
     monkeypatch.setenv("MAST3R_ROS_CACHE", str(tmp_path))
     with pytest.raises(FrontEndError, match="fetch-checkpoint --accept-license"):
-        Mast3rFrontEnd("torch")
+        Mast3rFrontEnd(Mast3rOptions(engine="torch"))
 
 
 def test_a_network_finds_an_image_in_itself() -> None:
@@ -215,7 +231,7 @@ def test_a_network_finds_an_image_in_itself() -> None:
     model = random_network()
     model.dec_blocks2.load_state_dict(model.dec_blocks.state_dict())
     model.downstream_head2.load_state_dict(model.downstream_head1.state_dict())
-    fe = Mast3rFrontEnd(TorchEngine(model), long_side=64)
+    fe = Mast3rFrontEnd(engine=TorchEngine(model), long_side=64)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (480, 640, 3)).astype(np.uint8)
     description = fe.describe(Frame(image))
@@ -225,7 +241,7 @@ def test_a_network_finds_an_image_in_itself() -> None:
 
 
 def test_images_that_look_alike_have_near_global_descriptors() -> None:
-    fe = Mast3rFrontEnd(TorchEngine(random_network()), long_side=64)
+    fe = Mast3rFrontEnd(engine=TorchEngine(random_network()), long_side=64)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (2, 6, 8, 3)).astype(np.uint8).repeat(60, 1).repeat(60, 2)
     near = np.clip(images[0].astype(int) + rng.integers(-5, 5, images[0].shape), 0, 255)

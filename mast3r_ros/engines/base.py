@@ -209,6 +209,14 @@ def on_host(prediction: TwoViewPrediction[DeviceArray]) -> TwoViewPrediction[NDA
     return TwoViewPrediction(host(prediction.reference), host(prediction.query))
 
 
+def as_precision(text: str) -> Precision:
+    """A precision by its name."""
+    for known in PRECISIONS:
+        if text == known:
+            return known
+    raise ValueError(f"precision {text!r}: choose one of {', '.join(PRECISIONS)}")
+
+
 def size_name(size: ImageSize) -> str:
     """(height, width) as people write it: 512x384."""
     return f"{size[1]}x{size[0]}"

@@ -7,13 +7,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-from mast3r_ros.engines.base import Engine, EngineUnavailableError, Precision
+from mast3r_ros.engines.base import Engine, EngineUnavailableError, as_precision
 from mast3r_ros.network.fetch import CheckpointMissingError, cache_folder, find_checkpoint
 
-EngineName = Literal["auto", "tensorrt", "torch", "onnxruntime"]
-ENGINES: tuple[EngineName, ...] = ("auto", "tensorrt", "torch", "onnxruntime")
+ENGINES = ("auto", "tensorrt", "torch", "onnxruntime")
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +22,11 @@ def graphs_folder() -> Path:
 
 
 def open_engine(
-    engine: EngineName = "auto",
+    engine: str = "auto",
     checkpoint: str | Path | None = None,
     graphs: str | Path | None = None,
     device: str = "auto",
-    precision: Precision | Literal["auto"] = "auto",
+    precision: str = "auto",
     batch: int = 8,
     cuda_graphs: bool = True,
 ) -> Engine:
@@ -69,12 +67,14 @@ def open_engine(
         where = device
         if device == "auto":
             where = "cuda" if torch.cuda.is_available() else "cpu"
-        kind: Precision = "fp32" if where == "cpu" else "fp16"
+        chosen = precision
+        if precision == "auto":
+            chosen = "fp32" if where == "cpu" else "fp16"
         path = find_checkpoint(checkpoint)
         return TorchEngine(
             load_checkpoint(path),
             where,
-            kind if precision == "auto" else precision,
+            as_precision(chosen),
             batch,
             cuda_graphs,
             checkpoint_hash(path),

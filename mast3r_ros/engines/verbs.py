@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mast3r_ros.engines.base import PRECISIONS, Precision, parse_size
+from mast3r_ros.engines.base import Precision, as_precision, parse_size
 from mast3r_ros.network.config import ImageSize
 
 _SIZES = ["512x384", "384x512", "512x288"]
@@ -137,10 +137,7 @@ def _checked(
         raise ValueError(
             f"{given} pictures: the parity check that ends a build needs two or more of one place"
         )
-    for known in PRECISIONS:
-        if precision == known:
-            return [parse_size(size) for size in sizes], known
-    raise ValueError(f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    return [parse_size(size) for size in sizes], as_precision(precision)
 
 
 def _report(line: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -23,19 +23,18 @@ from mast3r_ros.engines.base import (
     EngineUnavailableError,
     to_numpy,
 )
-from mast3r_ros.engines.select import EngineName, open_engine
+from mast3r_ros.engines.select import open_engine
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
 from mast3r_ros.frontends.mast3r_matching import match_pixels
+from mast3r_ros.frontends.mast3r_options import Mast3rOptions
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.focal import estimate_focal
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.network.prediction import TwoViewPrediction
 from mast3r_ros.network.preprocess import LONG_SIDE, preprocess
-
-DepthUse = Literal["off", "rescale", "replace"]
 
 _PROJECTED = 48  # channels of the global descriptor's second moments
 _FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
@@ -74,16 +73,8 @@ class Mast3rFrontEnd:
     """Dense matches with metric points, even of far apart views.
 
     Args:
-        engine: a running engine, or which one to open ("auto": the fastest that can run here).
-        checkpoint: file of weights; the published ones in the cache if empty.
-        graphs: folder of exported graphs and built engines; the cache's if empty.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "auto", "fp32", "fp16" or "bf16".
-        batch: most candidates decoded at once.
-        stride: of the seeds of matching [network pixels]: smaller is slower and denser.
-        border: matches nearer to the image's edge are dropped [network pixels].
-        scale_from_depth: what a keyframe's depth sensor does to the predicted points: nothing
-            ("off"), gives them its scale ("rescale"), or takes their place ("replace").
+        options: how the network runs, and how its answers become matches.
+        engine: a running engine; by default the one that `options` name is opened.
         long_side: longer side of the image that the network sees [pixels], as it was trained.
         query_points: give matches the query's points too, in its own frame (pose method
             procrustes): one more decoding a candidate, with the two images' roles exchanged.
@@ -99,33 +90,17 @@ class Mast3rFrontEnd:
 
     def __init__(
         self,
-        engine: Engine | EngineName = "auto",
-        checkpoint: str = "",
-        graphs: str = "",
-        device: str = "auto",
-        precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
-        batch: int = 8,
-        stride: int = 8,
-        border: int = 3,
-        scale_from_depth: DepthUse = "rescale",
+        options: Mast3rOptions | None = None,
+        engine: Engine | None = None,
         long_side: int = LONG_SIDE,
         query_points: bool = False,
     ) -> None:
-        if isinstance(engine, str):
-            try:
-                engine = open_engine(engine, checkpoint, graphs, device, precision, batch)
-            except EngineUnavailableError as error:
-                raise FrontEndError(f"front end 'mast3r': {error}") from error
-        if scale_from_depth not in ("off", "rescale", "replace"):
-            raise ValueError(f"scale_from_depth {scale_from_depth!r}: off, rescale or replace")
-        self.engine = engine
-        self.stride = stride
-        self.border = border
-        self.scale_from_depth = scale_from_depth
+        self.options = options or Mast3rOptions()
+        self.network = engine or _open(self.options)
         self.long_side = long_side
         self.query_points = query_points
         # A fixed random projection keeps distances well enough (Johnson-Lindenstrauss).
-        width = engine.config.encoder_width
+        width = self.network.config.encoder_width
         self._projection = np.random.default_rng(0).standard_normal((width, _PROJECTED))
 
     @property
@@ -135,7 +110,28 @@ class Mast3rFrontEnd:
         Engines and precisions may change: their tokens differ by less than float16's own rounding
         matters.
         """
-        return f"mast3r-1-{self.long_side}-{self.engine.info().checkpoint[:16] or 'unnamed'}"
+        return f"mast3r-1-{self.long_side}-{self.network.info().checkpoint[:16] or 'unnamed'}"
+
+    @property
+    def engine(self) -> str:
+        """What runs the network, in short: "torch:cpu:fp32"."""
+        info = self.network.info()
+        return f"{info.name}:{info.device}:{info.precision}"
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What runs the network, for diagnostics."""
+        info = self.network.info()
+        memory = "unknown" if info.memory is None else f"{info.memory / 1e9:.2f} GB"
+        stages = {f"{name} [ms]": f"{1e3 * s:.1f}" for name, s in info.latency.items()}
+        return {
+            "precision": info.precision,
+            "device": info.device,
+            "memory": memory,
+            "keyframes at once": str(info.batch),
+            **stages,
+            **({"notes": "; ".join(info.notes)} if info.notes else {}),
+        }
 
     def describe(self, frame: Frame) -> Mast3rDescription:
         """Encode the image, once.
@@ -143,8 +139,8 @@ class Mast3rFrontEnd:
         Raises:
             FrontEndError: the network's answer is not finite.
         """
-        image = preprocess(frame.image, self.long_side, self.engine.config.patch_size)
-        tokens = self.engine.encode(image.values[None])[0]
+        image = preprocess(frame.image, self.long_side, self.network.config.patch_size)
+        tokens = self.network.encode(image.values[None])[0]
         _require_finite(tokens, "tokens")
         back = image.to_original
         sensed = np.zeros((0, 0, 3), np.float16)
@@ -171,7 +167,7 @@ class Mast3rFrontEnd:
             kept.append(reference)
         # The engine's arrays last until its next call.
         own = [self._own_points(query, r) if self.query_points else None for r in kept]
-        predictions = self.engine.decode([r.encoded for r in kept], query.encoded)
+        predictions = self.network.decode([r.encoded for r in kept], query.encoded)
         return [
             self._match(r, query, prediction, points)
             for r, prediction, points in zip(kept, predictions, own, strict=True)
@@ -191,7 +187,7 @@ class Mast3rFrontEnd:
         """
         assert isinstance(description, Mast3rDescription)
         encoded = description.encoded
-        (prediction,) = self.engine.decode([encoded], encoded)
+        (prediction,) = self.network.decode([encoded], encoded)
         points = to_numpy(prediction.reference.points)
         _require_finite(points, "points")
         to_original = description.transform
@@ -225,8 +221,8 @@ class Mast3rFrontEnd:
                 two.descriptors,
                 confidence[0],
                 confidence[1],
-                self.stride,
-                self.border,
+                self.options.stride,
+                self.options.border,
             )
         except ValueError as error:  # NaN or inf among the descriptors
             raise _refusal("descriptors") from error
@@ -251,7 +247,7 @@ class Mast3rFrontEnd:
         self, query: Mast3rDescription, reference: Mast3rDescription
     ) -> NDArray[np.float32]:
         """The query's point map in its own camera's frame, seen together with a reference."""
-        (swapped,) = self.engine.decode([query.encoded], reference.encoded)
+        (swapped,) = self.network.decode([query.encoded], reference.encoded)
         points = to_numpy(swapped.reference.points)
         _require_finite(points, "points")
         return self._scaled(points, to_numpy(swapped.reference.confidence), query)
@@ -264,9 +260,9 @@ class Mast3rFrontEnd:
     ) -> NDArray[np.float32]:
         """A view's own points, with the depth sensor's say where there is one."""
         sensed = view.sensed.astype(np.float32)
-        if self.scale_from_depth == "off" or not sensed.size:
+        if self.options.scale_from_depth == "off" or not sensed.size:
             return points
-        if self.scale_from_depth == "replace":
+        if self.options.scale_from_depth == "replace":
             return sensed
         known = np.isfinite(sensed[..., 2]) & (points[..., 2] > 0)
         # The better half of the point map is enough for one number.
@@ -280,6 +276,20 @@ class Mast3rFrontEnd:
         values = tokens.astype(np.float32)
         values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
         return second_order_descriptor(values @ self._projection.astype(np.float32))
+
+
+def _open(options: Mast3rOptions) -> Engine:
+    try:
+        return open_engine(
+            options.engine,
+            options.checkpoint,
+            options.graphs,
+            options.device,
+            options.precision,
+            options.batch,
+        )
+    except EngineUnavailableError as error:
+        raise FrontEndError(f"front end 'mast3r': {error}") from error
 
 
 def _sensed_points(
