@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,14 @@ import pytest
 from matching_fields import field, unit
 from numpy.typing import NDArray
 
-from mast3r_ros.matching import Database, grid_seeds, mutual_nearest, nearest, reciprocal
+from mast3r_ros.matching import (
+    Database,
+    cuda_device,
+    grid_seeds,
+    mutual_nearest,
+    nearest,
+    reciprocal,
+)
 from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_on_gpu
 from mast3r_ros.matching.cuda_device import cached_kernels, compile_kernels
 
@@ -185,6 +193,112 @@ def test_what_cannot_be_matched_on_the_gpu_is_refused(device: EmulatedDevice) ->
         reciprocal_on_gpu([(CudaDatabase(np.eye(24), device), image)])
     with pytest.raises(ValueError, match="one number of channels"):
         reciprocal_on_gpu([(image, CudaDatabase(field(8, 8, 8, 7), device))])
+
+
+class FakeDriver:
+    """What `DriverDevice` calls of cuda.bindings.driver, over host memory and the emulation."""
+
+    CUdevice_attribute = SimpleNamespace(
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major",
+        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
+    )
+
+    def __init__(self, emulated: EmulatedDevice, status: str = "CUDA_SUCCESS") -> None:
+        self._emulated = emulated
+        self._status = SimpleNamespace(value=int(status != "CUDA_SUCCESS"), name=status)
+        self.memory: dict[int, _Memory] = {}
+        self.current: object = None
+
+    def _done(self, *results: object) -> tuple[object, ...]:
+        return (self._status, *results)
+
+    def cuInit(self, flags: int) -> tuple[object, ...]:
+        return self._done()
+
+    def cuDeviceGet(self, ordinal: int) -> tuple[object, ...]:
+        return self._done(f"gpu {ordinal}")
+
+    def cuDevicePrimaryCtxRetain(self, device: str) -> tuple[object, ...]:
+        return self._done(f"context of {device}")
+
+    def cuDeviceGetAttribute(self, attribute: str, device: str) -> tuple[object, ...]:
+        return self._done({"major": 8, "minor": 7}[attribute])
+
+    def cuCtxSetCurrent(self, context: str) -> tuple[object, ...]:
+        self.current = context
+        return self._done()
+
+    def cuMemAlloc(self, size: int) -> tuple[object, ...]:
+        memory = _Memory(size)
+        self.memory[memory.pointer] = memory
+        return self._done(memory.pointer)
+
+    def cuMemFree(self, pointer: int) -> tuple[object, ...]:
+        del self.memory[pointer]
+        return self._done()
+
+    def cuMemcpyHtoDAsync(
+        self, target: int, source: int, size: int, stream: int
+    ) -> tuple[object, ...]:
+        assert stream == 5
+        ctypes.memmove(target, source, size)
+        return self._done()
+
+    cuMemcpyDtoHAsync = cuMemcpyHtoDAsync
+
+    def cuStreamSynchronize(self, stream: int) -> tuple[object, ...]:
+        assert stream == 5
+        return self._done()
+
+    def cuModuleLoadData(self, cubin: bytes) -> tuple[object, ...]:
+        assert cubin[:4] == b"\x7fELF"
+        return self._done("module")
+
+    def cuModuleGetFunction(self, module: str, name: bytes) -> tuple[object, ...]:
+        return self._done(name.decode())
+
+    def cuLaunchKernel(
+        self, function: str, gx: int, gy: int, gz: int, tx: int, ty: int, tz: int, *rest: int
+    ) -> tuple[object, ...]:
+        shared, stream, parameters, extra = rest
+        assert (self.current, ty, tz, shared, stream, extra) == ("context of gpu 0", 1, 1, 0, 5, 0)
+        pointers = (ctypes.c_uint64 * 2).from_address(parameters)
+        argument = ctypes.c_uint64.from_address(pointers[0]).value
+        backward = ctypes.c_int32.from_address(pointers[1]).value
+        self._emulated.launch(function, 24, (gx, gy, gz), tx, argument, bool(backward))
+        return self._done()
+
+
+def test_the_driver_is_asked_for_what_the_kernels_need(
+    device: EmulatedDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvrtc = pytest.importorskip("cuda.bindings.nvrtc")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    driver = FakeDriver(device)
+    monkeypatch.setattr(cuda_device, "_bindings", lambda: (driver, nvrtc))
+    gpu = cuda_device.DriverDevice(stream=5)
+    a = field(9, 16, 24, smooth=2.0)
+    b = np.roll(a, 2, axis=1)
+    (pairs,) = reciprocal_on_gpu([(CudaDatabase(a, gpu), CudaDatabase(b, gpu))], stride=4)
+    expected = reciprocal(Database(a), Database(b), grid_seeds(16, 24, 4)).pairs
+    np.testing.assert_array_equal(pairs, expected)
+    assert len(list(tmp_path.rglob("sm_87_*.cubin"))) == 1
+    assert driver.memory == {}  # all of it given back
+
+
+def test_what_the_driver_refuses_is_named(
+    device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = FakeDriver(device, status="CUDA_ERROR_NO_DEVICE")
+    monkeypatch.setattr(cuda_device, "_bindings", lambda: (driver, None))
+    with pytest.raises(RuntimeError, match="CUDA: CUDA_ERROR_NO_DEVICE"):
+        cuda_device.DriverDevice()
+
+
+def test_missing_bindings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install cuda-bindings nvidia-cuda-nvrtc"):
+        cuda_device.DriverDevice()
 
 
 @pytest.mark.slow
