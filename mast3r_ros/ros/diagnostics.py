@@ -66,13 +66,15 @@ class Diagnostics:
             "keyframes": str(len(session.map)),
             "front end": session.map.front_end.name,
             "engine": status.engine or "none",
+            **getattr(session.map.front_end, "details", {}),
             **{f"{s.stage} [ms]": f"{1e3 * s.seconds:.1f}" for s in status.latency},
             "total [ms]": f"{1e3 * status.total_seconds:.1f}",
         }
-        return Health(*_judge(session.inputs is not None, rate, status), values)
+        return Health(*judge(session.inputs is not None, rate, status), values)
 
 
-def _judge(active: bool, rate: float, status: RelocalizationStatus) -> tuple[bytes, str]:
+def judge(active: bool, rate: float, status: RelocalizationStatus) -> tuple[bytes, str]:
+    """Level and message, from the images a second and the last status."""
     if not active:
         return DiagnosticStatus.OK, "inactive"
     if rate == 0:

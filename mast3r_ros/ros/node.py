@@ -21,6 +21,7 @@ from rclpy.parameter import Parameter
 from mast3r_ros import frontends
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import FrontEndError
+from mast3r_ros.frontends.mast3r_options import Mast3rOptions
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.mapping.keyframe_map import KeyframeMap
 from mast3r_ros.mapping.storage import MapError
@@ -80,7 +81,12 @@ class RelocalizerNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the front end and the map, and warm up."""
         try:
-            front_end = frontends.create(self.options.front_end)
+            chosen: dict[str, Any] = {}
+            if self.options.front_end == "mast3r":
+                chosen["options"] = parameters.read(self, Mast3rOptions)
+                procrustes = self.relocalizer_options.pose_method == "procrustes"
+                chosen["query_points"] = procrustes
+            front_end = frontends.create(self.options.front_end, **chosen)
             path = self.options.map
             keyframes = KeyframeMap.load(path, front_end) if path else KeyframeMap(front_end)
         except (FrontEndError, MapError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mast3r_ros import frontends
+from mast3r_ros.frontends.mast3r_options import Mast3rOptions
 from mast3r_ros.options import RelocalizerOptions, check, option
 
 Options = TypeVar("Options")
@@ -102,7 +103,7 @@ class NodeOptions:
         check(self)
 
 
-SECTIONS: tuple[type, ...] = (NodeOptions, RelocalizerOptions)
+SECTIONS: tuple[type, ...] = (NodeOptions, RelocalizerOptions, Mast3rOptions)
 
 
 def declare(node: Any) -> None:
@@ -208,6 +209,11 @@ def documents(root: Path) -> dict[Path, str]:
     }
 
 
-if __name__ == "__main__":
-    for path, text in documents(Path(__file__).resolve().parents[2]).items():
+def write(root: Path) -> None:
+    """Write those files."""
+    for path, text in documents(root).items():
         path.write_text(text)
+
+
+if __name__ == "__main__":
+    write(Path(__file__).resolve().parents[2])
