@@ -40,7 +40,7 @@ PATIENCE = 30.0
 class Robot:
     """Starts `relocalizer` with parameters, talks to it, and remembers what it said."""
 
-    def __init__(self, name: str, remappings: tuple[str, ...] = (), **parameters) -> None:
+    def __init__(self, name: str, wait: bool = True, **parameters) -> None:
         """Start and wait until it is there; `name` is the namespace of both."""
         parameters = {
             "front_end": "sift",
@@ -56,8 +56,6 @@ class Robot:
             "-r",
             f"__ns:=/{name}",
         ]
-        for rule in remappings:
-            command += ["-r", rule]
         for key, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ["-p", f"{key}:={text}" if text else f"{key}:=''"]
@@ -86,7 +84,7 @@ class Robot:
         self.listen("pose", PoseWithCovarianceStamped, "pose")
         self._thread.start()
         try:
-            if parameters.get("autostart", True):
+            if wait and parameters.get("autostart", True):
                 self.wait(lambda: self.received["status"], "the first status")
                 self.wait(
                     lambda: (

@@ -54,8 +54,10 @@ def points(
     places, pixels = [np.empty((0, 3))], [np.empty((0, 2))]
     for match in answer.matches:
         found, pose = match.correspondences, keyframes[match.keyframe_id].pose
-        places.append(transforms.apply(pose, found.reference_points[match.inliers]))
-        pixels.append(found.query_pixels[match.inliers])
+        # Some matches agree by their rays alone.
+        chosen = match.inliers & np.isfinite(found.reference_points).all(1)
+        places.append(transforms.apply(pose, found.reference_points[chosen]))
+        pixels.append(found.query_pixels[chosen])
     xyz = np.concatenate(places).astype("<f4")
     columns, rows = np.rint(np.concatenate(pixels)).astype(int).T
     red, green, blue = (

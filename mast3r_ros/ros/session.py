@@ -210,6 +210,7 @@ class Session:
             status.keyframe_ids = list(answer.keyframes)
             status.inliers = answer.inliers
             status.confidence = answer.confidence
+            status.intrinsics_estimated = answer.camera_estimated
         if incoming is not None:
             status.header = incoming.message.header
             status.total_seconds = time.monotonic() - incoming.arrival

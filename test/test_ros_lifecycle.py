@@ -1,0 +1,157 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The node's life: configured, activated and put to rest by a lifecycle manager."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from ros_robot import Robot
+from ros_world import camera_pose
+from std_srvs.srv import Empty
+
+from mast3r_ros.msg import RelocalizationStatus
+from mast3r_ros.ros import diagnostics
+from mast3r_ros.srv import AddKeyframe, LoadMap, Relocalize
+
+pytestmark = pytest.mark.ros
+
+
+def _change(robot, transition):
+    request = Transition(id=transition)
+    return robot.call(ChangeState, "relocalizer/change_state", transition=request).success
+
+
+def _state(robot):
+    return robot.call(GetState, "relocalizer/get_state").current_state.label
+
+
+@pytest.fixture
+def robot():
+    robot = Robot("lifecycle", autostart=False)
+    yield robot
+    log = robot.close()
+    assert robot.process.returncode == 0, log
+    assert "Traceback" not in log, log
+
+
+def _activate(robot):
+    assert _change(robot, Transition.TRANSITION_ACTIVATE)
+    robot.wait(lambda: robot.images.get_subscription_count(), "subscription")
+    robot.wait(lambda: robot.calibrations.get_subscription_count(), "subscription")
+
+
+def test_a_whole_life(robot):
+    robot.listen("diagnostics", DiagnosticArray, "/diagnostics")
+    assert _state(robot) == "unconfigured"
+    answer = robot.call(AddKeyframe, "relocalizer/add_keyframe")
+    assert "not configured" in answer.message
+    robot.call(Empty, "reinitialize_global_localization")
+    robot.initial_poses.publish(PoseWithCovarianceStamped())
+    said = robot.wait(lambda: robot.received["diagnostics"], "diagnostics")[-1].status[0]
+    assert said.message == "not configured"
+
+    assert _change(robot, Transition.TRANSITION_CONFIGURE)
+    assert _state(robot) == "inactive"
+    assert "activate it first" in robot.call(AddKeyframe, "relocalizer/add_keyframe").message
+    missing = robot.call(LoadMap, "relocalizer/load_map")
+    assert "no path" in missing.message
+    robot.wait(
+        lambda: robot.received["diagnostics"][-1].status[0].message == "inactive", "diagnostics"
+    )
+
+    _activate(robot)
+    assert robot.add(camera_pose()).success
+    assert robot.look(camera_pose(0.1)).state == RelocalizationStatus.STATE_LOCALIZED
+
+    # A service that waits is told when the node goes to rest.
+    waiting = robot.call_async(Relocalize, "relocalizer/relocalize", timeout=60.0)
+    assert _change(robot, Transition.TRANSITION_DEACTIVATE)
+    answer = robot.wait(lambda: waiting.done() and waiting.result(), "answer")
+    assert not answer.success
+    robot.wait(lambda: not robot.images.get_subscription_count(), "end of the subscription")
+
+    _activate(robot)
+    assert robot.look(camera_pose(0.1)).state == RelocalizationStatus.STATE_LOCALIZED
+
+    assert _change(robot, Transition.TRANSITION_DEACTIVATE)
+    assert _change(robot, Transition.TRANSITION_CLEANUP)
+    assert _state(robot) == "unconfigured"
+    assert _change(robot, Transition.TRANSITION_CONFIGURE)
+    _activate(robot)
+    assert robot.look(camera_pose()).state == RelocalizationStatus.STATE_NO_MAP
+
+    assert _change(robot, Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert _state(robot) == "finalized"
+
+
+def test_a_map_that_is_not_there_leaves_the_node_unconfigured(tmp_path):
+    robot = Robot("no_map", autostart=False, map=tmp_path / "nowhere")
+    try:
+        assert not _change(robot, Transition.TRANSITION_CONFIGURE)
+        assert _state(robot) == "unconfigured"
+        assert "no map at" in robot.log()
+    finally:
+        robot.close()
+    assert robot.process.returncode == 0
+
+
+def test_by_itself_it_starts_and_stays_even_so(tmp_path):
+    robot = Robot("no_map_auto", map=tmp_path / "nowhere", autostart=True, wait=False)
+    try:
+        assert _state(robot) == "unconfigured"
+        robot.wait(lambda: "no map at" in robot.log(), "the reason")
+    finally:
+        robot.close()
+    assert robot.process.returncode == 0
+
+
+def test_diagnostic_updater_is_used_where_it_is_installed(monkeypatch):
+    """Against the names and arguments of diagnostic_updater's Python API."""
+    tasks, hardware = {}, []
+
+    class Updater:
+        def __init__(self, node, period=1):
+            assert period == 1.0
+
+        def setHardwareID(self, name):
+            hardware.append(name)
+
+        def add(self, name, task):
+            tasks[name] = task
+
+    module = SimpleNamespace(Updater=Updater, __spec__=SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "diagnostic_updater", module)
+    node = SimpleNamespace(session=None)
+
+    diagnostics.Diagnostics(node)
+
+    said = {}
+    entry = SimpleNamespace(summary=lambda *a: said.update(summary=a), add=said.__setitem__)
+    assert tasks["relocalizer"](entry) is entry
+    assert said["summary"][1] == "not configured"
+    assert hardware == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("state", "rate", "expected"),
+    [
+        (RelocalizationStatus.STATE_LOCALIZED, 10.0, b"\0"),
+        (RelocalizationStatus.STATE_NOT_LOCALIZED, 10.0, b"\1"),
+        (RelocalizationStatus.STATE_BAD_INPUT, 10.0, b"\2"),
+        (RelocalizationStatus.STATE_ERROR, 10.0, b"\2"),
+        (RelocalizationStatus.STATE_LOCALIZED, 0.0, b"\1"),
+    ],
+)
+def test_how_health_is_judged(state, rate, expected):
+    level, message = diagnostics.judge(True, rate, RelocalizationStatus(state=state, reason="why"))
+
+    assert level == expected
+    assert message

@@ -1,0 +1,20 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The node under a camera that never rests."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
+
+from bench.node import measure
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+
+def test_memory_does_not_grow_under_load():
+    figures = measure(seconds=40.0, quiet_images=3)
+
+    assert figures.localized > 0
+    assert figures.sent > figures.answered
+    # Leaking one image a second would be 18 MiB from one quarter's median to the next.
+    assert figures.growth < 8.0
