@@ -3,7 +3,51 @@
 """Relocalizes camera images in metres against a few keyframes, with an honest covariance."""
 
 import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 # The generated messages (mast3r_ros.msg, mast3r_ros.srv) are installed apart from a source
 # checkout: with this, both are one package.
 __path__ = pkgutil.extend_path(__path__, __name__)
+
+if TYPE_CHECKING:
+    from mast3r_ros.frame import Frame
+    from mast3r_ros.frontends import create as create_front_end
+    from mast3r_ros.geometry.camera import Camera
+    from mast3r_ros.localization import Localization, Reason
+    from mast3r_ros.mapping.keyframe_map import KeyframeMap
+    from mast3r_ros.mapping.retrieval import PosePrior
+    from mast3r_ros.options import RelocalizerOptions
+    from mast3r_ros.relocalizer import Relocalizer
+
+# The public face, loaded when asked for: the command line and the messages do not wait for OpenCV.
+_HOMES = {
+    "Camera": "geometry.camera",
+    "Frame": "frame",
+    "KeyframeMap": "mapping.keyframe_map",
+    "Localization": "localization",
+    "PosePrior": "mapping.retrieval",
+    "Reason": "localization",
+    "Relocalizer": "relocalizer",
+    "RelocalizerOptions": "options",
+    "create_front_end": "frontends",
+}
+
+__all__ = [
+    "Camera",
+    "Frame",
+    "KeyframeMap",
+    "Localization",
+    "PosePrior",
+    "Reason",
+    "Relocalizer",
+    "RelocalizerOptions",
+    "create_front_end",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(home, "create" if name == "create_front_end" else name)
