@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,9 +120,11 @@ class Bag:
         if not found:
             raise RecordingError(f"{self._path}: no image with a known pose: {problem}")
 
-    def _open(self) -> AnyReader:
+    @contextmanager
+    def _open(self) -> Iterator[AnyReader]:
         try:
-            return AnyReader([self._path], default_typestore=_TYPES)
+            with AnyReader([self._path], default_typestore=_TYPES) as reader:
+                yield reader
         except (AnyReaderError, OSError) as error:
             raise RecordingError(f"{self._path} is not a bag that can be read: {error}") from error
 
