@@ -54,6 +54,29 @@ def test_what_is_no_pose_is_named(translation, xyzw):
         transforms.from_quaternion(translation, xyzw)
 
 
+@given(_POSES, st.floats(-1e-6, 1e-6))
+def test_poses_are_rigid_and_little_noise_does_not_change_that(pose, noise):
+    assert transforms.is_rigid(pose)
+    pose[:3, :3] += noise
+    assert transforms.is_rigid(pose)
+
+
+@pytest.mark.parametrize(
+    "pose",
+    [
+        np.eye(3),
+        np.full((4, 4), np.nan),
+        np.zeros((4, 4)),
+        np.diag([1.0, 1.0, -1.0, 1.0]),
+        np.diag([1.1, 1.1, 1.1, 1.0]),
+        np.diag([1.0, 1.0, 1.0, 2.0]),
+        np.eye(4).T + np.eye(4, k=-3),
+    ],
+)
+def test_other_arrays_are_not_rigid(pose):
+    assert not transforms.is_rigid(pose)
+
+
 @given(_POSES, _POSES, arrays(np.float64, (4, 5, 3), elements=st.floats(-10, 10)))
 def test_inverse_and_chain(a_b, b_c, points):
     np.testing.assert_allclose(a_b @ transforms.inverse(a_b), np.eye(4), atol=1e-10)

@@ -20,6 +20,18 @@ def make(rotation: ArrayLike, translation: ArrayLike) -> Pose:
     return pose
 
 
+def is_rigid(pose: NDArray[np.float64]) -> bool:
+    """Whether an array is a finite (4, 4) rigid transform, to the precision of float32."""
+    if pose.shape != (4, 4) or not np.isfinite(pose).all():
+        return False
+    rotation = pose[:3, :3]
+    return bool(
+        np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4)
+        and np.linalg.det(rotation) > 0
+        and np.allclose(pose[3], [0.0, 0.0, 0.0, 1.0], atol=1e-4)
+    )
+
+
 def from_quaternion(translation: ArrayLike, xyzw: ArrayLike) -> Pose:
     """From a translation [m] and a quaternion in ROS order (x, y, z, w), of any non-zero length.
 

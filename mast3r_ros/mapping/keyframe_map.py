@@ -13,6 +13,7 @@ import numpy as np
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEnd
 from mast3r_ros.frontends.features import FeatureFrontEnd
+from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.mapping import storage
 from mast3r_ros.mapping.keyframe import Keyframe, make_thumbnail
@@ -74,13 +75,7 @@ class KeyframeMap:
         Raises:
             ValueError: the pose is not a finite rigid transform.
         """
-        rotation = pose[:3, :3]
-        if (
-            pose.shape != (4, 4)
-            or not np.isfinite(pose).all()
-            or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4)
-            or np.linalg.det(rotation) < 0
-        ):
+        if not transforms.is_rigid(pose):
             raise ValueError(f"keyframe pose {pose.tolist()} is not a rigid transform")
         keyframe = Keyframe(
             self._next_id,

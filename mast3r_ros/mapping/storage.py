@@ -94,8 +94,8 @@ def _save(keyframes: Sequence[Keyframe], front_end: FrontEnd, next_id: int, path
             "fingerprint": front_end.fingerprint,
             "next_id": next_id,
         }
-        listing = "".join(f"- {json.dumps(entry)}\n" for entry in entries) or "[]\n"
-        text = f"{_HEADLINE}{yaml.safe_dump(header, sort_keys=False)}keyframes:\n{listing}"
+        listing = "".join(f"\n- {json.dumps(entry)}" for entry in entries) or " []"
+        text = f"{_HEADLINE}{yaml.safe_dump(header, sort_keys=False)}keyframes:{listing}\n"
         _write_synced(staging / _MANIFEST, text.encode())
         os.replace(staging / _MANIFEST, path / _MANIFEST)
         _sync_folder(path)
@@ -136,10 +136,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _encode(keyframe: Keyframe) -> bytes:
-    translation, quaternion = transforms.to_quaternion(keyframe.pose)
     about = {
         "id": keyframe.id,
-        "pose": [*translation.tolist(), *quaternion.tolist()],
+        # As it is: a quaternion would come back with other last digits.
+        "pose": keyframe.pose.tolist(),
         "camera": None if keyframe.camera is None else asdict(keyframe.camera),
         "stamp": keyframe.stamp,
         "frame_id": keyframe.frame_id,
@@ -223,10 +223,13 @@ def _read(path: Path, front_end: FrontEnd, keyframe_id: int, stem: str, digest: 
         camera = about["camera"]
         if camera is not None:
             camera = Camera(**{**camera, "distortion": tuple(camera["distortion"])})
+        pose = np.array(about["pose"], np.float64)
+        if not transforms.is_rigid(pose):
+            raise ValueError(f"pose {pose.tolist()} is not a rigid transform")
         width, height = about["size"]
         return Keyframe(
             keyframe_id,
-            transforms.from_quaternion(about["pose"][:3], about["pose"][3:]),
+            pose,
             front_end.description_type(**arrays),
             camera,
             int(about["stamp"]),
