@@ -3,13 +3,15 @@
 """The engine that was asked for, or a fallback that says so."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from network_reference import random_network
+from network_reference import TINY, random_network
 
 from mast3r_ros.engines.base import EngineUnavailableError
+from mast3r_ros.engines.export import export
 from mast3r_ros.engines.select import graphs_folder, open_engine
 from mast3r_ros.network.checkpoint import checkpoint_hash, save_checkpoint
 
@@ -33,11 +35,24 @@ def test_auto_falls_back_and_says_so(checkpoint: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         engine = open_engine(checkpoint=checkpoint, batch=3)
     info = engine.info()
-    assert (info.name, info.precision, info.batch) == ("torch", "fp32", 3)
+    assert (info.name, info.precision, info.batch) == ("torch", "fp32", 1)
     assert info.checkpoint == checkpoint_hash(checkpoint)
     (note,) = info.notes
     assert note.startswith("tensorrt cannot run: TensorRT is not installed")
     assert "falling back to engine torch" in caplog.text
+
+
+def test_exported_graphs_run_where_there_are_no_weights(cache: Path) -> None:
+    config = replace(TINY, head="linear", encoder_depth=1, decoder_depth=1)
+    size = (32, 48)
+    export(random_network(config), graphs_folder(), [size], [(size, size)])
+    info = open_engine().info()
+    assert (info.name, info.sizes) == ("onnxruntime", (size,))
+    assert [note.split()[0] for note in info.notes][1:] == ["tensorrt", "torch"]
+    assert "onnxruntime-gpu" in info.notes[0]
+    assert open_engine("onnxruntime", device="cpu").info().notes == ()
+    with pytest.raises(EngineUnavailableError, match="onnxruntime-gpu"):
+        open_engine("onnxruntime", device="cuda")
 
 
 def test_nothing_runs_without_weights_and_every_reason_is_given() -> None:

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,10 +22,13 @@ from mast3r_ros.frontends.mast3r_options import Mast3rOptions
 from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.mapping.keyframe_map import KeyframeMap
 from mast3r_ros.matching import cuda
 from mast3r_ros.matching.nearest import Database, nearest
 from mast3r_ros.matching.reciprocal import grid_seeds, reciprocal
 from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
+from mast3r_ros.options import RelocalizerOptions
+from mast3r_ros.relocalizer import Relocalizer
 
 SIZE = (48, 64)  # what the network sees, (height, width)
 SHIFT = (5, -3)  # reference pixel (x, y) is query pixel (x + 5, y - 3)
@@ -74,7 +78,8 @@ class Plane:
             getattr(one, self.spoil)[4, 5] = np.nan
         return [TwoViewPrediction(one, two)] * len(references)
 
-    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None: ...
+    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
+        self.notes += map(str, sizes)
 
     def info(self) -> EngineInfo:
         return EngineInfo("plane", "fp32", "none", "c" * 64, None, 8, None, (), {})
@@ -143,6 +148,26 @@ def test_both_views_points_give_the_pose_by_alignment(engine: Plane) -> None:
     assert some.query_points is not None
     assert len(some.query_points) == 5
     assert front_end(engine).match([description], description)[0].query_points is None
+
+
+@pytest.mark.parametrize("method", ["pnp", "essential", "procrustes"])
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_map_of_keyframes_localizes_by_every_method(
+    engine: Plane, tmp_path: Path, method: str, calibrated: bool
+) -> None:
+    fe = front_end(engine, stride=4, query_points=method == "procrustes")
+    keyframes = KeyframeMap(fe)
+    keyframes.add(frame(), np.eye(4))
+    keyframes.save(tmp_path / "map")
+    keyframes = KeyframeMap.load(tmp_path / "map", fe)
+    query = frame() if calibrated else replace(frame(), camera=None)
+    answer = Relocalizer(keyframes, RelocalizerOptions(pose_method=method)).locate(query)
+    assert answer.localized, answer.message
+    assert answer.pose is not None
+    assert answer.camera_estimated != calibrated
+    expected = np.eye(4)
+    expected[:2, 3] = -np.array(SHIFT) / FOCAL * DEPTH
+    np.testing.assert_allclose(answer.pose, expected, atol=0.01)
 
 
 def test_no_candidates_no_matches(engine: Plane) -> None:
@@ -216,6 +241,16 @@ def test_it_tells_what_runs(engine: Plane) -> None:
     assert details["notes"] == "tensorrt cannot run"
     assert details["memory"].endswith(" GB")
     assert float(details["encode [ms]"]) > 0
+
+
+def test_warm_up_runs_at_the_sizes_there_are(
+    engine: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front_end(engine).warm_up()
+    about = replace(engine.info(), sizes=((16, 32), (32, 16)))
+    monkeypatch.setattr(engine, "info", lambda: about)
+    front_end(engine).warm_up()
+    assert engine.notes == ["(48, 64)", "(16, 32)", "(32, 16)"]
 
 
 def test_options_are_checked(engine: Plane, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -39,7 +39,8 @@ def open_engine(
         graphs: folder of exported graphs and built engines; `graphs_folder` if None.
         device: "cpu", "cuda", "cuda:N", or "auto": a GPU where there is one.
         precision: of torch's trunk; "auto": fp16 on a GPU, fp32 on a CPU. Graphs have their own.
-        batch: most references decoded at once.
+        batch: most references decoded at once on a GPU; a CPU takes them one by one, which is as
+            fast and needs less memory.
         cuda_graphs: capture each shape as a CUDA graph (torch, tensorrt).
 
     Raises:
@@ -75,7 +76,7 @@ def open_engine(
             load_checkpoint(path),
             where,
             as_precision(chosen),
-            batch,
+            1 if where == "cpu" else batch,
             cuda_graphs,
             checkpoint_hash(path),
         )
@@ -83,12 +84,14 @@ def open_engine(
     def onnxruntime() -> Engine:
         from mast3r_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        if device != "auto":
-            return OnnxRuntimeEngine(folder, "cpu" if device == "cpu" else "cuda", batch)
+        if device == "cpu":
+            return OnnxRuntimeEngine(folder, "cpu", 1)
         try:
             return OnnxRuntimeEngine(folder, "cuda", batch)
         except EngineUnavailableError as error:
-            return _noted(OnnxRuntimeEngine(folder, "cpu", batch), [str(error)])
+            if device != "auto":
+                raise
+            return _noted(OnnxRuntimeEngine(folder, "cpu", 1), [str(error)])
 
     ways: dict[str, Callable[[], Engine]] = {
         "tensorrt": tensorrt,

@@ -34,7 +34,7 @@ from mast3r_ros.geometry.focal import estimate_focal
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.network.prediction import TwoViewPrediction
-from mast3r_ros.network.preprocess import LONG_SIDE, preprocess
+from mast3r_ros.network.preprocess import LONG_SIDE, network_size, preprocess
 
 _PROJECTED = 48  # channels of the global descriptor's second moments
 _FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
@@ -132,6 +132,11 @@ class Mast3rFrontEnd:
             **stages,
             **({"notes": "; ".join(info.notes)} if info.notes else {}),
         }
+
+    def warm_up(self) -> None:
+        """Run the network once at each size that it has, or at that of a 4:3 image."""
+        usual = network_size((480, 640), self.long_side, self.network.config.patch_size)
+        self.network.warm_up(self.network.info().sizes or [usual])
 
     def describe(self, frame: Frame) -> Mast3rDescription:
         """Encode the image, once.

@@ -115,7 +115,9 @@ class Session:
 
     def warm_up(self, frame: Frame) -> None:
         """Describe an image for nothing: the first time costs most."""
-        self.solver.submit(lambda: self.map.front_end.describe(frame)).result()
+        front_end = self.map.front_end
+        own = getattr(front_end, "warm_up", None)
+        self.solver.submit(own or (lambda: front_end.describe(frame))).result()
 
     def _solve(self, incoming: Incoming) -> None:
         """Everything that happens to an image, in the solver's thread; never raises."""
