@@ -1,0 +1,417 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Every end that a query can come to, and that a pose which is given is right."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic import OTHER_ROOM, camera_pose, make_camera, view
+from told import ToldFrontEnd, numbered
+
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.sift import SiftFrontEnd
+from mast3r_ros.geometry import transforms
+from mast3r_ros.localization import KeyframeMatch, Localization, Reason
+from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.mapping.retrieval import PosePrior
+from mast3r_ros.matching.correspondences import Correspondences
+from mast3r_ros.options import RelocalizerOptions
+from mast3r_ros.relocalizer import Relocalizer
+
+_CAMERA = make_camera()
+_SIZE = np.array([_CAMERA.width, _CAMERA.height])
+_KEYFRAME = camera_pose(1.0, 2.0, 0.5, turn=0.4)
+_QUERY = _KEYFRAME @ camera_pose(0.3, -0.1, 0.2, turn=-0.1)
+
+
+def _matches(
+    query_pose=_QUERY,
+    keyframe_pose=_KEYFRAME,
+    count=150,
+    noise=0.3,
+    window=((0.05, 0.05), (0.95, 0.95)),
+    depth=(1.5, 5.0),
+    seed=0,
+) -> Correspondences:
+    """What a keyframe and a query at a pose have in common."""
+    random = np.random.default_rng(seed)
+    low, high = np.array(window) * _SIZE
+    pixels = random.uniform(low, high, (count, 2))
+    points = _CAMERA.unproject(pixels, random.uniform(*depth, count))
+    in_keyframe = transforms.apply(transforms.inverse(keyframe_pose) @ query_pose, points)
+    reference = _CAMERA.project(in_keyframe)
+    kept = np.isfinite(reference).all(axis=1)
+    noisy = pixels + random.normal(0, noise, pixels.shape)
+    return Correspondences(
+        reference[kept].astype(np.float32),
+        noisy[kept].astype(np.float32),
+        random.uniform(0.2, 1.0, count).astype(np.float32)[kept],
+        in_keyframe[kept].astype(np.float32),
+        metric=True,
+    )
+
+
+def _wild(count: int, seed: int = 1) -> Correspondences:
+    """Matches at random."""
+    random = np.random.default_rng(seed)
+    pixels = random.uniform(0, _SIZE, (2, count, 2)).astype(np.float32)
+    points = _CAMERA.unproject(pixels[0], random.uniform(1.5, 5.0, count)).astype(np.float32)
+    return Correspondences(*pixels, np.ones(count, np.float32), points, metric=True)
+
+
+def _joined(*parts: Correspondences) -> Correspondences:
+    names = ("reference_pixels", "query_pixels", "confidence", "reference_points")
+    arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
+    return Correspondences(*arrays, metric=True)
+
+
+def _without_points(found: Correspondences, but: int = 0) -> Correspondences:
+    points = found.reference_points.copy()
+    points[but:] = np.nan
+    return replace(found, reference_points=points, metric=but > 0)
+
+
+def _locate(*told: tuple[np.ndarray, Correspondences], **options) -> Localization:
+    """Localize among keyframes of given poses and matches."""
+    front_end = ToldFrontEnd({number: found for number, (_, found) in enumerate(told)})
+    keyframes = KeyframeMap(front_end)
+    for number, (pose, _) in enumerate(told):
+        size = (_CAMERA.width, _CAMERA.height)
+        keyframes.add(numbered(number, size, camera=_CAMERA), pose)
+    relocalizer = Relocalizer(keyframes, RelocalizerOptions(**options))
+    query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+    return relocalizer.locate(query)
+
+
+def _assert_refused(answer: Localization, reason: Reason) -> None:
+    assert answer.reason is reason, answer.message
+    assert answer.message.startswith(reason.value)
+    assert not answer.localized
+    assert answer.pose is None
+    assert answer.covariance is None
+    assert answer.confidence == 0.0
+    assert answer.keyframes == ()
+
+
+def _assert_at(answer: Localization, pose: np.ndarray, metres=0.02, radians=0.01) -> None:
+    assert answer.reason is Reason.LOCALIZED, answer.message
+    assert transforms.distance(answer.pose, pose) < metres
+    assert transforms.rotation_angle(answer.pose, pose) < radians
+    covariance = answer.covariance
+    assert np.isfinite(covariance).all()
+    np.testing.assert_allclose(covariance, covariance.T, rtol=1e-9)
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    assert 0.0 < answer.confidence < 1.0
+    assert answer.inliers == sum(int(match.inliers.sum()) for match in answer.matches)
+
+
+def test_a_pose_from_matches_with_points():
+    answer = _locate((_KEYFRAME, _matches()))
+
+    _assert_at(answer, _QUERY)
+    assert answer.keyframes == (0,)
+    assert list(answer.timings) == ["describe", "retrieve", "match", "solve"] or set(
+        answer.timings
+    ) == {"describe", "retrieve", "match", "solve"}
+    assert all(seconds >= 0 for seconds in answer.timings.values())
+
+
+def test_one_pose_over_all_keyframes():
+    other = _KEYFRAME @ camera_pose(0.6, 0.0, 0.1)
+    told = (_KEYFRAME, _matches(count=60)), (other, _matches(keyframe_pose=other, count=90, seed=2))
+
+    answer = _locate(*told, (camera_pose(50.0), _wild(40)))
+
+    _assert_at(answer, _QUERY)
+    # Most inliers first; the keyframe of another place has no say.
+    assert answer.keyframes[:2] == (1, 0)
+    keyframes = {0: _KEYFRAME, 1: other}
+    for match in answer.matches[:2]:
+        np.testing.assert_allclose(
+            keyframes[match.keyframe_id] @ match.pose, answer.pose, atol=1e-9
+        )
+        assert match.metric
+        assert 0.2 < match.confidence < 1.0
+        turn = transforms.inverse(keyframes[match.keyframe_id])
+        np.testing.assert_allclose(
+            match.covariance, transforms.rotate_covariance(answer.covariance, turn)
+        )
+    blind = answer.matches[2]
+    assert blind.inliers.sum() <= 2
+    assert (blind.pose is None) == (not blind.inliers.any())
+
+
+def test_wrong_matches_are_not_inliers():
+    right, wrong = _matches(count=80), _wild(60)
+
+    answer = _locate((_KEYFRAME, _joined(right, wrong)))
+
+    _assert_at(answer, _QUERY)
+    (match,) = answer.matches
+    assert match.inliers[: len(right)].mean() > 0.9
+    assert match.inliers[len(right) :].mean() < 0.1
+
+
+def test_rays_carry_a_pose_whose_points_are_few():
+    other = _KEYFRAME @ camera_pose(0.6, 0.0, 0.1)
+    few = _without_points(_matches(count=150), but=15)
+    none = _without_points(_matches(keyframe_pose=other, count=150, seed=2))
+
+    answer = _locate((_KEYFRAME, few), (other, none))
+
+    _assert_at(answer, _QUERY, 0.05, 0.02)
+    assert answer.inliers > 200
+
+
+def test_an_empty_map():
+    keyframes = KeyframeMap(ToldFrontEnd())
+
+    _assert_refused(Relocalizer(keyframes).locate(numbered(0)), Reason.EMPTY_MAP)
+
+
+def test_an_unknown_camera():
+    keyframes = KeyframeMap(ToldFrontEnd())
+    keyframes.add(numbered(0), np.eye(4))
+
+    _assert_refused(Relocalizer(keyframes).locate(numbered(0)), Reason.NO_CAMERA)
+
+
+def test_few_matches():
+    answer = _locate((_KEYFRAME, _matches(count=10)), (_KEYFRAME, _matches(count=0)))
+
+    _assert_refused(answer, Reason.FEW_MATCHES)
+    assert "10 at the most" in answer.message
+    assert [len(match.correspondences) for match in answer.matches] == [10, 0]
+    assert [match.confidence for match in answer.matches] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_matches_at_random_are_never_a_pose(seed):
+    answer = _locate((_KEYFRAME, _wild(150, seed)), (camera_pose(3.0), _wild(150, seed + 100)))
+
+    assert not answer.localized, answer.message
+
+
+def test_few_inliers():
+    _assert_refused(_locate((_KEYFRAME, _wild(30))), Reason.FEW_INLIERS)
+
+
+def test_an_option_asks_for_more_inliers():
+    told = (_KEYFRAME, _matches(count=60))
+
+    assert _locate(told).localized
+    _assert_refused(_locate(told, min_inliers=61), Reason.FEW_MATCHES)
+    _assert_refused(
+        _locate((_KEYFRAME, _joined(told[1], _wild(60))), min_inliers=90), Reason.FEW_INLIERS
+    )
+
+
+def test_a_small_share():
+    told = (_KEYFRAME, _joined(_matches(count=100), _wild(100)))
+
+    assert _locate(told).localized
+    _assert_refused(_locate(told, min_share=0.8), Reason.SMALL_SHARE)
+
+
+def test_direction_only():
+    told = _without_points(_matches())
+
+    answer = _locate((_KEYFRAME, told))
+
+    _assert_refused(answer, Reason.DIRECTION_ONLY)
+    (match,) = answer.matches
+    truth = transforms.inverse(_KEYFRAME) @ _QUERY
+    assert match.metric is False
+    assert match.covariance is None
+    assert np.linalg.norm(match.pose[:3, 3]) == pytest.approx(1.0)
+    assert match.pose[:3, 3] @ truth[:3, 3] / np.linalg.norm(truth[:3, 3]) > 0.99
+    assert transforms.rotation_angle(match.pose, truth) < 0.02
+    assert answer.inliers == match.inliers.sum() > 100
+
+
+def test_no_direction_either():
+    _assert_refused(_locate((_KEYFRAME, _without_points(_wild(40)))), Reason.FEW_INLIERS)
+
+
+def test_no_direction_without_the_keyframes_camera():
+    found = _without_points(_matches())
+    keyframes = KeyframeMap(ToldFrontEnd({0: found}))
+    keyframes.add(numbered(0), _KEYFRAME)
+    query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+
+    _assert_refused(Relocalizer(keyframes).locate(query), Reason.FEW_INLIERS)
+
+
+def test_points_do_without_the_keyframes_camera():
+    keyframes = KeyframeMap(ToldFrontEnd({0: _matches()}))
+    keyframes.add(numbered(0), _KEYFRAME)
+    query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+
+    _assert_at(Relocalizer(keyframes).locate(query), _QUERY)
+
+
+def test_poor_spread():
+    corner = _matches(window=((0.51, 0.51), (0.62, 0.62)), noise=0.05)
+
+    answer = _locate((_KEYFRAME, corner))
+
+    _assert_refused(answer, Reason.POOR_SPREAD)
+    assert "1 cells of 5 needed" in answer.message
+    assert answer.inliers > 100
+
+
+def test_uncertain():
+    far = _matches(depth=(150.0, 200.0), noise=0.5)
+
+    answer = _locate((_KEYFRAME, far))
+
+    _assert_refused(answer, Reason.UNCERTAIN)
+    assert "inliers" in answer.message
+
+
+def test_the_limits_of_uncertainty_are_options():
+    told = (_KEYFRAME, _matches())
+
+    _assert_refused(_locate(told, max_position_sigma=0.01), Reason.UNCERTAIN)
+    _assert_refused(_locate(told, max_rotation_sigma=0.002), Reason.UNCERTAIN)
+
+
+def test_a_pose_is_no_better_known_than_the_map():
+    told = (_KEYFRAME, _matches())
+    exact = _locate(told, keyframe_position_sigma=0.0, keyframe_rotation_sigma=0.0)
+    loose = _locate(told, keyframe_position_sigma=0.03, keyframe_rotation_sigma=0.01)
+
+    added = np.diag(loose.covariance - exact.covariance)
+
+    np.testing.assert_allclose(added, [0.03**2] * 3 + [0.01**2] * 3)
+
+
+def test_two_poses_that_explain_as_much_are_ambiguous():
+    elsewhere = camera_pose(20.0)
+    twin = elsewhere @ transforms.inverse(_KEYFRAME) @ _QUERY
+    told = (_KEYFRAME, _matches()), (elsewhere, _matches(twin, elsewhere, count=140, seed=3))
+
+    _assert_refused(_locate(*told), Reason.AMBIGUOUS)
+    # A rival of a quarter of the support is one that the option may refuse or not.
+    weak = (elsewhere, _matches(twin, elsewhere, count=40, seed=3))
+    _assert_at(_locate(told[0], weak), _QUERY)
+    _assert_refused(_locate(told[0], weak, max_rival=0.1), Reason.AMBIGUOUS)
+
+
+def test_the_confidence_falls_towards_the_limits():
+    many, few = _locate((_KEYFRAME, _matches(count=400))), _locate((_KEYFRAME, _matches(count=30)))
+
+    assert many.confidence > few.confidence > 0
+
+
+def test_a_match_without_inliers_has_no_confidence():
+    match = KeyframeMatch(3, _matches(count=4), np.zeros(4, bool))
+
+    assert match.confidence == 0.0
+
+
+@pytest.fixture(scope="module")
+def sift():
+    """With few keypoints."""
+    return SiftFrontEnd(800)
+
+
+_STEPS = (camera_pose(), camera_pose(0.25, 0.05), camera_pose(0.5, turn=-0.1))
+_SEEN = camera_pose(0.15, -0.05, 0.1, turn=0.05, tilt=0.03)
+
+
+def _walk(front_end, depth: bool, count: int) -> KeyframeMap:
+    keyframes = KeyframeMap(front_end)
+    for pose in _STEPS[:count]:
+        keyframes.add(view(pose, depth=depth), pose)
+    return keyframes
+
+
+@pytest.mark.parametrize(("depth", "count"), [(True, 1), (True, 3), (False, 2), (False, 3)])
+def test_images_of_a_room_give_the_pose_in_metres(sift, depth, count):
+    keyframes = _walk(sift, depth, count)
+
+    answer = Relocalizer(keyframes).locate(view(_SEEN, depth=False))
+
+    _assert_at(answer, _SEEN, 0.02, 0.01)
+    for match in answer.matches:
+        np.testing.assert_allclose(
+            keyframes[match.keyframe_id].pose @ match.pose, answer.pose, atol=1e-9
+        )
+
+
+def test_one_image_without_depth_gives_the_direction(sift):
+    answer = Relocalizer(_walk(sift, False, 1)).locate(view(_SEEN, depth=False))
+
+    _assert_refused(answer, Reason.DIRECTION_ONLY)
+    (match,) = answer.matches
+    direction = _SEEN[:3, 3] / np.linalg.norm(_SEEN[:3, 3])
+    assert match.pose[:3, 3] @ direction > np.cos(0.05)
+
+
+def test_another_room_is_not_this_one(sift):
+    answer = Relocalizer(_walk(sift, True, 3)).locate(view(_SEEN, OTHER_ROOM, depth=False))
+
+    assert not answer.localized, answer.message
+
+
+def test_nothing_to_see_is_few_matches(sift):
+    blank = Frame(np.full((240, 320, 3), 90, np.uint8), _CAMERA)
+
+    answer = Relocalizer(_walk(sift, True, 1)).locate(blank)
+
+    assert answer.reason in (Reason.FEW_MATCHES, Reason.NO_FEATURES)
+
+
+def test_two_rooms_that_look_the_same_are_ambiguous(sift):
+    keyframes = _walk(sift, True, 2)
+    away = camera_pose(30.0)
+    for pose in _STEPS[:2]:
+        keyframes.add(view(pose), away @ pose)
+    relocalizer, query = Relocalizer(keyframes), view(_SEEN, depth=False)
+
+    _assert_refused(relocalizer.locate(query), Reason.AMBIGUOUS)
+
+
+def test_a_prior_does_not_make_the_ambiguous_sure(sift):
+    """It steers retrieval; which of two equal rooms it is, images alone cannot say."""
+    keyframes = _walk(sift, True, 2)
+    for pose in _STEPS[:2]:
+        keyframes.add(view(pose), camera_pose(30.0) @ pose)
+    prior = PosePrior(_SEEN, np.eye(6) * 0.01)
+
+    answer = Relocalizer(keyframes).locate(view(_SEEN, depth=False), prior)
+
+    assert answer.reason is Reason.AMBIGUOUS or answer.reason is Reason.LOCALIZED
+    if answer.localized:
+        _assert_at(answer, _SEEN)
+
+
+def test_a_wrong_prior_costs_nothing_but_time(sift):
+    prior = PosePrior(camera_pose(100.0), np.eye(6) * 0.01)
+
+    answer = Relocalizer(_walk(sift, True, 3)).locate(view(_SEEN, depth=False), prior)
+
+    _assert_at(answer, _SEEN)
+
+
+def test_the_same_query_gives_the_same_answer(sift):
+    relocalizer, query = Relocalizer(_walk(sift, True, 3)), view(_SEEN, depth=False)
+
+    first, second = relocalizer.locate(query), relocalizer.locate(query)
+
+    np.testing.assert_array_equal(first.pose, second.pose)
+    np.testing.assert_array_equal(first.covariance, second.covariance)
+
+
+def test_the_map_may_grow_and_shrink_between_queries(sift):
+    keyframes = _walk(sift, True, 1)
+    relocalizer, query = Relocalizer(keyframes), view(_SEEN, depth=False)
+    assert relocalizer.locate(query).localized
+
+    keyframes.remove(0)
+    _assert_refused(relocalizer.locate(query), Reason.EMPTY_MAP)
+    keyframes.add(view(_STEPS[1]), _STEPS[1])
+
+    _assert_at(relocalizer.locate(query), _SEEN)
