@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.engines.base import Engine, EngineUnavailableError, Precision, size_name
+from mast3r_ros.engines.base import Engine, Precision, size_name
 from mast3r_ros.engines.graphs import Graphs, Pair, pairs_of
 from mast3r_ros.engines.parity import compare, require
 from mast3r_ros.network.config import ImageSize
@@ -47,14 +47,25 @@ def export_graphs(
     )
 
 
+def require_gpu(device: int) -> str:
+    """The GPU's name, where TensorRT can build for it; asked before minutes go into an export.
+
+    Raises:
+        EngineUnavailableError: TensorRT, the CUDA runtime or the GPU is missing.
+    """
+    from mast3r_ros.engines.cuda import Cuda
+    from mast3r_ros.engines.tensorrt_engine import import_tensorrt
+
+    import_tensorrt()
+    return Cuda(device).gpu
+
+
 def build_engines(graphs: Graphs, batch: int, device: int, report: Report) -> Engine:
     """Build the TensorRT engines of exported graphs, and open them."""
-    from mast3r_ros.engines.cuda import Cuda
     from mast3r_ros.engines.tensorrt_build import build
     from mast3r_ros.engines.tensorrt_engine import TensorRtEngine, import_tensorrt
 
-    trt = import_tensorrt()
-    gpu = Cuda(device).gpu
+    trt, gpu = import_tensorrt(), require_gpu(device)
     report(f"TensorRT {trt.__version__} on {gpu}; a Jetson takes minutes for each file")
     build(trt, graphs, batch, gpu, report)
     return TensorRtEngine(graphs.folder, device, batch)
@@ -95,20 +106,11 @@ def discard_engines(graphs: Graphs) -> None:
         path.with_name(path.name + ".json").unlink(missing_ok=True)
 
 
-def open_graphs(folder: Path) -> tuple[Engine, Graphs]:
-    """Exported graphs in ONNX Runtime on the CPU, for their parity check.
-
-    Raises:
-        EngineUnavailableError: the CPU has no kernels for them (bf16).
-    """
+def open_graphs(graphs: Graphs) -> Engine:
+    """Exported graphs in ONNX Runtime on the CPU, for their parity check."""
     from mast3r_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    graphs = Graphs.load(folder)
-    if graphs.precision == "bf16":
-        raise EngineUnavailableError(
-            "ONNX Runtime has no bf16 on a CPU: parity is checked by build-engine alone"
-        )
-    return OnnxRuntimeEngine(folder, "cpu"), graphs
+    return OnnxRuntimeEngine(graphs.folder, "cpu", 1)
 
 
 def _examples(

@@ -78,16 +78,14 @@ def export(
 
     folder = output or graphs_folder()
     try:
-        commands.export_graphs(
-            folder,
-            checkpoint,
-            *_checked(size, precision, images, needed=False),
-            mixed,
-            query_points,
-            _report,
-        )
+        chosen = _checked(size, precision, images, needed=False)
+        if images and precision == "bf16":
+            raise ValueError(
+                "ONNX Runtime has no bf16 on a CPU: export without pictures; build-engine checks it"
+            )
+        graphs = commands.export_graphs(folder, checkpoint, *chosen, mixed, query_points, _report)
         if images:
-            engine, graphs = commands.open_graphs(folder)
+            engine = commands.open_graphs(graphs)
             commands.check_parity(engine, graphs, checkpoint, images, _report)
     except (OSError, ValueError, RuntimeError) as error:
         raise _end(error) from error
@@ -116,6 +114,7 @@ def build_engine(
     folder = output or graphs_folder()
     try:
         chosen = _checked(size, precision, images, needed=True)
+        commands.require_gpu(device)
         graphs = commands.export_graphs(folder, checkpoint, *chosen, mixed, query_points, _report)
         engine = commands.build_engines(graphs, batch, device, _report)
         try:
