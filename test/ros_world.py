@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A textured wall, and what a camera in front of it sees: images, depth and truth."""
+"""What a camera in front of the textured wall of `synthetic` sends."""
 
 from __future__ import annotations
 
@@ -11,49 +11,9 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
+from synthetic import FOCAL, HEIGHT, WIDTH, camera_pose, render
 
-from mast3r_ros.geometry import transforms
-
-WIDTH, HEIGHT, FOCAL = 320, 240, 300.0
 FRAME = "camera_optical"
-_WALL = 2.0  # [m] in front of the map's origin, across its z axis
-_SCALE = 200.0  # texture pixels a metre
-
-
-def _make_texture() -> np.ndarray:
-    """(800, 800, 3) of blobs of all sizes."""
-    random = np.random.default_rng(7)
-    texture = np.zeros((800, 800, 3), np.float32)
-    for side in (20, 50, 100, 200, 400):
-        noise = random.uniform(0, 1, (side, side, 3)).astype(np.float32)
-        texture += cv2.resize(noise, (800, 800), interpolation=cv2.INTER_CUBIC)
-    low, high = texture.min(), texture.max()
-    return np.uint8((texture - low) / (high - low) * 255)
-
-
-_TEXTURE = _make_texture()
-
-
-def camera_pose(x: float = 0.0, y: float = 0.0, z: float = 0.0, turn: float = 0.0) -> np.ndarray:
-    """map <- camera, looking at the wall, turned about its vertical [m, rad]."""
-    return transforms.make(transforms.rotation_from_vector([0.0, turn, 0.0]), [x, y, z])
-
-
-def render(pose: np.ndarray, width: int = WIDTH, height: int = HEIGHT):
-    """RGB image and depth [m] from a pose."""
-    focal = FOCAL * width / WIDTH
-    u, v = np.meshgrid(np.arange(width), np.arange(height))
-    rays = np.stack(
-        [(u - (width - 1) / 2) / focal, (v - (height - 1) / 2) / focal, np.ones_like(u)], -1
-    )
-    directions = rays @ pose[:3, :3].T
-    depth = (_WALL - pose[2, 3]) / directions[..., 2]
-    hit = directions * depth[..., None] + pose[:3, 3]
-    where = (hit[..., :2] * _SCALE + 400).astype(np.float32)
-    image = cv2.remap(
-        _TEXTURE, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
-    return image, depth.astype(np.float32)
 
 
 def header(stamp: float) -> Header:
@@ -90,3 +50,16 @@ def calibration(stamp: float, width: int = WIDTH, height: int = HEIGHT) -> Camer
         *message.k[6:], 0.0,
     ]  # fmt: skip
     return message
+
+
+__all__ = [
+    "FRAME",
+    "HEIGHT",
+    "WIDTH",
+    "calibration",
+    "camera_pose",
+    "header",
+    "image_message",
+    "jpeg_message",
+    "render",
+]
