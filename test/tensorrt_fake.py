@@ -28,7 +28,7 @@ _NUMPY = {1: np.float32, 10: np.float16}
 class FakeRuntime:
     """What `cuda.bindings.runtime` offers to one process."""
 
-    class cudaError_t(Enum):  # noqa: N801
+    class cudaError_t(Enum):
         cudaSuccess = 0
         cudaErrorMemoryAllocation = 2
         cudaErrorUnknown = 999
@@ -247,7 +247,11 @@ def tensorrt(runtime: FakeRuntime) -> ModuleType:
         def __init__(self, logger: Logger) -> None: ...
 
         def deserialize_cuda_engine(self, plan: bytes) -> FakeEngine | None:
-            return FakeEngine(plan, runtime) if Path(plan.partition(b"|")[2].decode()).is_file() else None
+            return (
+                FakeEngine(plan, runtime)
+                if Path(plan.partition(b"|")[2].decode()).is_file()
+                else None
+            )
 
     module = ModuleType("tensorrt")
     vars(module).update(

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from mast3r_ros.geometry.focal import estimate_focal
 
 
-def point_map(focal: float, seed: int = 0, center: tuple[float, float] = (31.5, 23.5)) -> np.ndarray:
+def point_map(
+    focal: float, seed: int = 0, center: tuple[float, float] = (31.5, 23.5)
+) -> np.ndarray:
     depth = np.random.default_rng(seed).uniform(0.5, 5, (48, 64))
     u, v = np.meshgrid(np.arange(64) - center[0], np.arange(48) - center[1])
     return np.stack([u / focal * depth, v / focal * depth, depth], axis=-1)
