@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros import solving
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import EstimatesCamera
-from mast3r_ros.geometry import absolute_pose, joint_pose, transforms
+from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, JointPose, Matches
-from mast3r_ros.geometry.point_pose import pose_from_points
-from mast3r_ros.geometry.relative_pose import RelativePose, estimate_relative_pose
+from mast3r_ros.geometry.joint_pose import JointPose
+from mast3r_ros.geometry.relative_pose import RelativePose
 from mast3r_ros.geometry.uncertainty import invert_information
 from mast3r_ros.localization import KeyframeMatch, Localization, Reason
 from mast3r_ros.mapping.keyframe import Keyframe
@@ -28,12 +28,10 @@ from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.options import RelocalizerOptions
 
 _GRID = 8
-# Beyond this multiple of the fewest inliers, a pose from points alone needs no second opinion.
-_SURE = 4.0
 # Fewer points than this cannot be trusted with the metres.
 _MIN_POINTS = 10
-# Keyframes whose essential matrix is looked for: those with the most matches.
-_RAY_KEYFRAMES = 2
+# With less than this between the views, a direction is noise [rad].
+_MIN_PARALLAX = np.deg2rad(0.3)
 
 
 class Relocalizer:
@@ -96,23 +94,12 @@ class Relocalizer:
         most = max(len(c) for c in found)
         if most < self.min_inliers:
             return _refusal(Reason.FEW_MATCHES, f"{most} at the most", unexplained)
-        matches, owner = _in_the_map(camera, keyframes, found, options.reprojection_threshold)
-        hypotheses: list[JointPose | None] = []
-        relatives: list[RelativePose | None] = [None] * len(found)
-        if options.pose_method == "procrustes":
-            hypotheses = [
-                _by_alignment(k, c, matches) for k, c in zip(keyframes, found, strict=True)
-            ]
-        if options.pose_method == "pnp":
-            hypotheses = [self._by_points(matches)]
-        sure = max((h.points for h in hypotheses if h), default=0) >= _SURE * self.min_inliers
-        if options.pose_method != "procrustes" and not sure:
-            for i in np.argsort([-len(c) for c in found], kind="stable")[:_RAY_KEYFRAMES]:
-                relatives[i] = self._relative(camera, keyframes[i], found[i])
-                hypotheses.append(_by_rays(relatives[i], keyframes[i], matches))
-        solved = max((h for h in hypotheses if h), key=_support, default=None)
+        matches, owner = solving.gather(camera, keyframes, found, options.reprojection_threshold)
+        solved, relatives = solving.solve(
+            camera, keyframes, found, matches, options.pose_method, self.min_inliers
+        )
         if solved is None or solved.points < _MIN_POINTS:
-            return _direction_only(unexplained, relatives)
+            return _direction_only(unexplained, relatives, solved)
         count = int(solved.inliers.sum())
         explained = [
             KeyframeMatch(m.keyframe_id, m.correspondences, solved.inliers[owner == i])
@@ -145,7 +132,7 @@ class Relocalizer:
             and rotation_sigma <= options.max_rotation_sigma
         ):
             return _refusal(Reason.UNCERTAIN, figures, explained)
-        rival = self._by_points(matches.without(solved.inliers))
+        rival = solving.by_points(matches.without(solved.inliers))
         against = 0.0 if rival is None else rival.support
         if against > options.max_rival * solved.support and against >= self.min_inliers:
             return _refusal(
@@ -172,28 +159,6 @@ class Relocalizer:
             count,
         )
 
-    def _by_points(self, matches: Matches) -> JointPose | None:
-        """PnP over the matches that know their point, then all matches."""
-        found = absolute_pose.ransac(matches.points, matches.rays, matches.focal, matches.threshold)
-        return None if found is None else joint_pose.refine(found, matches)
-
-    def _relative(
-        self, camera: Camera, keyframe: Keyframe, found: Correspondences
-    ) -> RelativePose | None:
-        """Rotation and direction to one keyframe from pixels alone, where they are sure."""
-        if len(found) < self.min_inliers or keyframe.camera is None:
-            return None
-        relative = estimate_relative_pose(
-            found.reference_pixels,
-            found.query_pixels,
-            keyframe.camera,
-            camera,
-            self.options.reprojection_threshold / 2,
-        )
-        if relative is None or relative.inliers.sum() * RAY_WEIGHT < self.min_inliers:
-            return None
-        return relative
-
     def _covariance(self, solved: JointPose, cells: NDArray[np.int64]) -> NDArray[np.float64]:
         """Honest covariance of a pose in the map.
 
@@ -209,75 +174,26 @@ class Relocalizer:
         return invert_information(information) + np.diag(map_variance)
 
 
-def _in_the_map(
-    camera: Camera,
-    keyframes: Sequence[Keyframe],
-    found: Sequence[Correspondences],
-    threshold: float,
-) -> tuple[Matches, NDArray[np.int64]]:
-    """All matches in the map's frame, where the keyframes' poses are known, and whose each is."""
-    points, origins, directions = [], [], []
-    for keyframe, matched in zip(keyframes, found, strict=True):
-        count = len(matched)
-        points.append(transforms.apply(keyframe.pose, matched.reference_points))
-        origins.append(np.broadcast_to(keyframe.pose[:3, 3], (count, 3)))
-        rays = np.full((count, 2), np.nan)
-        if keyframe.camera is not None:
-            rays = keyframe.camera.normalize(matched.reference_pixels)
-        directions.append(np.column_stack([rays, np.ones(count)]) @ keyframe.pose[:3, :3].T)
-    matches = Matches(
-        camera.normalize(np.concatenate([c.query_pixels for c in found])),
-        np.concatenate(points),
-        np.concatenate(origins),
-        np.concatenate(directions),
-        (camera.fx, camera.fy),
-        threshold,
-    )
-    return matches, np.repeat(np.arange(len(found)), [len(c) for c in found])
-
-
-def _by_rays(
-    relative: RelativePose | None, keyframe: Keyframe, matches: Matches
-) -> JointPose | None:
-    """Rotation and direction to one keyframe, metres from all points, then all matches."""
-    if relative is None:
-        return None
-    start = keyframe.pose @ transforms.make(relative.pose[:3, :3], np.zeros(3))
-    direction = keyframe.pose[:3, :3] @ relative.pose[:3, 3]
-    found = joint_pose.scale_along(start, direction, matches)
-    return None if found is None else joint_pose.refine(found, matches)
-
-
-def _by_alignment(keyframe: Keyframe, found: Correspondences, matches: Matches) -> JointPose | None:
-    """The two views' own points laid over each other; what the pixels say is not used."""
-    if found.query_points is None:
-        raise ValueError(
-            "pose_method 'procrustes' needs the query's points: use front end mast3r with "
-            "query_points"
-        )
-    aligned = pose_from_points(found.reference_points, found.query_points)
-    return None if aligned is None else joint_pose.refine(keyframe.pose @ aligned[0], matches, 0)
-
-
-def _support(solved: JointPose) -> float:
-    return solved.support
-
-
 def _direction_only(
-    unexplained: Sequence[KeyframeMatch], relatives: Sequence[RelativePose | None]
+    unexplained: Sequence[KeyframeMatch],
+    relatives: Sequence[RelativePose | None],
+    solved: JointPose | None,
 ) -> Localization:
     """No metres to be had: rotation and direction to each keyframe that allows them."""
     answers = [
         match
-        if relative is None
+        if relative is None or relative.parallax < _MIN_PARALLAX
         else KeyframeMatch(
             match.keyframe_id, match.correspondences, relative.inliers, relative.pose
         )
         for match, relative in zip(unexplained, relatives, strict=True)
     ]
     best = max(int(m.inliers.sum()) for m in answers)
-    reason = Reason.DIRECTION_ONLY if best else Reason.FEW_INLIERS
-    return _refusal(reason, f"{best} inliers", answers)
+    if best:
+        return _refusal(Reason.DIRECTION_ONLY, f"{best} inliers", answers)
+    points = 0 if solved is None else solved.points
+    figures = f"{points} of those whose point is known, {_MIN_POINTS} needed"
+    return _refusal(Reason.FEW_INLIERS, figures, answers)
 
 
 def _refusal(reason: Reason, figures: str, matches: Sequence[KeyframeMatch]) -> Localization:

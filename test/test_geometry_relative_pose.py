@@ -116,7 +116,7 @@ def test_no_metres_from_too_few_points():
 
 
 def test_no_metres_from_points_on_the_line_of_motion():
-    forward = RelativePose(transforms.make(np.eye(3), [0.0, 0.0, 1.0]), np.ones(8, bool))
+    forward = RelativePose(transforms.make(np.eye(3), [0.0, 0.0, 1.0]), np.ones(8, bool), 0.1)
     points = np.column_stack([np.zeros((8, 2)), np.arange(2.0, 10.0)])
     center = np.tile([399.5, 299.5], (8, 1))
 
@@ -126,6 +126,6 @@ def test_no_metres_from_points_on_the_line_of_motion():
 def test_no_metres_from_points_that_say_backwards():
     pose, points, _, query = _problem()
     pose[:3, 3] /= -np.linalg.norm(pose[:3, 3])
-    backwards = RelativePose(pose, np.ones(len(points), bool))
+    backwards = RelativePose(pose, np.ones(len(points), bool), 0.1)
 
     assert scale_from_points(backwards, points, query, _QUERY) is None

@@ -26,17 +26,17 @@ class SiftFrontEnd(FeatureFrontEnd):
     """OpenCV's SIFT; needs no torch."""
 
     name: ClassVar[str] = "sift"
-    min_inliers: ClassVar[int] = 15
-    min_share: ClassVar[float] = 0.12
+    min_inliers: ClassVar[int] = 20
+    min_share: ClassVar[float] = 0.15
     min_score: ClassVar[float] = 0.6
     ratio: ClassVar[float | None] = 0.85
     guided_min_score: ClassVar[float] = 0.5
     guided_ratio: ClassVar[float] = 0.8
 
-    def __init__(self, max_keypoints: int = 3000) -> None:
+    def __init__(self, max_keypoints: int = 4000) -> None:
         """Keep at most `max_keypoints` an image."""
         self.max_keypoints = max_keypoints
-        self._detector = cv2.SIFT.create(nfeatures=max_keypoints, contrastThreshold=0.01)
+        self._detector = cv2.SIFT.create(nfeatures=max_keypoints, contrastThreshold=0.004)
 
     @property
     def fingerprint(self) -> str:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import poselib
@@ -22,11 +22,14 @@ class RelativePose:
     Attributes:
         pose: reference <- query, (4, 4); a unit translation where not metric.
         inliers: (N,) bool, which matches agree.
+        parallax: median angle between the inliers' rays, the rotation undone [rad]; where it is
+            near zero the direction of the translation is not to be known.
         metric: whether the translation is in metres.
     """
 
     pose: Pose
     inliers: NDArray[np.bool_]
+    parallax: float
     metric: bool = False
 
 
@@ -73,7 +76,11 @@ def estimate_relative_pose(
     if inliers.sum() < 5 or not np.isfinite(pose).all() or length < 1e-12:
         return None
     pose[:3, 3] /= length
-    return RelativePose(pose, inliers)
+    one, two = (np.column_stack([r[inliers], np.ones(inliers.sum())]) for r in rays)
+    two = two @ pose[:3, :3].T
+    sine = np.linalg.norm(np.cross(one, two), axis=1)
+    parallax = float(np.median(np.arctan2(sine, (one * two).sum(1))))
+    return RelativePose(pose, inliers, parallax)
 
 
 def scale_from_points(
@@ -107,4 +114,4 @@ def scale_from_points(
         return None
     pose = relative.pose.copy()
     pose[:3, 3] *= scale
-    return RelativePose(pose, relative.inliers, metric=True)
+    return replace(relative, pose=pose, metric=True)
