@@ -82,7 +82,7 @@ class RelocalizerOptions:
         0.01, "How well the keyframes' positions are known [m]", 0.0, 100.0
     )
     keyframe_rotation_sigma: float = option(
-        0.005, "How well the keyframes' orientations are known [rad]", 0.0, 3.2
+        0.01, "How well the keyframes' orientations are known [rad]", 0.0, 3.2
     )
     pose_method: str = option(
         "pnp",
