@@ -40,8 +40,15 @@ PATIENCE = 30.0
 class Robot:
     """Starts `relocalizer` with parameters, talks to it, and remembers what it said."""
 
-    def __init__(self, name: str, wait: bool = True, **parameters) -> None:
-        """Start and wait until it is there; `name` is the namespace of both."""
+    def __init__(self, name: str, wait: bool = True, program: str = "", **parameters) -> None:
+        """Start and wait until it is there.
+
+        Args:
+            name: the namespace of both.
+            wait: until the node listens, if it starts by itself.
+            program: Python to run in place of the node's module.
+            parameters: the node's.
+        """
         parameters = {
             "front_end": "sift",
             "tf_mode": "none",
@@ -50,8 +57,7 @@ class Robot:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         command = [
             sys.executable,
-            "-m",
-            "mast3r_ros.ros.node",
+            *(("-c", program) if program else ("-m", "mast3r_ros.ros.node")),
             "--ros-args",
             "-r",
             f"__ns:=/{name}",

@@ -3,6 +3,7 @@
 """The node's life: configured, activated and put to rest by a lifecycle manager."""
 
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,7 @@ from std_srvs.srv import Empty
 
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.ros import diagnostics
-from mast3r_ros.srv import AddKeyframe, LoadMap, Relocalize
+from mast3r_ros.srv import AddKeyframe, LoadMap, Relocalize, RemoveKeyframe
 
 pytestmark = pytest.mark.ros
 
@@ -73,9 +74,11 @@ def test_a_whole_life(robot):
 
     # A service that waits is told when the node goes to rest.
     waiting = robot.call_async(Relocalize, "relocalizer/relocalize", timeout=60.0)
+    time.sleep(0.5)  # for it to begin to wait: nothing can be seen of that from outside
     assert _change(robot, Transition.TRANSITION_DEACTIVATE)
     answer = robot.wait(lambda: waiting.done() and waiting.result(), "answer")
     assert not answer.success
+    assert "put to rest meanwhile" in answer.message
     robot.wait(lambda: not robot.images.get_subscription_count(), "end of the subscription")
 
     _activate(robot)
@@ -111,6 +114,63 @@ def test_by_itself_it_starts_and_stays_even_so(tmp_path):
     finally:
         robot.close()
     assert robot.process.returncode == 0
+
+
+_FAILING = """
+from mast3r_ros.frontends.sift import SiftFrontEnd
+from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.ros.node import main
+
+describe, count = SiftFrontEnd.describe, [0]
+
+def failing(self, frame):
+    count[0] += 1
+    if count[0] in (1, 3):
+        raise RuntimeError("out of GPU memory")
+    return describe(self, frame)
+
+def remove(self, keyframe_id):
+    raise RuntimeError("struck by lightning")
+
+SiftFrontEnd.describe, KeyframeMap.remove = failing, remove
+main()
+"""
+
+
+def test_failures_inside_are_told_and_the_node_goes_on():
+    """The front end fails when warmed up, and again at an image; so does a service."""
+    robot = Robot("failing", autostart=False, program=_FAILING)
+    try:
+        assert not _change(robot, Transition.TRANSITION_CONFIGURE)
+        assert _state(robot) == "unconfigured"
+        assert "on_configure: RuntimeError('out of GPU memory')" in robot.log()
+        assert _change(robot, Transition.TRANSITION_CONFIGURE)
+        _activate(robot)
+
+        assert not robot.add(camera_pose()).success
+        assert robot.add(camera_pose()).success
+        assert robot.look(camera_pose()).state == RelocalizationStatus.STATE_LOCALIZED
+        answer = robot.call(RemoveKeyframe, "relocalizer/remove_keyframe", keyframe_id=1)
+        assert not answer.success
+        assert "struck by lightning" in answer.message
+        assert robot.look(camera_pose()).state == RelocalizationStatus.STATE_LOCALIZED
+    finally:
+        log = robot.close()
+    assert robot.process.returncode == 0, log
+
+
+def test_an_image_that_makes_the_front_end_fail():
+    program = _FAILING.replace("(1, 3)", "(3,)")
+    robot = Robot("failing_image", program=program)
+    try:
+        assert robot.add(camera_pose()).success
+        status = robot.look(camera_pose())
+        assert status.state == RelocalizationStatus.STATE_ERROR
+        assert "out of GPU memory" in status.reason
+        assert robot.look(camera_pose()).state == RelocalizationStatus.STATE_LOCALIZED
+    finally:
+        log = robot.close()
+    assert robot.process.returncode == 0, log
 
 
 def test_diagnostic_updater_is_used_where_it_is_installed(monkeypatch):

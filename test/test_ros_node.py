@@ -19,7 +19,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from mast3r_ros.geometry import transforms
 from mast3r_ros.msg import Correspondences, RelativePose, RelocalizationStatus
 from mast3r_ros.ros import conversions
-from mast3r_ros.srv import Relocalize
+from mast3r_ros.srv import AddKeyframe, Relocalize
 
 pytestmark = pytest.mark.ros
 QUERY = camera_pose(0.1, 0.05, 0.1, 0.05)
@@ -55,6 +55,14 @@ def _priors(x=0.0):
     prior.header.frame_id = "map"
     prior.pose.pose.position.x = x
     prior.pose.covariance = (np.eye(6) * 0.01).ravel()
+    return prior
+
+
+def _facing(x):
+    """The prior of a robot without TF, its camera looking along the map's z axis from x."""
+    prior = _priors()
+    turn = transforms.make([[0, -1, 0], [0, 0, -1], [1, 0, 0]], [x, 0, 0])
+    prior.pose.pose = conversions.from_pose(turn)
     return prior
 
 
@@ -307,6 +315,39 @@ def test_diagnostics(mapped):
 
 def test_the_node_is_active(robot):
     assert robot.call(GetState, "relocalizer/get_state").current_state.label == "active"
+
+
+def test_a_prior_steers_the_search_until_it_is_old_or_dropped():
+    """Of two keyframes only one is looked at: the one that looks alike, or the one believed in."""
+    robot = Robot("priors", candidates=1, prior_timeout=2.0)
+    try:
+        robot.add(camera_pose())
+        # Another place, 50 m away, that shows something else.
+        noise = np.random.default_rng(5).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        robot.send(image_message(noise, robot.tick()))
+        far = conversions.from_pose(camera_pose(50.0))
+        assert robot.call(AddKeyframe, "relocalizer/add_keyframe", pose=far).success
+        assert robot.look(QUERY).state == RelocalizationStatus.STATE_LOCALIZED
+
+        robot.initial_poses.publish(_facing(50.0))
+        robot.wait(lambda: robot.look(QUERY).state != 1, "the prior's effect")
+        # Too old.
+        robot.wait(lambda: robot.look(QUERY).state == 1, "the prior's end")
+
+        robot.initial_poses.publish(_facing(50.0))
+        robot.wait(lambda: robot.look(QUERY).state != 1, "the prior's effect")
+        robot.call(Empty, "reinitialize_global_localization")
+        assert robot.look(QUERY).state == RelocalizationStatus.STATE_LOCALIZED
+
+        for x, success in ((50.0, False), (0.0, True)):
+            future = robot.call_async(
+                Relocalize, "relocalizer/relocalize", use_prior=True, prior=_facing(x)
+            )
+            robot.wait(lambda f=future: robot.look(QUERY) and f.done(), "answer")
+            assert future.result().success == success
+    finally:
+        robot.close()
+    assert robot.process.returncode == 0
 
 
 def test_compressed_images():

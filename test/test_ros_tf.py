@@ -158,6 +158,15 @@ def test_a_keyframe_where_tf_says(robot):
     assert robot.look(truth).map_keyframes == 3
 
 
+def test_a_transform_that_is_none_is_passed_over(robot):
+    nowhere = np.eye(4)
+    nowhere[0, 3] = np.nan
+    robot.send_tf("odom", "broken", nowhere, robot.clock)
+
+    robot.wait(lambda: "TF odom -> broken" in robot.log(), "warning")
+    assert _drive(robot, camera_pose()).state == RelocalizationStatus.STATE_LOCALIZED
+
+
 def test_map_camera():
     robot = _start("map_camera", tf_mode="map_camera")
     try:

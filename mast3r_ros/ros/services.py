@@ -75,6 +75,8 @@ class Services:
                 response.success, response.message = False, str(error)
             except KeyError as error:
                 response.success, response.message = False, str(error.args[0])
+            except CancelledError:
+                response.success, response.message = False, "the node was put to rest meanwhile"
             except Exception as error:
                 response.success, response.message = False, repr(error)
                 self._node.get_logger().error(f"{name}: {error!r}")
@@ -234,5 +236,3 @@ def _result(future: Future[Result], timeout: float, otherwise: str) -> Result:
     except FutureTimeoutError:
         future.cancel()
         raise ServiceError(otherwise) from None
-    except CancelledError:
-        raise ServiceError("the node was cleaned up meanwhile") from None
