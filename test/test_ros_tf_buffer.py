@@ -171,6 +171,9 @@ def test_tf2_ros_is_used_where_it_is_installed(monkeypatch):
         pass
 
     class Buffer:
+        def clear(self):
+            closed.append("cleared")
+
         def lookup_transform(self, target_frame, source_frame, time):
             if source_frame == "nowhere":
                 raise TransformException("nowhere is not known")
@@ -184,7 +187,7 @@ def test_tf2_ros_is_used_where_it_is_installed(monkeypatch):
             assert not spin_thread
 
         def unregister(self):
-            closed.append(True)
+            closed.append("unregistered")
 
     module = SimpleNamespace(
         Buffer=Buffer,
@@ -204,5 +207,6 @@ def test_tf2_ros_is_used_where_it_is_installed(monkeypatch):
     door.send("map", "odom", _pose(4), SECOND)
     assert (sent[0].header.frame_id, sent[0].child_frame_id) == ("map", "odom")
     assert (sent[0].header.stamp.sec, sent[0].transform.translation.x) == (1, 4)
+    door.restart()
     door.close()
-    assert closed == [True]
+    assert closed == ["cleared", "unregistered"]

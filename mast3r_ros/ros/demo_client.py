@@ -14,6 +14,7 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from numpy.typing import NDArray
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
@@ -24,7 +25,7 @@ from mast3r_ros.ros import conversions
 from mast3r_ros.srv import AddKeyframe
 
 _TYPES = {"image": Image, "camera_info": CameraInfo, "depth": Image}
-# Calibration and depth travel by topics of their own, and shall be there first.
+# Calibration and depth travel by topics of their own; once received, they still have to be read.
 _HEAD_START = 0.05
 # What is sent while connections come up is sent again seconds later: ask again until it is there.
 _ASK_AGAIN = 0.5
@@ -138,6 +139,9 @@ class DemoClient:
         for topic, data in messages.items():
             if topic != "image":
                 self._publishers[topic].publish(data)
+        for topic in messages:
+            if not self._publishers[topic].wait_for_all_acked(Duration(seconds=timeout)):
+                raise NoAnswerError(f"{topic} is not received in {timeout:g} s")
         time.sleep(_HEAD_START)
         self._publishers["image"].publish(messages["image"])
         with self._arrived:

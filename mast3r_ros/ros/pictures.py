@@ -51,7 +51,7 @@ def points(
     answer: Localization, keyframes: KeyframeMap, frame: Frame, map_frame: str
 ) -> PointCloud2:
     """The points that the answer rests on, in the map, colored by the query."""
-    places, pixels = [np.empty((0, 3))], [np.empty((0, 2))]
+    places, pixels = [np.empty((0, 3))], [np.empty((0, 2), np.float32)]
     for match in answer.matches:
         found, pose = match.correspondences, keyframes[match.keyframe_id].pose
         # Some matches agree by their rays alone.

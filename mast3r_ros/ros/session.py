@@ -147,6 +147,7 @@ class Session:
         if incoming.stamp < self._last_stamp:
             back = (self._last_stamp - incoming.stamp) / 1e9
             notes.append(f"stamps went back by {back:.3f} s: TF begins anew")
+            self.tf.restart()
             self.tf_output.reset()
         self._last_stamp = incoming.stamp
         started = time.perf_counter()
@@ -159,7 +160,7 @@ class Session:
             return Answered(status, None)
         timings["convert"] = time.perf_counter() - started
         chosen = prior or self._current_prior()
-        near = chosen and chosen.for_camera(frame.frame_id, self.tf)
+        near = chosen.for_camera(frame.frame_id, self.tf) if chosen else None
         answer = self.relocalizer.locate(frame, near)
         timings.update(answer.timings)
         started = time.perf_counter()

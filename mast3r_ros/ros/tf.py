@@ -35,6 +35,10 @@ class Tf(ABC):
         """Publish on /tf."""
 
     @abstractmethod
+    def restart(self) -> None:
+        """Time was set back: take transforms older than those heard before."""
+
+    @abstractmethod
     def close(self) -> None:
         """Stop listening."""
 

@@ -56,6 +56,9 @@ class OwnTf(Tf):
         """See `Tf.send_message`."""
         self._publisher.publish(TFMessage(transforms=[message]))
 
+    def restart(self) -> None:
+        """Nothing to do: each transform in `TfBuffer` sees by itself that time was set back."""
+
     def close(self) -> None:
         """See `Tf.close`."""
         for subscription in self._subscriptions:

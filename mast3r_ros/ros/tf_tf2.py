@@ -36,6 +36,10 @@ class Tf2(Tf):
         """See `Tf.send_message`."""
         self._broadcaster.sendTransform(message)
 
+    def restart(self) -> None:
+        """See `Tf.restart`; static transforms stay."""
+        self._buffer.clear()
+
     def close(self) -> None:
         """See `Tf.close`."""
         self._listener.unregister()
