@@ -71,11 +71,7 @@ def _samples(message: Image, kind: str, channels: int, rows: int) -> NDArray[Any
             f"the image needs {total}"
         )
     strides = (message.step, channels * dtype.itemsize, dtype.itemsize)
-    view: NDArray[Any] = np.ndarray(
-        (rows, message.width, channels), dtype, message.data, strides=strides
-    )
-    view.flags.writeable = False
-    return view
+    return np.ndarray((rows, message.width, channels), dtype, message.data, strides=strides)
 
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:
