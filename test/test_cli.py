@@ -1,0 +1,221 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, verb by verb, on a small recording."""
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+from evaluation_world import POSES, pose_line, view, write_calibration, write_tum
+from typer.testing import CliRunner
+
+from mast3r_ros import cli
+from mast3r_ros.demo.bag import write_bag
+from mast3r_ros.demo.scenes import Scene
+from mast3r_ros.geometry import transforms
+from mast3r_ros.options import RelocalizerOptions
+
+KEYS = {
+    "queries", "localized", "within_5cm_1deg", "within_10cm_2deg", "within_25cm_5deg",
+    "wrong_accepted", "median_translation_m", "median_rotation_deg", "latency_ms",
+}  # fmt: skip
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
+    return write_tum(tmp_path_factory.mktemp("walk") / "tum")
+
+
+@pytest.fixture(scope="module")
+def saved(walk, tmp_path_factory):
+    """A map of every third image."""
+    path = tmp_path_factory.mktemp("map") / "wall"
+    printed = run("map", "build", walk, path, "--front-end", "sift", "--every", 3)
+    assert printed == f"3 keyframes saved to {path}\n"
+    return path
+
+
+def test_help_needs_nothing_heavy():
+    heavy = ("torch", "cv2", "faiss", "rclpy", "matplotlib")
+    script = (
+        "import sys\nfrom mast3r_ros.cli import main\nsys.argv = ['mast3r_ros', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print([m for m in {heavy!r} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert "evaluate" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+def test_evaluate_tum_writes_its_figures_and_a_page(walk, tmp_path):
+    figures, page = tmp_path / "figures.json", tmp_path / "page.html"
+    output = ["--json", figures, "--report", page]
+
+    printed = run("evaluate", "tum", walk, "--map-every", 3, "--front-end", "sift", *output)
+
+    summary = json.loads(figures.read_text())
+    assert printed == ""
+    assert set(summary) >= KEYS
+    assert summary["queries"] == 4
+    assert summary["keyframes"] == 3
+    assert summary["within_5cm_1deg"] == 1.0
+    assert summary["wrong_accepted"] == 0
+    assert set(summary["latency_ms"]) >= {"describe", "retrieve", "match", "solve", "total"}
+    text = page.read_text()
+    assert "Largest errors among the accepted" in text
+    assert text.count("<figure>") == 4
+
+
+def test_the_options_of_the_relocalizer_are_options(walk, tmp_path):
+    page = tmp_path / "page.html"
+    common = ["evaluate", "tum", walk, "--map-every", 3, "--offset", 1, "--front-end", "sift"]
+
+    summary = json.loads(run(*common, "--min-inliers", 10_000, "--report", page))
+
+    assert summary["localized"] == 0.0
+    assert summary["median_translation_m"] is None
+    assert summary["options"]["min_inliers"] == 10_000
+    assert summary["keyframes"] == 2
+    assert set(summary["options"]) == {field.name for field in fields(RelocalizerOptions)}
+    assert "Refused" in page.read_text()
+
+
+def test_an_option_out_of_its_limits_is_told(walk):
+    result = CliRunner().invoke(
+        cli.app, ["evaluate", "tum", str(walk), "--map-every", "3", "--candidates", "0"]
+    )
+
+    assert result.exit_code == 2
+    assert "candidates = 0" in result.stderr
+
+
+def test_without_depth_there_are_metres_from_the_second_keyframe_on(walk):
+    arguments = ["evaluate", "tum", walk, "--map-every", 3, "--front-end", "sift", "--no-depth"]
+
+    summary = json.loads(run(*arguments))
+
+    assert summary["depth"] is False
+    assert summary["within_25cm_5deg"] > 0
+    assert summary["wrong_accepted"] == 0
+
+
+def test_map_info(saved):
+    printed = run("map", "info", saved)
+
+    assert "sift (rootsift" in printed
+    assert "extent [m]" in printed
+    assert "0.36 x 0.00 x 0.00" in printed
+
+
+def test_locate_in_json(saved, walk):
+    image = walk / "rgb" / "2.000000.png"
+
+    answer = json.loads(run("locate", saved, image, "--json"))
+
+    assert answer["localized"] is True
+    pose = transforms.from_quaternion(answer["position"], answer["orientation_xyzw"])
+    assert transforms.distance(pose, POSES[4]) < 0.01
+    assert transforms.rotation_angle(pose, POSES[4]) < 0.005
+    assert len(answer["covariance"]) == 6
+    assert "position" in run("locate", saved, image, "--camera", walk / "camera_info.yaml")
+
+
+def test_a_refusal_of_locate_is_an_exit_status(saved, walk):
+    image = walk / "rgb" / "2.000000.png"
+
+    answer = json.loads(run("locate", saved, image, "--json", "--max-position-sigma", 0.001, code=1))
+
+    assert answer["reason"] == "uncertain"
+    assert answer["position"] is None
+
+
+def test_a_map_of_images_and_poses(walk, tmp_path):
+    poses, camera, path = tmp_path / "poses.txt", tmp_path / "camera.yaml", tmp_path / "map"
+    write_calibration(camera)
+    lines = [f"{i / 2:.6f}.png {pose_line(POSES[i])}" for i in (0, 2, 4)]
+    poses.write_text("\n".join(lines))
+    source = ["map", "build", walk / "rgb", path, "--front-end", "sift", "--poses", poses]
+
+    assert run(*source, "--camera", camera) == f"3 keyframes saved to {path}\n"
+    result = CliRunner().invoke(cli.app, [str(a) for a in source])
+    assert result.exit_code == 2
+    assert "--camera" in result.stderr
+
+
+def test_a_bag_is_mapped_and_evaluated(tmp_path):
+    scenes = [
+        Scene(
+            f"{i}",
+            view(POSES[i], (i + 1) * 10**9),
+            POSES[i],
+            view(POSES[i + 1], (i + 9) * 10**9, with_depth=False),
+            POSES[i + 1],
+        )
+        for i in (0, 2, 4)
+    ]
+    bag, path, figures = tmp_path / "bag", tmp_path / "map", tmp_path / "figures.json"
+    write_bag(bag, scenes)
+    topics = ["--image-topic", "/image", "--pose-topic", "/truth"]
+
+    printed = run("map", "build", bag, path, "--front-end", "sift", *topics,
+                  "--depth-topic", "/depth", "--every", 2)  # fmt: skip
+    run("evaluate", "bag", bag, "--map", path, *topics, "--json", figures)
+
+    assert printed == f"3 keyframes saved to {path}\n"
+    summary = json.loads(figures.read_text())
+    assert (summary["queries"], summary["within_5cm_1deg"]) == (6, 1.0)
+    assert summary["front_end"] == "sift"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "tum", "nowhere", "--map-every", "2"], "nowhere is not a folder"),
+        (["map", "info", "nowhere"], "no map at nowhere"),
+        (["map", "build", ".", "map"], "no images"),
+    ],
+)
+def test_what_a_user_can_mend_is_told_in_a_line(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mast3r_ros", *arguments])
+
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_what_is_a_bug_is_no_message(monkeypatch):
+    def broken():
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main()
+
+
+def test_an_image_of_another_size_needs_its_camera(saved, tmp_path, monkeypatch, capsys):
+    import cv2
+    import numpy as np
+
+    cv2.imwrite(str(tmp_path / "small.png"), np.zeros((10, 20, 3), np.uint8))
+    arguments = ["locate", str(saved), str(tmp_path / "small.png")]
+    monkeypatch.setattr(sys, "argv", ["mast3r_ros", *arguments])
+
+    with pytest.raises(SystemExit):
+        cli.main()
+
+    assert "--camera" in capsys.readouterr().err
