@@ -119,7 +119,9 @@ class MAST3R(nn.Module):
             by_size[size].append(i)
         out: dict[int, TwoViewPrediction[Tensor]] = {}
         for size, chosen in by_size.items():
-            some = slice(None) if len(by_size) == 1 else chosen
+            # Neighbors are a view; an index list would come from the host, amid a CUDA graph.
+            together = chosen[-1] - chosen[0] + 1 == len(chosen)
+            some = slice(chosen[0], chosen[-1] + 1) if together else chosen
             picked = [level[some] for level in levels]
             view = self._view(self.downstream_head1, references[some], picked, size, True)
             for place, i in enumerate(chosen):
