@@ -12,8 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+# The memory of a block of products is used again: fresh memory costs more than the products.
 _QUERY_BLOCK = 1024
-_DATABASE_BLOCK = 4096
+_DATABASE_BLOCK = 2048
+_LOWEST = np.finfo(np.float32).min
+_MOST_CANDIDATES = 1 << 20  # gathered before they are thinned out: many rows may be equal
 
 
 def canonical_scores(
@@ -74,24 +77,40 @@ class NumpyIndex:
         """The best row of each query but the one excluded (-1: none is)."""
         # Twice the error of a float32 dot product: the product's, and that of the shared order.
         error = 2.0 * queries.shape[1] * 2.0**-23 * _norms(queries) * self._longest + 1e-37
-        best = np.full(len(queries), -np.inf, np.float32)
-        index = np.full(len(queries), len(self._rows), np.int64)
+        top = np.full(len(queries), -np.inf, np.float32)
+        candidates = np.zeros((2, 0), np.int64)
+        found = [candidates]
+        memory = np.empty(len(queries) * _DATABASE_BLOCK, np.float32)
+        reaches = np.empty(len(queries) * _DATABASE_BLOCK, np.bool_)
         for start in range(0, len(self._rows), _DATABASE_BLOCK):
             rows = self._rows[start : start + _DATABASE_BLOCK]
-            products = queries @ rows.T
+            shape = len(queries), len(rows)
+            products = memory[: len(queries) * len(rows)].reshape(shape)
+            near = reaches[: len(queries) * len(rows)].reshape(shape)
+            np.matmul(queries, rows.T, out=products)
             here = (excluded >= start) & (excluded < start + len(rows))
             products[here, excluded[here] - start] = -np.inf
-            floor = (np.maximum(best, products.max(axis=1)) - error).astype(np.float32)
-            near = products >= np.nextafter(floor, np.float32(-np.inf))[:, None]
-            query, row = np.nonzero(near & (products > -np.inf))
-            exact = canonical_scores(queries, rows, query, row)
-            # Best first, then the first row: a query's first candidate is its best of this block.
-            order = np.lexsort((row, -exact, query))
-            first = order[np.unique(query[order], return_index=True)[1]]
-            first = first[exact[first] > best[query[first]]]
-            best[query[first]] = exact[first]
-            index[query[first]] = row[first] + start
-        return index, best
+            np.maximum(top, products.max(axis=1), out=top)
+            floor = np.nextafter((top - error).astype(np.float32), np.float32(-np.inf))
+            # Above -inf, which is what was excluded.
+            np.greater_equal(products, np.maximum(floor, _LOWEST)[:, None], out=near)
+            query, row = np.divmod(np.flatnonzero(near), len(rows))
+            found.append(np.stack([query, row + start]))
+            if sum(map(np.size, found)) > _MOST_CANDIDATES:
+                found = [self._best_of(queries, np.concatenate(found, axis=1))[0]]
+        candidates, scores = self._best_of(queries, np.concatenate(found, axis=1))
+        return candidates[1], scores
+
+    def _best_of(
+        self, queries: NDArray[np.float32], candidates: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Of candidates (2, N), queries and rows, the best row of each query: (2, Q) and scores."""
+        query, row = candidates
+        exact = canonical_scores(queries, self._rows, query, row)
+        # Best first, then the first row: of each query the first counts.
+        order = np.lexsort((row, -exact, query))
+        first = order[np.unique(query[order], return_index=True)[1]]
+        return candidates[:, first], exact[first]
 
 
 def _norms(rows: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -38,7 +38,8 @@ struct Kernels {
                          const float* high, const float* radius, float margin, float slack);
 };
 
-// Defined for x86-64, x86-64, aarch64 and everywhere. Call one only where the processor has it.
+// The first two are built for x86-64, the third for aarch64. Call one only where the processor has
+// the instructions: see available_kernels.
 const Kernels* avx512_kernels();
 const Kernels* avx2_kernels();
 const Kernels* neon_kernels();

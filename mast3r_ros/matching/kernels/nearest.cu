@@ -1,9 +1,8 @@
 // Copyright 2026 the mast3r_ros developers
 // SPDX-License-Identifier: Apache-2.0
 //
-// Nearest descriptors and reciprocal matching on the GPU, the bits of the CPU. Not run on a GPU
-// yet: compiled for the architectures that cuda.py names, and run on the CPU by
-// test/matching/emulate.hpp.
+// Nearest descriptors and reciprocal matching on the GPU, with the bits of the CPU. NOT RUN ON A
+// GPU YET: compiled for four architectures, and run on the CPU by test/matching/emulate.hpp.
 //
 // Compiled at run time by NVRTC with CHANNELS defined. float32 FMA in the order of dot.hpp, so that
 // no second look is needed; blocks that cannot hold a better row are passed over, as in index.cpp.
