@@ -296,6 +296,25 @@ def test_killed_at_any_moment_the_old_map_or_the_new_one_is_whole(tmp_path):
     assert cut >= 10
 
 
+def test_a_power_cut_finds_synced_what_a_rename_makes_visible(tmp_path, monkeypatch):
+    done, sync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda f: done.append(Path(os.readlink(f"/proc/self/fd/{f}")).name) or sync(f)
+    )
+    monkeypatch.setattr(
+        os, "replace", lambda a, b: done.append(f"-> {Path(b).name}") or replace(a, b)
+    )
+
+    _some().save(tmp_path / "map")
+
+    renamed = [step[3:] for step in done if step.startswith("-> ")]
+    assert len(renamed) == 7
+    for name in renamed:
+        assert name in done[: done.index(f"-> {name}")]
+    # The keyframes are there before the manifest that names them, and the manifest at the end.
+    assert done[-5:] == [f"-> {renamed[-2]}", "keyframes", "map.yaml", "-> map.yaml", "map"]
+
+
 def _refused(path: Path, said: str, front_end=None) -> None:
     with pytest.raises(MapError, match=said):
         KeyframeMap.load(path, front_end or ToldFrontEnd())
