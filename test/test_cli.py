@@ -134,7 +134,8 @@ def test_locate_in_json(saved, walk):
 def test_a_refusal_of_locate_is_an_exit_status(saved, walk):
     image = walk / "rgb" / "2.000000.png"
 
-    answer = json.loads(run("locate", saved, image, "--json", "--max-position-sigma", 0.001, code=1))
+    sure = ["--max-position-sigma", 0.001]
+    answer = json.loads(run("locate", saved, image, "--json", *sure, code=1))
 
     assert answer["reason"] == "uncertain"
     assert answer["position"] is None
