@@ -19,7 +19,6 @@ class Reason(Enum):
 
     LOCALIZED = "localized"
     EMPTY_MAP = "the map holds no keyframes"
-    NO_FEATURES = "nothing to match in the image"
     NO_CAMERA = "the camera's intrinsics are unknown"
     FEW_MATCHES = "too few matches with any keyframe"
     DIRECTION_ONLY = "no keyframe in view knows its metres: direction only"

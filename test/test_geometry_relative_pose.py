@@ -1,17 +1,13 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Rotation and direction from pixels alone, and metres from points."""
+"""Rotation and direction from pixels alone."""
 
 import numpy as np
 import pytest
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.relative_pose import (
-    RelativePose,
-    estimate_relative_pose,
-    scale_from_points,
-)
+from mast3r_ros.geometry.relative_pose import estimate_relative_pose
 
 _REFERENCE = Camera(640, 480, 525.0, 520.0, 319.5, 239.5)
 _QUERY = Camera(800, 600, 400.0, 400.0, 399.5, 299.5, (0.02, -0.01, 0.0, 0.0), "equidistant")
@@ -41,7 +37,6 @@ def test_rotation_and_direction_without_metres():
     found = estimate_relative_pose(reference, query, _REFERENCE, _QUERY)
 
     _assert_up_to_scale(found, pose)
-    assert found.metric is False
     assert found.inliers.all()
 
 
@@ -91,41 +86,3 @@ def test_a_pure_rotation_keeps_its_rotation():
 
     # Its direction is noise: nothing but the rotation can be right.
     assert found is None or transforms.rotation_angle(found.pose, pose) < 1e-3
-
-
-def test_points_give_the_metres():
-    pose, points, reference, query = _problem()
-    found = estimate_relative_pose(reference, query, _REFERENCE, _QUERY)
-    points[::4] = np.nan
-    # The median does not mind some wrong points.
-    points[1:40:4] *= 3.0
-
-    scaled = scale_from_points(found, points, query, _QUERY)
-
-    assert scaled.metric
-    np.testing.assert_allclose(scaled.pose, pose, atol=1e-5)
-    assert not found.metric
-
-
-def test_no_metres_from_too_few_points():
-    _, points, reference, query = _problem()
-    found = estimate_relative_pose(reference, query, _REFERENCE, _QUERY)
-    points[4:] = np.nan
-
-    assert scale_from_points(found, points, query, _QUERY) is None
-
-
-def test_no_metres_from_points_on_the_line_of_motion():
-    forward = RelativePose(transforms.make(np.eye(3), [0.0, 0.0, 1.0]), np.ones(8, bool), 0.1)
-    points = np.column_stack([np.zeros((8, 2)), np.arange(2.0, 10.0)])
-    center = np.tile([399.5, 299.5], (8, 1))
-
-    assert scale_from_points(forward, points, center, _QUERY) is None
-
-
-def test_no_metres_from_points_that_say_backwards():
-    pose, points, _, query = _problem()
-    pose[:3, 3] /= -np.linalg.norm(pose[:3, 3])
-    backwards = RelativePose(pose, np.ones(len(points), bool), 0.1)
-
-    assert scale_from_points(backwards, points, query, _QUERY) is None

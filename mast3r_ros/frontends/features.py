@@ -99,8 +99,12 @@ class FeatureFrontEnd(ABC):
         pairs, scores = mutual_nearest(
             reference.database, query.database, min_score=self.min_score, ratio=self.ratio
         )
-        span = 1.0 - self.min_score
-        return pairs, np.clip((scores - self.min_score) / span, 0.0, 1.0).astype(np.float32)
+        # SIFT describes a corner once for each of its orientations: one place is one match.
+        places = np.hstack([reference.keypoints[pairs[:, 0]], query.keypoints[pairs[:, 1]]])
+        _, once = np.unique(places, axis=0, return_index=True)
+        once.sort()
+        confidence = (scores[once] - self.min_score) / (1.0 - self.min_score)
+        return pairs[once], np.clip(confidence, 0.0, 1.0).astype(np.float32)
 
     def match_along_lines(
         self,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import poselib
@@ -20,17 +20,15 @@ class RelativePose:
     """How a query camera stands to a reference camera.
 
     Attributes:
-        pose: reference <- query, (4, 4); a unit translation where not metric.
+        pose: reference <- query, (4, 4), its translation of length 1: pixels tell no metres.
         inliers: (N,) bool, which matches agree.
         parallax: median angle between the inliers' rays, the rotation undone [rad]; where it is
             near zero the direction of the translation is not to be known.
-        metric: whether the translation is in metres.
     """
 
     pose: Pose
     inliers: NDArray[np.bool_]
     parallax: float
-    metric: bool = False
 
 
 def estimate_relative_pose(
@@ -48,7 +46,7 @@ def estimate_relative_pose(
         threshold: largest epipolar error of an inlier [pixels].
 
     Returns:
-        Rotation and a unit translation (`metric` False), or None below five matches or inliers.
+        Rotation and a unit translation, or None below five matches or inliers.
     """
     cameras = (reference_camera, query_camera)
     rays = [
@@ -81,37 +79,3 @@ def estimate_relative_pose(
     sine = np.linalg.norm(np.cross(one, two), axis=1)
     parallax = float(np.median(np.arctan2(sine, (one * two).sum(1))))
     return RelativePose(pose, inliers, parallax)
-
-
-def scale_from_points(
-    relative: RelativePose,
-    reference_points: NDArray[np.floating],
-    query_pixels: NDArray[np.floating],
-    query_camera: Camera,
-) -> RelativePose | None:
-    """Give a relative pose its metres from points known in the reference camera.
-
-    A point X and its ray d in the query camera meet where d x (R X + s t) = 0, linear in the one
-    unknown s: each match has its own, the median is kept.
-
-    Returns:
-        The metric pose, or None where fewer than five inliers know their point or the answers
-        are not positive.
-    """
-    points = np.asarray(reference_points, np.float64)
-    rays = query_camera.normalize(query_pixels)
-    known = relative.inliers & np.isfinite(points).all(1) & np.isfinite(rays).all(1)
-    if known.sum() < 5:
-        return None
-    query_reference = transforms.inverse(relative.pose)
-    directions = np.column_stack([rays[known], np.ones(known.sum())])
-    moved = np.cross(directions, query_reference[:3, 3])
-    turned = np.cross(directions, points[known] @ query_reference[:3, :3].T)
-    weight = (moved**2).sum(1)
-    scales = -(moved * turned).sum(1)[weight > 1e-12] / weight[weight > 1e-12]
-    scale = float(np.median(scales)) if len(scales) >= 5 else -1.0
-    if scale <= 0:
-        return None
-    pose = relative.pose.copy()
-    pose[:3, 3] *= scale
-    return replace(relative, pose=pose, metric=True)
