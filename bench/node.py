@@ -28,11 +28,6 @@ WIDTH, HEIGHT, FOCAL, DISTANCE = 640, 480, 525.0, 2.0
 # Not the node's own: `wait` is for the front end and the solver to finish the image before.
 _OTHERS = ("wait", "describe", "retrieve", "match", "solve")
 _TIMEOUT = 60.0
-# Both ends are started here; without, Fast DDS loses most of the images on the way.
-_ENVIRONMENT = {
-    "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",
-    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-}
 
 
 @dataclass
@@ -205,8 +200,9 @@ def measure(seconds: float, rate: float = 30.0, quiet_images: int = 20) -> Figur
         rate: images a second [Hz].
         quiet_images: how many come one at a time before that, each waiting for its answer.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    # Both ends are started here; without, Fast DDS loses most of the images on the way. So it does
+    # with ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST: a domain of its own keeps the run to itself.
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     command = [sys.executable, "-m", "mast3r_ros.ros.node", "--ros-args"]
     command += ["-p", "front_end:=sift", "-p", "tf_mode:=none", "--log-level", "warn"]
