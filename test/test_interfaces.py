@@ -33,7 +33,15 @@ def test_correspondences_keep_their_arrays():
 def test_every_state_has_its_own_number():
     from mast3r_ros.msg import RelocalizationStatus
 
-    names = "WAITING LOCALIZED DIRECTION_ONLY NOT_LOCALIZED NO_MAP BAD_INPUT ERROR".split()
+    names = [
+        "WAITING",
+        "LOCALIZED",
+        "DIRECTION_ONLY",
+        "NOT_LOCALIZED",
+        "NO_MAP",
+        "BAD_INPUT",
+        "ERROR",
+    ]
     states = [getattr(RelocalizationStatus, f"STATE_{name}") for name in names]
 
     assert sorted(states) == list(range(len(names)))
