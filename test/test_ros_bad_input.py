@@ -3,6 +3,7 @@
 """Whatever comes in, a clear status or answer goes out, and the node goes on."""
 
 import array
+import time
 
 import numpy as np
 import pytest
@@ -119,6 +120,23 @@ def test_camera_info_that_changes_with_the_images(robot):
 
     assert status.state != RelocalizationStatus.STATE_BAD_INPUT
     assert again.state == RelocalizationStatus.STATE_LOCALIZED
+
+
+def test_an_image_that_overtakes_its_camera_info(robot):
+    small = render(camera_pose(0.05), WIDTH // 4, HEIGHT // 4)[0]
+    message = image_message(small, robot.tick())
+
+    robot.images.publish(message)
+    time.sleep(0.02)
+    robot.calibrations.publish(calibration(robot.clock, WIDTH // 4, HEIGHT // 4))
+    status = robot.wait(
+        lambda: next(
+            (s for s in robot.received["status"] if s.header.stamp == message.header.stamp), None
+        ),
+        "status of the early image",
+    )
+
+    assert status.state != RelocalizationStatus.STATE_BAD_INPUT, status.reason
 
 
 def test_stamps_that_go_back(robot):

@@ -17,6 +17,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mast3r_ros.frame import Frame
+from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.ros import conversions, images
 from mast3r_ros.ros.parameters import NodeOptions
 
@@ -24,6 +25,8 @@ from mast3r_ros.ros.parameters import NodeOptions
 _QUEUE = 5
 # Calibrations and depth images kept: who asks, asks for one of the latest images.
 _KEPT = 10
+# How long an image waits for a calibration that fits it [s].
+_CALIBRATION_TIMEOUT = 0.1
 
 Message = TypeVar("Message")
 
@@ -90,7 +93,9 @@ class Inputs:
         self._on_image(incoming)
 
     def _take_calibration(self, message: CameraInfo) -> None:
-        self._calibrations.append(message)
+        with self._arrived:
+            self._calibrations.append(message)
+            self._arrived.notify_all()
 
     def _take_depth(self, message: Image) -> None:
         with self._arrived:
@@ -113,10 +118,33 @@ class Inputs:
         options, message = self._options(), incoming.message
         convert = images.decompress if isinstance(message, CompressedImage) else images.to_rgb
         image = convert(message, options.max_megapixels)
-        calibration = self._nearest(self._calibrations, incoming.stamp)
-        camera = calibration and conversions.to_camera(calibration, options.rectified)
+        height, width = image.shape[:2]
+        camera = self._camera_of(incoming.stamp, (width, height), options.rectified)
         frame_id = options.camera_frame or message.header.frame_id or "camera"
         return Frame(image, camera, incoming.stamp, frame_id)
+
+    def _camera_of(self, stamp: int, size: tuple[int, int], rectified: bool) -> Camera | None:
+        """The intrinsics at a stamp, None where nobody publishes any.
+
+        An image may overtake its camera_info: where there is none yet, or of another size, it is
+        given a moment.
+
+        Raises:
+            CameraError: the calibration describes no camera.
+        """
+
+        def camera() -> Camera | None:
+            calibration = self._nearest(self._calibrations, stamp)
+            return calibration and conversions.to_camera(calibration, rectified)
+
+        def fits() -> bool:
+            found = camera()
+            return found is not None and (found.width, found.height) == size
+
+        with self._arrived:
+            if self._calibrations or self._node.count_publishers(self.calibration_topic):
+                self._arrived.wait_for(fits, _CALIBRATION_TIMEOUT)
+            return camera()
 
     def frame_with_depth(self, incoming: Incoming) -> tuple[Frame, str]:
         """The frame of an image with its depth, and where there is none, why; waits for it.
