@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import array
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Vector3
@@ -15,36 +14,34 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from mast3r_ros.evaluation.pictures import draw_matches
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization import KeyframeMatch, Localization
 from mast3r_ros.mapping.keyframe import Keyframe, decode_thumbnail
 from mast3r_ros.mapping.keyframe_map import KeyframeMap
 from mast3r_ros.ros import conversions, images
 
-_DRAWN = 200
 _FRUSTUM = 0.15  # [m]
-_INLIER, _OUTLIER = (60, 220, 60), (220, 60, 60)
 
 
 def matches_image(match: KeyframeMatch, keyframe: Keyframe, frame: Frame) -> Image:
-    """Keyframe on the left, query on the right; inliers green, up to 200 matches drawn."""
+    """Keyframe on the left, query on the right, and what of them matches."""
     left = decode_thumbnail(keyframe.thumbnail)
-    height = left.shape[0]
-    scale = height / frame.size[1]
-    width = max(round(frame.size[0] * scale), 1)
-    right = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
-    canvas = np.hstack([left, right])
     found = match.correspondences
-    step = max(-(-len(found) // _DRAWN), 1)
-    start = found.reference_pixels[::step] * (height / keyframe.size[1])
-    end = found.query_pixels[::step] * scale + (left.shape[1], 0)
-    for a, b, good in zip(start, end, match.inliers[::step], strict=True):
-        color = _INLIER if good else _OUTLIER
-        cv2.line(canvas, np.rint(a).astype(int), np.rint(b).astype(int), color, 1, cv2.LINE_AA)
+    to_thumbnail = PixelTransform.resize(keyframe.size, (left.shape[1], left.shape[0]))
+    picture = draw_matches(
+        left,
+        frame.image,
+        to_thumbnail.apply(found.reference_pixels),
+        found.query_pixels,
+        match.inliers,
+        left.shape[0],
+    )
     header = Header(stamp=conversions.to_stamp(frame.stamp), frame_id=frame.frame_id)
-    return images.from_rgb(np.asarray(canvas, np.uint8), header)
+    return images.from_rgb(picture, header)
 
 
 def points(
