@@ -369,6 +369,13 @@ def test_cubins_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(list(path.parent.iterdir())) == 2
 
 
+def test_compiling_leaves_the_objects_of_python_alone() -> None:
+    pytest.importorskip("cuda.bindings.nvrtc")
+    compile_kernels(24, 87)
+    # Bytes of length one are shared by the whole process.
+    assert [bytes([i])[0] for i in range(256)] == list(range(256))
+
+
 def test_a_compiler_that_refuses_is_heard() -> None:
     pytest.importorskip("cuda.bindings.nvrtc")
     with pytest.raises(RuntimeError, match=r"nearest\.cu for sm_1"):

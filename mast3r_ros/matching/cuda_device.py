@@ -72,15 +72,16 @@ def compile_kernels(
     options = [f"--gpu-architecture=sm_{architecture}", f"-DCHANNELS={channels}", "--std=c++17"]
     options += ["--ptxas-options=-v"] if verbose else []
     done = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
-    log = b" " * _checked(nvrtc.nvrtcGetProgramLogSize(program))
+    # Not `b" " * size`: of one byte, that is an object of Python's own, which would be written to.
+    log = bytearray(_checked(nvrtc.nvrtcGetProgramLogSize(program)))
     _checked(nvrtc.nvrtcGetProgramLog(program, log))
     text = log.decode().rstrip("\0 \n")
     if done[0] != nvrtc.nvrtcResult.NVRTC_SUCCESS:
         raise RuntimeError(f"nearest.cu for sm_{architecture}: {done[0].name}\n{text}")
-    cubin = b" " * _checked(nvrtc.nvrtcGetCUBINSize(program))
+    cubin = bytearray(_checked(nvrtc.nvrtcGetCUBINSize(program)))
     _checked(nvrtc.nvrtcGetCUBIN(program, cubin))
     _checked(nvrtc.nvrtcDestroyProgram(program))
-    return cubin, text
+    return bytes(cubin), text
 
 
 def cached_kernels(channels: int, architecture: int) -> bytes:
