@@ -107,6 +107,14 @@ class Engine(Protocol):
         ...
 
 
+def run_once(engine: Engine, sizes: Sequence[ImageSize], counts: set[int]) -> None:
+    """Encode a blank image at each size, and decode it with each number of references."""
+    for size in sizes:
+        encoded = Encoded(engine.encode(np.zeros((1, 3, *size), np.float32))[0], size)
+        for count in counts:
+            engine.decode([encoded] * count, encoded)
+
+
 @dataclass
 class Batches:
     """Runs long lists in batches, and smaller ones when the device's memory does not hold them.

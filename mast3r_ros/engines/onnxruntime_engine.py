@@ -19,6 +19,7 @@ from mast3r_ros.engines.base import (
     EngineUnavailableError,
     Latency,
     by_size,
+    run_once,
     split_outputs,
 )
 from mast3r_ros.engines.graphs import ENCODER_INPUT, QUERY_TOKENS, REFERENCE_TOKENS, Graphs, Pair
@@ -100,9 +101,7 @@ class OnnxRuntimeEngine:
 
     def warm_up(self, sizes: Sequence[ImageSize]) -> None:
         """Encode and decode at each size."""
-        for size in sizes:
-            tokens = self.encode(np.zeros((1, 3, *size), np.float32))[0]
-            self.decode([Encoded(tokens, size)], Encoded(tokens, size))
+        run_once(self, sizes, {1})
 
     def info(self) -> EngineInfo:
         """What runs now."""

@@ -23,6 +23,7 @@ from mast3r_ros.engines.base import (
     Latency,
     by_size,
     on_host,
+    run_once,
     split_outputs,
     to_numpy,
 )
@@ -138,10 +139,7 @@ class TensorRtEngine:
 
     def warm_up(self, sizes: Sequence[ImageSize]) -> None:
         """Encode and decode at each size, with one reference and with a full batch."""
-        for size in sizes:
-            tokens = self.encode(np.zeros((1, 3, *size), np.float32))[0]
-            for count in {1, self._batches.size}:
-                self.decode([Encoded(tokens, size)] * count, Encoded(tokens, size))
+        run_once(self, sizes, {1, self._batches.size})
 
     def info(self) -> EngineInfo:
         """What runs now."""

@@ -24,6 +24,7 @@ from mast3r_ros.engines.base import (
     EngineUnavailableError,
     Latency,
     Precision,
+    run_once,
 )
 from mast3r_ros.network.config import ImageSize
 from mast3r_ros.network.heads import DptHead
@@ -109,10 +110,7 @@ class TorchEngine:
 
     def warm_up(self, sizes: Sequence[ImageSize]) -> None:
         """Encode and decode at each size, with one reference and with a full batch."""
-        for size in sizes:
-            tokens = self.encode(np.zeros((1, 3, *size), np.float32))[0]
-            for count in {1, self._batches.size}:
-                self.decode([Encoded(tokens, size)] * count, Encoded(tokens, size))
+        run_once(self, sizes, {1, self._batches.size})
 
     def info(self) -> EngineInfo:
         """What runs now."""
