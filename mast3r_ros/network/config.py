@@ -23,6 +23,9 @@ class MAST3RConfig:
         dpt_channels: channels of the fused pyramid.
         dpt_last_channels: channels of the two last convolutions before the points.
         local_features_ratio: hidden width of the descriptor head over its input width.
+        rays: whether the input has two more channels, the ray (x/z, y/z) of each pixel: a camera
+            whose intrinsics are known need not guess its field of view, and so its scale.
+        image_size: longer side of the images that the network was trained on [px].
     """
 
     patch_size: int = 16
@@ -39,6 +42,8 @@ class MAST3RConfig:
     local_features_ratio: int = 4
     descriptor_size: int = 24
     rope_base: float = 100.0
+    rays: bool = False
+    image_size: int = 512
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can be built from."""
@@ -60,6 +65,11 @@ class MAST3RConfig:
                 f"decoder_depth {self.decoder_depth}: the dpt head reads four different levels, "
                 f"so it needs at least 4 decoder blocks; use head='linear' for fewer"
             )
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the input: RGB, and the rays where the network takes them."""
+        return 5 if self.rays else 3
 
     @property
     def dpt_levels(self) -> tuple[int, int, int, int]:

@@ -23,12 +23,13 @@ from mast3r_ros.network.rope import RotaryTable, rotary_table
 class PatchEmbedding(nn.Module):
     """Patches to tokens by one convolution."""
 
-    def __init__(self, patch_size: int, width: int) -> None:
+    def __init__(self, config: MAST3RConfig) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, width, patch_size, stride=patch_size)
+        patch = config.patch_size
+        self.proj = nn.Conv2d(config.input_channels, config.encoder_width, patch, stride=patch)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, N, width) float32, row-major."""
+        """(B, C, H, W) -> (B, N, width) float32, row-major."""
         tokens: Tensor = self.proj(images.to(self.proj.weight.dtype))
         return tokens.flatten(2).transpose(1, 2).float()
 
@@ -44,7 +45,7 @@ class MAST3R(nn.Module):
         super().__init__()
         self.config = config = config or MAST3RConfig()
         self.mask_token = nn.Parameter(torch.zeros(1, 1, config.decoder_width))  # unused, in files
-        self.patch_embed = PatchEmbedding(config.patch_size, config.encoder_width)
+        self.patch_embed = PatchEmbedding(config)
         self.enc_blocks = nn.ModuleList(
             EncoderBlock(config.encoder_width, config.encoder_heads)
             for _ in range(config.encoder_depth)
@@ -79,7 +80,9 @@ class MAST3R(nn.Module):
         return self
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1] -> tokens (B, N, encoder width) float32.
+        """Images (B, C, H, W) -> tokens (B, N, encoder width) float32.
+
+        Their channels are RGB in [-1, 1], then the rays where `config.rays` says so.
 
         The tokens are all that a keyframe needs to keep; half precision is enough to store them.
         """
@@ -199,10 +202,12 @@ class MAST3R(nn.Module):
         device = self.enc_norm.weight.device
         return rotary_table(grid, width // heads, self.config.rope_base, device)
 
-    @staticmethod
-    def _size(images: Tensor) -> ImageSize:
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"images have shape {tuple(images.shape)}; (B, 3, H, W) is needed")
+    def _size(self, images: Tensor) -> ImageSize:
+        channels = self.config.input_channels
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise ValueError(
+                f"images have shape {tuple(images.shape)}; (B, {channels}, H, W) is needed"
+            )
         return images.shape[2], images.shape[3]
 
     def _check(
