@@ -1,0 +1,114 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What depth and poses say of two views: where a pixel goes, and how much both see."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.transforms import Pose
+
+# Where the pixels around a place differ by more than this share of their depth, it lies on an edge.
+_DEPTH_EDGE = 0.1
+# Pixels of a side that are tried, of the larger side, to tell the overlap.
+_GRID = 64
+
+
+def depth_at(depth: NDArray[np.floating], pixels: ArrayLike) -> NDArray[np.float64]:
+    """Depth between pixels: (N,) [m] at (N, 2) pixels of an (H, W) depth image.
+
+    Inverse depth is interpolated, which is exact on planes. NaN outside the image, where one of
+    the four pixels around is unknown, and on edges of depth, where it is anybody's guess.
+    """
+    u, v = np.asarray(pixels, np.float64).reshape(-1, 2).T
+    height, width = depth.shape
+    inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
+    u, v = (np.where(inside, values, 0.0) for values in (u, v))
+    left, top = np.floor(u).astype(int), np.floor(v).astype(int)
+    # A pixel's center needs no neighbor.
+    right, bottom = np.ceil(u).astype(int), np.ceil(v).astype(int)
+    a, b = u - left, v - top
+    corners = depth[[top, top, bottom, bottom], [left, right, left, right]].astype(np.float64)
+    corners[~(np.isfinite(corners) & (corners > 0))] = np.nan
+    smooth = corners.max(0) - corners.min(0) < _DEPTH_EDGE * corners.min(0)
+    weights = np.array([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
+    return np.where(inside & smooth, 1.0 / (weights / corners).sum(0), np.nan)
+
+
+def carry(
+    pixels: ArrayLike,
+    depth: NDArray[np.floating],
+    reference: Camera,
+    query: Camera,
+    query_reference: Pose,
+) -> NDArray[np.float64]:
+    """Where the query sees what the reference sees at (N, 2) pixels, whether hidden there or not.
+
+    Args:
+        pixels: of the reference.
+        depth: the reference's, (H, W) [m].
+        reference, query: the cameras.
+        query_reference: query camera <- reference camera.
+
+    Returns:
+        (N, 2) pixels of the query, also beyond its image; NaN where `depth_at` knows nothing, or
+        the point lies behind the query.
+    """
+    points = reference.unproject(pixels, depth_at(depth, pixels))
+    return query.project(transforms.apply(query_reference, points))
+
+
+def share_seen(
+    reference_depth: NDArray[np.floating],
+    query_depth: NDArray[np.floating],
+    reference: Camera,
+    query: Camera,
+    query_reference: Pose,
+    tolerance: float = 0.05,
+) -> float:
+    """Share of the reference's image that the query sees, neither cut off nor hidden, in [0, 1].
+
+    Counted on a grid of pixels whose depth is known; what falls on unknown depth of the query tells
+    nothing and is not counted. 0 where nothing can be counted.
+
+    Args:
+        reference_depth, query_depth: (H, W) [m], each of its own size.
+        reference, query: the cameras.
+        query_reference: query camera <- reference camera.
+        tolerance: greatest difference of the depth that both see, relative.
+    """
+    height, width = reference_depth.shape
+    step = max(height, width) / _GRID
+    u, v = (np.arange(step / 2, side, step).astype(int) for side in (width, height))
+    columns, rows = (grid.ravel() for grid in np.meshgrid(u, v))
+    z = reference_depth[rows, columns]
+    points = reference.unproject(np.column_stack([columns, rows]), z)
+    points = transforms.apply(query_reference, points[np.isfinite(points[:, 2])])
+    with np.errstate(invalid="ignore"):
+        there = np.rint(query.project(points))
+        inside = ((there >= 0) & (there < (query.width, query.height))).all(1)
+    x, y = there[inside].astype(int).T
+    found, expected = query_depth[y, x], points[inside, 2]
+    known = np.isfinite(found) & (found > 0)
+    counted = len(points) - int(inside.sum()) + int(known.sum())
+    seen = np.abs(found[known] - expected[known]) <= tolerance * expected[known]
+    return float(seen.sum() / counted) if counted else 0.0
+
+
+def overlap(
+    reference_depth: NDArray[np.floating],
+    query_depth: NDArray[np.floating],
+    reference: Camera,
+    query: Camera,
+    query_reference: Pose,
+    tolerance: float = 0.05,
+) -> float:
+    """How much of their images two views share, in [0, 1]: the lesser of both `share_seen`."""
+    back = transforms.inverse(query_reference)
+    return min(
+        share_seen(reference_depth, query_depth, reference, query, query_reference, tolerance),
+        share_seen(query_depth, reference_depth, query, reference, back, tolerance),
+    )
