@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros import solving
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import EstimatesCamera
+from mast3r_ros.frontends.base import estimates_camera
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.joint_pose import JointPose
@@ -57,12 +57,12 @@ class Relocalizer:
         if not len(self.map):
             return Localization(Reason.EMPTY_MAP, Reason.EMPTY_MAP.value)
         front_end, camera = self.map.front_end, frame.camera
-        if camera is None and not isinstance(front_end, EstimatesCamera):
+        if camera is None and not estimates_camera(front_end):
             return Localization(Reason.NO_CAMERA, Reason.NO_CAMERA.value)
         with _timed(timings, "describe"):
             query = front_end.describe(frame)
             if camera is None:
-                assert isinstance(front_end, EstimatesCamera)
+                assert estimates_camera(front_end)
                 camera = front_end.estimate_camera(query, frame.size)
         with _timed(timings, "retrieve"):
             keyframes = self.map.nearest(query, self.options.candidates, prior)

@@ -18,14 +18,16 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import mast3r_matching
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.mast3r import Mast3rDescription, Mast3rFrontEnd
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions
+from mast3r_ros.frontends.mast3r_options import OWN_GATES, PUBLISHED_GATES, Mast3rOptions
 from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.localization import Reason
 from mast3r_ros.mapping.keyframe_map import KeyframeMap
 from mast3r_ros.matching import cuda
 from mast3r_ros.matching.nearest import Database, nearest
 from mast3r_ros.matching.reciprocal import grid_seeds, reciprocal
+from mast3r_ros.network import MAST3RConfig
 from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
 from mast3r_ros.options import RelocalizerOptions
 from mast3r_ros.relocalizer import Relocalizer
@@ -34,12 +36,13 @@ SIZE = (48, 64)  # what the network sees, (height, width)
 SHIFT = (5, -3)  # reference pixel (x, y) is query pixel (x + 5, y - 3)
 FOCAL = 60.0
 DEPTH = 2.0
+SMALL_IMAGES = replace(TINY, image_size=64)
 
 
 class Plane:
     """An engine that sees a wall at 2 m, and a query that is the reference moved by `SHIFT`."""
 
-    config = TINY
+    config = SMALL_IMAGES
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -92,7 +95,8 @@ def engine() -> Plane:
 
 def front_end(engine: Plane, **options: object) -> Mast3rFrontEnd:
     query_points = bool(options.pop("query_points", False))
-    return Mast3rFrontEnd(Mast3rOptions(**options), engine, 64, query_points)
+    sparse = {"stride": 8, "border": 3}
+    return Mast3rFrontEnd(Mast3rOptions(**{**sparse, **options}), engine, query_points)
 
 
 def frame(width: int = 640, height: int = 480, depth: float | None = None) -> Frame:
@@ -170,6 +174,81 @@ def test_a_map_of_keyframes_localizes_by_every_method(
     np.testing.assert_allclose(answer.pose, expected, atol=0.01)
 
 
+def test_a_known_camera_puts_points_on_their_own_pixels_rays(engine: Plane) -> None:
+    """The network believes in another focal length and in no distortion: only its depth is kept."""
+    seen = frame()
+    camera = Camera(640, 480, 500.0, 510.0, 300.0, 250.0, (-0.2, 0.05, 0.001, -0.001, 0.0))
+    fe = front_end(engine, query_points=True)
+    known, unknown = (fe.describe(replace(seen, camera=c)) for c in (camera, None))
+    (found,) = fe.match([known], known)
+    for points, pixels in (
+        (found.reference_points, found.reference_pixels),
+        (found.query_points, found.query_pixels),
+    ):
+        assert points is not None
+        np.testing.assert_allclose(points[:, 2], DEPTH, rtol=1e-6)
+        np.testing.assert_allclose(camera.project(points), pixels, atol=1e-3)
+    (guessed,) = fe.match([unknown], known)
+    np.testing.assert_allclose(guessed.reference_points[:, 2], DEPTH, rtol=1e-6)
+    assert np.abs(guessed.reference_points - found.reference_points).max() > 0.1
+    again = Mast3rDescription(**known.arrays())
+    assert again.intrinsics == camera
+    assert unknown.intrinsics is None
+
+
+def test_what_is_not_in_front_of_the_camera_is_unknown(
+    engine: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fe = front_end(engine)
+    description = fe.describe(frame())
+    (prediction,) = engine.decode([description.encoded], description.encoded)
+    prediction.reference.points[:, : SIZE[1] // 2] *= -1
+    monkeypatch.setattr(engine, "decode", lambda *_: [prediction])
+    (found,) = fe.match([description], description)
+    left = found.reference_pixels[:, 0] < 320
+    assert left.any()
+    np.testing.assert_array_equal(np.isnan(found.reference_points).all(1), left)
+
+
+def test_a_network_of_rays_gets_them_and_needs_a_camera(
+    engine: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.config = replace(engine.config, rays=True)
+    given = []
+    encode = engine.encode
+    monkeypatch.setattr(engine, "encode", lambda images: given.append(images) or encode(images))
+    fe = front_end(engine, stride=4)
+    seen = frame()
+    fe.describe(seen)
+    (image,) = given
+    assert image.shape == (1, 5, *SIZE)
+    # Pixel (x, y) of the network is original pixel 10 x + 4.5, and the camera's middle is 319.5.
+    np.testing.assert_allclose(image[0, 3, 7], (10 * np.arange(64) + 4.5 - 319.5) / 600, atol=1e-6)
+    np.testing.assert_allclose(
+        image[0, 4, :, 9], (10 * np.arange(48) + 4.5 - 239.5) / 600, atol=1e-6
+    )
+
+    blind = replace(seen, camera=None)
+    with pytest.raises(FrontEndError, match="no camera: calibrate it"):
+        fe.describe(blind)
+    keyframes = KeyframeMap(fe)
+    keyframes.add(seen, np.eye(4))
+    relocalizer = Relocalizer(keyframes)
+    assert relocalizer.locate(seen).localized
+    assert relocalizer.locate(blind).reason is Reason.NO_CAMERA
+
+
+def test_what_a_network_needs_goes_with_its_size(engine: Plane) -> None:
+    assert Mast3rOptions().in_pixels(512) == (8, 3)
+    assert Mast3rOptions().in_pixels(128) == (2, 1)
+    assert Mast3rOptions(stride=5, border=0).in_pixels(128) == (5, 0)
+    fe = front_end(engine)
+    assert (fe.min_inliers, fe.min_share) == (OWN_GATES.min_inliers, OWN_GATES.min_share)
+    engine.config = MAST3RConfig()
+    published = PUBLISHED_GATES
+    assert (fe.min_inliers, fe.min_share) == (published.min_inliers, published.min_share)
+
+
 def test_no_candidates_no_matches(engine: Plane) -> None:
     fe = front_end(engine)
     assert fe.match([], fe.describe(frame())) == []
@@ -225,15 +304,16 @@ def test_unknown_intrinsics_come_from_the_point_map(engine: Plane) -> None:
 
 
 def test_fingerprint_names_the_weights_and_the_size(engine: Plane) -> None:
-    assert front_end(engine).fingerprint == "mast3r-1-64-" + 16 * "c"
-    assert Mast3rFrontEnd(engine=engine).fingerprint == "mast3r-1-512-" + 16 * "c"
+    assert front_end(engine).fingerprint == "mast3r-2-64-" + 16 * "c"
+    engine.config = TINY
+    assert front_end(engine).fingerprint == "mast3r-2-512-" + 16 * "c"
 
 
 def test_it_tells_what_runs(engine: Plane) -> None:
     assert front_end(engine).engine == "plane:none:fp32"
-    running = TorchEngine(random_network(), batch=3)
+    running = TorchEngine(random_network(SMALL_IMAGES), batch=3)
     running.notes.append("tensorrt cannot run")
-    fe = Mast3rFrontEnd(engine=running, long_side=64)
+    fe = Mast3rFrontEnd(engine=running)
     fe.describe(frame())
     details = fe.details
     assert fe.engine == "torch:cpu:fp32"
@@ -263,10 +343,10 @@ def test_options_are_checked(engine: Plane, monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_a_network_finds_an_image_in_itself() -> None:
     """With both decoders and heads alike, the two views of one image are alike."""
-    model = random_network()
+    model = random_network(SMALL_IMAGES)
     model.dec_blocks2.load_state_dict(model.dec_blocks.state_dict())
     model.downstream_head2.load_state_dict(model.downstream_head1.state_dict())
-    fe = Mast3rFrontEnd(engine=TorchEngine(model), long_side=64)
+    fe = Mast3rFrontEnd(engine=TorchEngine(model))
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (480, 640, 3)).astype(np.uint8)
     description = fe.describe(Frame(image))
@@ -276,7 +356,7 @@ def test_a_network_finds_an_image_in_itself() -> None:
 
 
 def test_images_that_look_alike_have_near_global_descriptors() -> None:
-    fe = Mast3rFrontEnd(engine=TorchEngine(random_network()), long_side=64)
+    fe = Mast3rFrontEnd(engine=TorchEngine(random_network(SMALL_IMAGES)))
     rng = np.random.default_rng(0)
     images = rng.integers(0, 255, (2, 6, 8, 3)).astype(np.uint8).repeat(60, 1).repeat(60, 2)
     near = np.clip(images[0].astype(int) + rng.integers(-5, 5, images[0].shape), 0, 255)

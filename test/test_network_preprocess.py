@@ -6,13 +6,16 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from network_reference import golden
 from PIL import Image
 
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.network import MAST3RConfig
 from mast3r_ros.network.preprocess import network_size, preprocess, read_image
 
+NANO = MAST3RConfig(patch_size=8, rays=True, image_size=128)
 SIZES = ["640x480", "540x720", "1280x720", "720x1280", "848x480", "1920x1200"]
 SIZES += ["500x500", "512x384", "300x200", "1024x333", "640x400", "4032x3024"]
 
@@ -39,7 +42,7 @@ def test_golden_sizes_crops_and_values(name: str) -> None:
 
 @given(st.integers(64, 2000), st.integers(64, 2000), st.sampled_from([8, 16]))
 def test_network_size_is_whole_patches(height: int, width: int, patch: int) -> None:
-    size = network_size((height, width), patch=patch)
+    size = network_size((height, width), MAST3RConfig(patch_size=patch))
     assert all(side % patch == 0 and 0 <= side <= 512 for side in size)
 
 
@@ -52,6 +55,45 @@ def test_way_back_follows_a_feature() -> None:
     center = np.array([[(weight * columns).sum(), (weight * rows).sum()]]) / weight.sum()
     # Only the filter's rounding to whole gray levels is left.
     np.testing.assert_allclose(result.to_original.apply(center), [[905.5, 205.5]], atol=0.05)
+
+
+@given(
+    st.sampled_from([(640, 480), (480, 640), (1280, 720), (500, 500), (100, 75)]),
+    st.sampled_from([(), (-0.3, 0.1, 0.001, 0.002, 0.0)]),
+    st.integers(0, 20),
+)
+@settings(max_examples=20, deadline=None)
+def test_rays_are_those_of_the_original_camera(
+    shape: tuple[int, int], distortion: tuple[float, ...], seed: int
+) -> None:
+    """A point seen along a network pixel's ray is projected to that pixel of the original."""
+    width, height = shape
+    camera = Camera(
+        width, height, 0.9 * width, 0.95 * width, 0.48 * width, 0.53 * height, distortion
+    )
+    result = preprocess(sample(width, height), NANO, camera)
+    assert result.values.shape == (5, *result.size)
+    assert max(result.size) == 128
+    rng = np.random.default_rng(seed)
+    rows, columns = (rng.integers(0, side, 10) for side in result.size)
+    rays = result.values[3:, rows, columns].T
+    seen = camera.project(3.0 * np.column_stack([rays, np.ones(10)]))
+    pixels = result.to_original.apply(np.column_stack([columns, rows]))
+    np.testing.assert_allclose(seen, pixels, atol=0.01)
+
+
+def test_rays_where_the_lens_has_none_are_numbers() -> None:
+    wide = Camera(640, 480, 200.0, 200.0, 320.0, 240.0, (0.1, 0.0, 0.0, 0.0), "equidistant")
+    assert np.isnan(wide.normalize([[0.0, 0.0]])).any()
+    values = preprocess(sample(640, 480), NANO, wide).values
+    assert np.isfinite(values).all()
+
+
+def test_rays_need_a_camera() -> None:
+    with pytest.raises(ValueError, match="give the image's intrinsics"):
+        preprocess(sample(640, 480), NANO)
+    camera = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
+    assert preprocess(sample(640, 480), camera=camera).values.shape == (3, 384, 512)
 
 
 def test_refuses_what_is_no_image() -> None:

@@ -209,7 +209,9 @@ def test_an_unknown_camera():
 
 
 class _KnowsCameras(ToldFrontEnd):
-    """Can do without intrinsics."""
+    """Can do without intrinsics, unless told otherwise."""
+
+    needs_camera = False
 
     def estimate_camera(self, description, size):
         """Always the right ones."""
@@ -224,6 +226,9 @@ def test_a_front_end_may_know_the_camera():
 
     _assert_at(answer, _QUERY)
     assert answer.camera_estimated
+
+    keyframes.front_end.needs_camera = True
+    _assert_refused(Relocalizer(keyframes).locate(numbered(0)), Reason.NO_CAMERA)
 
 
 def test_few_matches():

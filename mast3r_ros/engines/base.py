@@ -86,7 +86,10 @@ class Engine(Protocol):
     notes: list[str]
 
     def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """(B, 3, H, W) in [-1, 1] -> tokens (B, N, encoder width), float16 or float32."""
+        """(B, C, H, W) -> tokens (B, N, encoder width), float16 or float32.
+
+        The channels are those of `network.preprocess`: RGB, and rays where `config` has them.
+        """
         ...
 
     def decode(
@@ -110,7 +113,8 @@ class Engine(Protocol):
 def run_once(engine: Engine, sizes: Sequence[ImageSize], counts: set[int]) -> None:
     """Encode a blank image at each size, and decode it with each number of references."""
     for size in sizes:
-        encoded = Encoded(engine.encode(np.zeros((1, 3, *size), np.float32))[0], size)
+        image = np.zeros((1, engine.config.input_channels, *size), np.float32)
+        encoded = Encoded(engine.encode(image)[0], size)
         for count in counts:
             engine.decode([encoded] * count, encoded)
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +15,14 @@ from numpy.typing import NDArray
 from mast3r_ros.engines.base import Engine, Precision, size_name
 from mast3r_ros.engines.graphs import Graphs, Pair, pairs_of
 from mast3r_ros.engines.parity import compare, require
-from mast3r_ros.network.config import ImageSize
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.network.config import ImageSize, MAST3RConfig
 from mast3r_ros.network.fetch import find_checkpoint
 from mast3r_ros.network.preprocess import preprocess, read_image
+
+# Pictures come without their camera: for a network that takes rays, its view is taken to be as wide
+# as most phones' and robots' cameras see. Both engines get the same.
+_FOCAL_OVER_LONG_SIDE = 0.8
 
 Report = Callable[[str], None]
 
@@ -92,7 +98,7 @@ def check_parity(
     pictures = [read_image(path) for path in images]
     for pair in graphs.pairs:
         report("parity of " + " with ".join(map(size_name, pair)))
-        examples = _examples(pictures, pair, graphs.config.patch_size)
+        examples = _examples(pictures, pair, graphs.config)
         measures = compare(engine, exact, examples, graphs.query_points)
         for measure in measures:
             report(f"  {measure}")
@@ -114,21 +120,26 @@ def open_graphs(graphs: Graphs) -> Engine:
 
 
 def _examples(
-    pictures: Sequence[NDArray[np.uint8]], pair: Pair, patch: int
+    pictures: Sequence[NDArray[np.uint8]], pair: Pair, config: MAST3RConfig
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     return [
-        (_cropped(first, pair[0], patch), _cropped(second, pair[1], patch))
+        (_cropped(first, pair[0], config), _cropped(second, pair[1], config))
         for first, second in pairwise(pictures)
     ]
 
 
-def _cropped(picture: NDArray[np.uint8], size: ImageSize, patch: int) -> NDArray[np.float32]:
+def _cropped(
+    picture: NDArray[np.uint8], size: ImageSize, config: MAST3RConfig
+) -> NDArray[np.float32]:
     """The middle of a picture, cut to the proportions of a network size."""
     height, width = picture.shape[:2]
     wide = min(width, round(height * size[1] / size[0]))
     high = min(height, round(width * size[0] / size[1]))
     top, left = (height - high) // 2, (width - wide) // 2
-    image = preprocess(picture[top : top + high, left : left + wide], max(size), patch)
+    cut = picture[top : top + high, left : left + wide]
+    focal = _FOCAL_OVER_LONG_SIDE * max(wide, high)
+    camera = Camera(wide, high, focal, focal, (wide - 1) / 2, (high - 1) / 2)
+    image = preprocess(cut, replace(config, image_size=max(size)), camera)
     if image.size != size:
         raise ValueError(
             f"a picture of {width}x{height} px gives {size_name(image.size)}, not {size_name(size)}"

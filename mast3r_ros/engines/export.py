@@ -69,7 +69,7 @@ def export(
         folder, model.config, precision, checkpoint, tuple(sizes), tuple(pairs), query_points
     )
     for size in sizes:
-        images = torch.zeros(1, 3, *size)
+        images = torch.zeros(1, model.config.input_channels, *size)
         encoder = _Encoder(model, token_type(precision))
         _export(encoder, [images], [ENCODER_INPUT], [ENCODER_OUTPUT], graphs.encoder(size))
     for pair in pairs:

@@ -100,7 +100,7 @@ def compare(
     Args:
         engine: the one to judge.
         exact: the float32 network.
-        pairs: (reference, query) images, each (3, H, W) in [-1, 1], of sizes that `engine` has.
+        pairs: (reference, query) images, each (C, H, W), of sizes that `engine` has.
         query_points: whether the query's point map is compared too.
         tolerance: the limits; by default those of the engine's precision.
 

@@ -104,7 +104,7 @@ class TensorRtEngine:
         }
 
     def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """(B, 3, H, W) in [-1, 1] -> tokens (B, N, encoder width)."""
+        """(B, C, H, W) -> tokens (B, N, encoder width)."""
         size = (images.shape[2], images.shape[3])
         self.graphs.encoder(size)  # refuses sizes that are not there
         with self._latency.stage("encode"):

@@ -82,7 +82,7 @@ class TorchEngine:
         self._latency = Latency()
 
     def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """(B, 3, H, W) in [-1, 1] -> tokens (B, N, encoder width), float16 on a GPU."""
+        """(B, C, H, W) -> tokens (B, N, encoder width), float16 on a GPU."""
         with self._running("encode"):
             tokens = self._run(("encode",), self._encode, [self._put(images)])[0]
             return tokens.cpu().numpy()

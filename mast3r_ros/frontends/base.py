@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,16 @@ class FrontEnd(Protocol):
 
     name: ClassVar[str]
     description_type: ClassVar[type[Description]]
-    # Fewer inliers than this may be chance: it depends on how pure the matches are.
-    min_inliers: ClassVar[int]
-    # A smaller share of the matches with the best keyframe may be chance, likewise.
-    min_share: ClassVar[float]
+
+    @property
+    def min_inliers(self) -> int:
+        """Fewer inliers than this may be chance: it depends on how pure the matches are."""
+        ...
+
+    @property
+    def min_share(self) -> float:
+        """A smaller share of the matches with the best keyframe may be chance, likewise."""
+        ...
 
     @property
     def fingerprint(self) -> str:
@@ -63,6 +69,16 @@ class FrontEnd(Protocol):
 class EstimatesCamera(Protocol):
     """A front end that can do without known intrinsics."""
 
+    @property
+    def needs_camera(self) -> bool:
+        """True where what runs in it cannot after all."""
+        ...
+
     def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
         """The intrinsics of a described image of (width, height) pixels."""
         ...
+
+
+def estimates_camera(front_end: FrontEnd) -> TypeGuard[EstimatesCamera]:
+    """Whether a front end can do without known intrinsics, as it runs now."""
+    return isinstance(front_end, EstimatesCamera) and not front_end.needs_camera

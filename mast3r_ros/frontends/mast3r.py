@@ -8,8 +8,10 @@ once and decoded against all its candidates in one batch.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import cv2
@@ -28,13 +30,13 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
 from mast3r_ros.frontends.mast3r_matching import match_pixels
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions
+from mast3r_ros.frontends.mast3r_options import Mast3rOptions, gates
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.focal import estimate_focal
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.network.prediction import TwoViewPrediction
-from mast3r_ros.network.preprocess import LONG_SIDE, network_size, preprocess
+from mast3r_ros.network.preprocess import network_size, preprocess
 
 _PROJECTED = 48  # channels of the global descriptor's second moments
 _FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
@@ -50,12 +52,14 @@ class Mast3rDescription(Description):
         to_original: (4,) float64, scale and offset (x, y, x, y) from its pixels to the original's.
         sensed: (height, width, 3) float16 [m], the depth sensor's points at the network's pixels
             in the camera's frame, NaN where unknown; (0, 0, 3) without a sensor.
+        camera: () the original image's camera as JSON, empty where it is unknown.
     """
 
     tokens: NDArray[np.float16]
     size: NDArray[np.int64]
     to_original: NDArray[np.float64]
     sensed: NDArray[np.float16]
+    camera: NDArray[np.str_]
 
     @property
     def encoded(self) -> Encoded:
@@ -68,6 +72,14 @@ class Mast3rDescription(Description):
         sx, sy, ox, oy = (float(value) for value in self.to_original)
         return PixelTransform((sx, sy), (ox, oy))
 
+    @cached_property
+    def intrinsics(self) -> Camera | None:
+        """The original image's camera, where it is known."""
+        if not str(self.camera):
+            return None
+        values = json.loads(str(self.camera))
+        return Camera(**{**values, "distortion": tuple(values["distortion"])})
+
 
 class Mast3rFrontEnd:
     """Dense matches with metric points, even of far apart views.
@@ -75,7 +87,6 @@ class Mast3rFrontEnd:
     Args:
         options: how the network runs, and how its answers become matches.
         engine: a running engine; by default the one that `options` name is opened.
-        long_side: longer side of the image that the network sees [pixels], as it was trained.
         query_points: give matches the query's points too, in its own frame (pose method
             procrustes): one more decoding a candidate, with the two images' roles exchanged.
 
@@ -85,23 +96,34 @@ class Mast3rFrontEnd:
 
     name: ClassVar[str] = "mast3r"
     description_type: ClassVar[type[Description]] = Mast3rDescription
-    min_inliers: ClassVar[int] = 30
-    min_share: ClassVar[float] = 0.1
 
     def __init__(
         self,
         options: Mast3rOptions | None = None,
         engine: Engine | None = None,
-        long_side: int = LONG_SIDE,
         query_points: bool = False,
     ) -> None:
         self.options = options or Mast3rOptions()
         self.network = engine or _open(self.options)
-        self.long_side = long_side
         self.query_points = query_points
         # A fixed random projection keeps distances well enough (Johnson-Lindenstrauss).
         width = self.network.config.encoder_width
         self._projection = np.random.default_rng(0).standard_normal((width, _PROJECTED))
+
+    @property
+    def needs_camera(self) -> bool:
+        """Whether the network takes rays: then it has no way of telling them."""
+        return self.network.config.rays
+
+    @property
+    def min_inliers(self) -> int:
+        """Fewest inliers of an answer, by this network."""
+        return gates(self.network.config).min_inliers
+
+    @property
+    def min_share(self) -> float:
+        """Smallest share of the matches with the best keyframe that must agree, likewise."""
+        return gates(self.network.config).min_share
 
     @property
     def fingerprint(self) -> str:
@@ -110,7 +132,8 @@ class Mast3rFrontEnd:
         Engines and precisions may change: their tokens differ by less than float16's own rounding
         matters.
         """
-        return f"mast3r-1-{self.long_side}-{self.network.info().checkpoint[:16] or 'unnamed'}"
+        size = self.network.config.image_size
+        return f"mast3r-2-{size}-{self.network.info().checkpoint[:16] or 'unnamed'}"
 
     @property
     def engine(self) -> str:
@@ -135,16 +158,22 @@ class Mast3rFrontEnd:
 
     def warm_up(self) -> None:
         """Run the network once at each size that it has, or at that of a 4:3 image."""
-        usual = network_size((480, 640), self.long_side, self.network.config.patch_size)
+        usual = network_size((480, 640), self.network.config)
         self.network.warm_up(self.network.info().sizes or [usual])
 
     def describe(self, frame: Frame) -> Mast3rDescription:
         """Encode the image, once.
 
         Raises:
-            FrontEndError: the network's answer is not finite.
+            FrontEndError: the network's answer is not finite, or it needs a camera and the frame
+                has none.
         """
-        image = preprocess(frame.image, self.long_side, self.network.config.patch_size)
+        if self.needs_camera and frame.camera is None:
+            raise FrontEndError(
+                "front end 'mast3r': this network sees the rays of the camera, but the frame has "
+                "no camera: calibrate it, or use weights of a network without rays"
+            )
+        image = preprocess(frame.image, self.network.config, frame.camera)
         tokens = self.network.encode(image.values[None])[0]
         _require_finite(tokens, "tokens")
         back = image.to_original
@@ -157,6 +186,7 @@ class Mast3rFrontEnd:
             size=np.array(image.size, np.int64),
             to_original=np.array([*back.scale, *back.offset], np.float64),
             sensed=sensed,
+            camera=np.array("" if frame.camera is None else json.dumps(asdict(frame.camera))),
         )
 
     def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
@@ -226,8 +256,7 @@ class Mast3rFrontEnd:
                 two.descriptors,
                 confidence[0],
                 confidence[1],
-                self.options.stride,
-                self.options.border,
+                *self.options.in_pixels(self.network.config.image_size),
             )
         except ValueError as error:  # NaN or inf among the descriptors
             raise _refusal("descriptors") from error
@@ -236,15 +265,24 @@ class Mast3rFrontEnd:
             for index, c in zip(pairs.T, confidence, strict=True)
         ]
         points = self._scaled(points, to_numpy(one.confidence), reference)
+        original = [
+            view.transform.apply(p) for view, p in zip((reference, query), pixels, strict=True)
+        ]
         return Correspondences(
-            reference_pixels=reference.transform.apply(pixels[0]).astype(np.float32),
-            query_pixels=query.transform.apply(pixels[1]).astype(np.float32),
+            reference_pixels=original[0].astype(np.float32),
+            query_pixels=original[1].astype(np.float32),
             # The head's exponential undone, and a logistic in its place: e^x -> 1 / (1 + e^-x).
             confidence=(lesser / (1 + lesser)).astype(np.float32),
-            reference_points=points.reshape(-1, 3)[pairs[:, 0]],
+            reference_points=_on_rays(
+                points.reshape(-1, 3)[pairs[:, 0]], original[0], reference.intrinsics
+            ),
             metric=True,
             query_points=(
-                None if query_points is None else query_points.reshape(-1, 3)[pairs[:, 1]]
+                None
+                if query_points is None
+                else _on_rays(
+                    query_points.reshape(-1, 3)[pairs[:, 1]], original[1], query.intrinsics
+                )
             ),
         )
 
@@ -319,6 +357,19 @@ def _sensed_points(
     pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2)
     points = camera.unproject(pixels, sampled.ravel())
     return points.reshape(height, width, 3).astype(np.float16)
+
+
+def _on_rays(
+    points: NDArray[np.float32], pixels: NDArray[np.float64], camera: Camera | None
+) -> NDArray[np.float32]:
+    """Points (N, 3) of a view, moved onto their own pixels' rays where its camera is known.
+
+    The network guesses all three coordinates, but given the depth a calibrated camera leaves no
+    choice of the other two. What is not in front of the camera becomes unknown, NaN.
+    """
+    if camera is None:
+        return points
+    return camera.unproject(pixels, points[:, 2]).astype(np.float32)
 
 
 def _require_finite(values: NDArray[Any], what: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.options import check, option
 
 
@@ -40,16 +41,18 @@ class Mast3rOptions:
     )
     batch: int = option(8, "mast3r: most keyframes decoded at once", 1, 100, read_only=True)
     stride: int = option(
-        8,
-        "mast3r: distance of the seeds of matching; smaller is slower and denser [network pixels]",
-        1,
+        0,
+        "mast3r: distance of the seeds of matching; smaller is slower and denser [network pixels]; "
+        "0 takes what the network needs: 8 in images of 512",
+        0,
         64,
         read_only=True,
     )
     border: int = option(
-        3,
-        "mast3r: matches nearer to the image's edge are dropped [network pixels]",
-        0,
+        -1,
+        "mast3r: matches nearer to the edge are dropped [network pixels]; -1 takes what the "
+        "network needs: 3 in images of 512",
+        -1,
         64,
         read_only=True,
     )
@@ -63,3 +66,29 @@ class Mast3rOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def in_pixels(self, image_size: int) -> tuple[int, int]:
+        """Stride and border for a network whose images have this long side [px]."""
+        scale = image_size / _PUBLISHED.image_size
+        stride = self.stride or max(1, round(8 * scale))
+        return stride, max(1, round(3 * scale)) if self.border < 0 else self.border
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What an answer needs before chance is ruled out; see `FrontEnd`."""
+
+    min_inliers: int
+    min_share: float
+
+
+# Not measured: nothing here has run with the published weights yet.
+PUBLISHED_GATES = Gates(30, 0.1)
+# Networks of our own are smaller, and their matches less pure.
+OWN_GATES = Gates(30, 0.1)
+_PUBLISHED = MAST3RConfig()
+
+
+def gates(config: MAST3RConfig) -> Gates:
+    """The gates of a network, which is the published one or of our own."""
+    return PUBLISHED_GATES if config == _PUBLISHED else OWN_GATES

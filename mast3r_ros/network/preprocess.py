@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a camera image to the network's input, and the way back to the image's own pixels.
 
-The network sees an image whose long side is 512 px, cropped about its center to whole patches.
-Poses are solved in the original image with the original intrinsics: every match is moved back by
-`NetworkImage.to_original` first.
+The network sees an image whose long side is `config.image_size`, cropped about its center to whole
+patches. Poses are solved in the original image with the original intrinsics: every match is moved
+back by `NetworkImage.to_original` first.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
-from mast3r_ros.network.config import ImageSize
+from mast3r_ros.network.config import ImageSize, MAST3RConfig
+from mast3r_ros.network.rays import ray_channels
 
-LONG_SIDE = 512
+_PUBLISHED = MAST3RConfig()
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class NetworkImage:
     """An image as the network takes it.
 
     Attributes:
-        values: (3, H, W) float32 in [-1, 1], RGB.
+        values: (3, H, W) float32, RGB in [-1, 1]; (5, H, W) with the rays, where the network takes
+            them.
         transform: from pixels of the original image to pixels of this one.
     """
 
@@ -45,45 +48,52 @@ class NetworkImage:
         return self.transform.inverse()
 
 
-def network_size(size: ImageSize, long_side: int = LONG_SIDE, patch: int = 16) -> ImageSize:
+def network_size(size: ImageSize, config: MAST3RConfig = _PUBLISHED) -> ImageSize:
     """The (height, width) that an image of (height, width) `size` has in the network."""
-    resized = _resized(size, long_side)
-    return _crop(resized, patch)[2:]
+    resized = _resized(size, config.image_size)
+    return _crop(resized, config.patch_size)[2:]
 
 
 def preprocess(
-    image: NDArray[np.uint8], long_side: int = LONG_SIDE, patch: int = 16
+    image: NDArray[np.uint8], config: MAST3RConfig = _PUBLISHED, camera: Camera | None = None
 ) -> NetworkImage:
-    """Resize and crop an image as the published network was trained to see it.
+    """Resize and crop an image as its network was trained to see it.
 
     Args:
         image: (H, W, 3) uint8, RGB.
-        long_side: longer side after the resize [px].
-        patch: side of a patch [px].
+        config: the network's sizes.
+        camera: the image's; only a network that takes rays needs it.
 
     Raises:
-        ValueError: not such an image, or one so narrow that not one patch is left of it.
+        ValueError: not such an image, one so narrow that not one patch is left of it, or no camera
+            for a network that takes rays.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(
             f"image of shape {image.shape} and type {image.dtype}: (H, W, 3) uint8 RGB is needed"
         )
+    if config.rays and camera is None:
+        raise ValueError("this network sees the rays of the camera: give the image's intrinsics")
     height, width = image.shape[:2]
-    resized_height, resized_width = _resized((height, width), long_side)
+    resized_height, resized_width = _resized((height, width), config.image_size)
+    patch = config.patch_size
     top, left, new_height, new_width = _crop((resized_height, resized_width), patch)
     if min(new_height, new_width) < patch:
         raise ValueError(
             f"image of {width}x{height} px becomes {resized_width}x{resized_height} px, "
             f"less than one patch of {patch} px on a side: it is too narrow for the network"
         )
-    shrinking = max(height, width) > long_side
+    shrinking = max(height, width) > config.image_size
     resampling = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
     resized = Image.fromarray(image).resize((resized_width, resized_height), resampling)
     pixels = np.asarray(resized)[top : top + new_height, left : left + new_width]
     values = (pixels.astype(np.float32) / 255 - 0.5) / 0.5
     resize = PixelTransform.resize((width, height), (resized_width, resized_height))
     transform = resize.then(PixelTransform.crop(left, top))
-    return NetworkImage(np.ascontiguousarray(values.transpose(2, 0, 1)), transform)
+    channels = [values.transpose(2, 0, 1)]
+    if config.rays and camera is not None:
+        channels.append(ray_channels(camera, transform.inverse(), (new_height, new_width)))
+    return NetworkImage(np.concatenate(channels), transform)
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Empty
 
-from mast3r_ros.frontends.base import EstimatesCamera
+from mast3r_ros.frontends.base import estimates_camera
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.mapping import storage
 from mast3r_ros.mapping.keyframe_map import KeyframeMap
@@ -113,7 +113,7 @@ class Services:
         if incoming is None:
             raise ServiceError(f"no image on {inputs.image_topic} in time: is the camera running?")
         frame, no_depth = inputs.frame_with_depth(incoming)
-        if frame.camera is None and not isinstance(session.map.front_end, EstimatesCamera):
+        if frame.camera is None and not estimates_camera(session.map.front_end):
             raise ServiceError(f"no camera_info on {inputs.calibration_topic}")
         pose = self._keyframe_pose(request, frame.frame_id, incoming, deadline)
 
