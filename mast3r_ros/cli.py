@@ -171,6 +171,53 @@ def evaluate_bag(
     commands.evaluate(keyframes, recording, len(recording), options, about, json, report)
 
 
+@evaluate.command("pairs")
+@relocalizer_options
+def evaluate_pairs(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="`worlds`, which are rendered rooms that no training has seen, or an RGB-D folder "
+            "in the layout of the TUM benchmark."
+        ),
+    ],
+    options: RelocalizerOptions,
+    front_end: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="sift, xfeat, mast3r or mast3r=CHECKPOINT; give several to compare them. By "
+            "default xfeat."
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(help="How many pairs.", min=1)] = 200,
+    min_overlap: Annotated[
+        float, typer.Option(help="Least share of the images that both show.", min=0.0, max=0.9)
+    ] = 0.15,
+    seed: Annotated[int, typer.Option(help="Another seed, other pairs.", min=0)] = 0,
+    size: Annotated[str, typer.Option(help="Size of rendered images.")] = "640x480",
+    depth: Annotated[bool, typer.Option(help="Whether keyframes know their depth.")] = True,
+    camera: CameraFile = None,
+    depth_scale: DepthScale = 1000.0,
+    json: JsonFile = None,
+    report: ReportFile = None,
+) -> None:
+    """Localize the second image of pairs against the first: matches, poses and confidence."""
+    from mast3r_ros.evaluation import pairs_commands
+
+    names = front_end or ["xfeat"]
+    wide, _, high = size.partition("x")
+    if not (wide.isdecimal() and high.isdecimal()):
+        raise typer.BadParameter(f"--size {size}: give WIDTHxHEIGHT in pixels, as 640x480")
+    front_ends = pairs_commands.open_front_ends(names)
+    pairs, found = pairs_commands.read_pairs(
+        source, count, seed, (int(wide), int(high)), min_overlap, camera, depth_scale
+    )
+    about = {"source": source, "min_overlap": min_overlap, "seed": seed}
+    if source == pairs_commands.WORLDS:
+        about["size"] = size
+    pairs_commands.evaluate(pairs, found, front_ends, options, depth, about, json, report)
+
+
 @maps.command("build")
 def map_build(
     source: Annotated[

@@ -80,13 +80,7 @@ def write_report(path: Path, report: Report) -> None:
         OSError: the file cannot be written.
     """
     sections = [
-        f"<h1>{escape(report.title)}</h1><p class=lead>{escape(report.lead)}</p>",
-        "<dl>"
-        + "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-            for name, value in report.facts.items()
-        )
-        + "</dl>",
+        tiles(report.facts),
         "<h2>Map and poses</h2><div class=plots>"
         + _image("image/svg+xml", _top_view(report), "keyframes and poses from above")
         + _image(
@@ -96,14 +90,51 @@ def write_report(path: Path, report: Report) -> None:
         )
         + "</div>",
         f"<h2>Queries</h2>{_table(report)}",
-        *(_gallery(heading, pictures) for heading, pictures in report.pictures.items()),
+        *(gallery(heading, pictures) for heading, pictures in report.pictures.items()),
     ]
+    write_page(path, report.title, report.lead, sections)
+
+
+def write_page(path: Path, title: str, lead: str, sections: Iterable[str]) -> None:
+    """Write sections of HTML as a page that needs nothing else.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     page = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(report.title)}</title>"
-        f"<style>{_STYLE}</style><body>{''.join(sections)}</body></html>\n"
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
+        f"<style>{_STYLE}</style><body><h1>{escape(title)}</h1>"
+        f"<p class=lead>{escape(lead)}</p>{''.join(sections)}</body></html>\n"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page)
+
+
+def tiles(facts: Mapping[str, str]) -> str:
+    """Figures, each with its name above it, as HTML."""
+    return (
+        "<dl>"
+        + "".join(
+            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+            for name, value in facts.items()
+        )
+        + "</dl>"
+    )
+
+
+def table(heading: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table under a heading, as HTML; all but the first column are numbers."""
+    header = "".join(f"<th{' class=n' * (i > 0)}>{escape(c)}" for i, c in enumerate(columns))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{' class=n' * (i > 0)}>{escape(c)}" for i, c in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f"<h2>{escape(heading)}</h2><table><thead><tr>{header}</tr></thead>"
+        f"<tbody>{body}</tbody></table>"
+    )
 
 
 def _top_view(report: Report) -> bytes:
@@ -130,7 +161,8 @@ def _table(report: Report) -> str:
     return f"<table id=queries><thead>{header}</thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _gallery(heading: str, pictures: Iterable[Picture]) -> str:
+def gallery(heading: str, pictures: Iterable[Picture]) -> str:
+    """Pictures under a heading, as HTML; nothing where there are none."""
     figures = "".join(
         f"<figure>{_image('image/jpeg', _jpeg(p.image), p.title)}"
         f"<figcaption><b>{escape(p.title)}</b> {escape(p.caption)}</figcaption></figure>"

@@ -1,0 +1,143 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs of images with true poses, each localized by the whole product: one keyframe, one query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.evaluation.pairs_metrics import MatchErrors, PairOutcome, summarize
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import FrontEnd
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.overlap import carry, depth_at
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization import Localization, Reason
+from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.options import RelocalizerOptions
+from mast3r_ros.relocalizer import Relocalizer
+
+# The baseline that needs no image: the camera has not moved.
+GUESS = "no motion"
+
+
+@dataclass(frozen=True)
+class PosedPair:
+    """Two views of one place, and the truth.
+
+    Attributes:
+        name: for people.
+        reference: with its true depth, where there is some.
+        query: the other view.
+        motion: reference camera <- query camera, (4, 4).
+        overlap: share of their images that both see, in [0, 1]; NaN where that is not known.
+    """
+
+    name: str
+    reference: Frame
+    query: Frame
+    motion: Pose
+    overlap: float
+
+
+@dataclass(frozen=True)
+class PairsResult:
+    """What came of the pairs.
+
+    Attributes:
+        outcomes: by the name of the front end, in the order of the pairs; always with `GUESS`.
+        threshold: error up to which a match is right [pixels of the query].
+    """
+
+    outcomes: Mapping[str, list[PairOutcome]]
+    threshold: float
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """The figures by front end, see `pairs_metrics.summarize`."""
+        return {name: summarize(found, self.threshold) for name, found in self.outcomes.items()}
+
+
+def evaluate_pairs(
+    pairs: Iterable[PosedPair],
+    front_ends: Mapping[str, FrontEnd],
+    options: RelocalizerOptions | None = None,
+    depth: bool = True,
+) -> PairsResult:
+    """Localize every pair by every front end.
+
+    Args:
+        pairs: read once, in their order.
+        front_ends: by the name that their figures shall have.
+        options: of the relocalizer.
+        depth: whether the keyframes know their depth; the queries never do.
+    """
+    options = options or RelocalizerOptions()
+    outcomes: dict[str, list[PairOutcome]] = {GUESS: [], **{name: [] for name in front_ends}}
+    for pair in pairs:
+        outcomes[GUESS].append(guess(pair))
+        for name, outcome, _ in locate_pair(pair, front_ends, options, depth):
+            outcomes[name].append(outcome)
+    return PairsResult(outcomes, options.reprojection_threshold)
+
+
+def locate_pair(
+    pair: PosedPair, front_ends: Mapping[str, FrontEnd], options: RelocalizerOptions, depth: bool
+) -> Iterator[tuple[str, PairOutcome, Localization]]:
+    """What each front end makes of a pair; the keyframe is the map's origin."""
+    keyframe = pair.reference if depth else replace(pair.reference, depth=None)
+    query = replace(pair.query, depth=None)
+    for name, front_end in front_ends.items():
+        keyframes = KeyframeMap(front_end)
+        keyframes.add(keyframe, np.eye(4))
+        answer = Relocalizer(keyframes, options).locate(query)
+        yield name, _outcome(pair, answer), answer
+
+
+def guess(pair: PosedPair) -> PairOutcome:
+    """The outcome of believing that the camera has not moved."""
+    return PairOutcome(pair.name, pair.overlap, pair.motion, "localized", pose=np.eye(4))
+
+
+def _outcome(pair: PosedPair, answer: Localization) -> PairOutcome:
+    relative = answer.pose
+    if answer.reason is Reason.DIRECTION_ONLY:
+        relative = answer.matches[0].pose
+    return PairOutcome(
+        pair.name,
+        pair.overlap,
+        pair.motion,
+        answer.reason.name.lower(),
+        answer.pose,
+        relative,
+        answer.confidence,
+        _match_errors(pair, answer),
+        answer.timings,
+    )
+
+
+def _match_errors(pair: PosedPair, answer: Localization) -> MatchErrors:
+    """How far each match is from where its reference pixel really went."""
+    if not answer.matches:
+        return MatchErrors()
+    match = answer.matches[0]
+    found = match.correspondences
+    errors: NDArray[np.float64] = np.full(len(found), np.nan)
+    reference, query = pair.reference, pair.query
+    if reference.depth is not None and reference.camera is not None and query.camera is not None:
+        there = carry(
+            found.reference_pixels,
+            reference.depth,
+            reference.camera,
+            query.camera,
+            transforms.inverse(pair.motion),
+        )
+        known = np.isfinite(depth_at(reference.depth, found.reference_pixels))
+        # What lies behind the query, or far beside it, is no worse than anything else.
+        distance = np.fmin(np.hypot(*(there - found.query_pixels).T), np.hypot(*query.size))
+        errors = np.where(known, distance, np.nan)
+    return MatchErrors(errors, found.confidence, match.inliers, query.size[0])

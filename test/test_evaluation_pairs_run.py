@@ -1,0 +1,186 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs through the whole product, by the library and by the verb."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from evaluation_world import write_tum
+from synthetic import ROOM, camera_pose, view
+from typer.testing import CliRunner
+
+from mast3r_ros import cli
+from mast3r_ros.evaluation.pairs import GUESS, PosedPair, evaluate_pairs
+from mast3r_ros.evaluation.pairs_sources import recorded_pairs
+from mast3r_ros.evaluation.recording import PosedImage
+from mast3r_ros.evaluation.trajectories import read_tum
+from mast3r_ros.frontends import create
+from mast3r_ros.matching.correspondences import Correspondences
+
+
+def _pair(x, turn=0.0, z=0.0):
+    """From the origin, and from a place beside it."""
+    pose = camera_pose(x=x, z=z, turn=turn)
+    return PosedPair(f"{x}", view(camera_pose()), view(pose, depth=False), pose, 0.7)
+
+
+PAIRS = [_pair(0.15), _pair(0.3, 0.05), _pair(0.2, -0.05, 0.1)]
+
+
+@pytest.fixture(scope="module")
+def sift():
+    return create("sift")
+
+
+def test_pairs_with_depth(sift):
+    result = evaluate_pairs(PAIRS, {"sift": sift})
+
+    assert list(result.outcomes) == [GUESS, "sift"]
+    assert [o.name for o in result.outcomes["sift"]] == ["0.15", "0.3", "0.2"]
+    found = result.summary()["sift"]
+    assert found["within_10cm_2deg"] == 1.0
+    assert found["wrong_accepted"] == 0.0
+    assert found["metric_ratio"] == pytest.approx(1.0, abs=0.05)
+    assert found["auc_20deg"] > 0.8
+    matches = found["matches"]
+    assert matches["median_count"] > 100
+    assert matches["median_px"] < 0.5
+    assert matches["median_widths"] == pytest.approx(matches["median_px"] / 320)
+    assert matches["inlier_share"] > 0.8
+    assert matches["kept_inlier_share"] >= matches["inlier_share"]
+    assert found["median_ms"] > 0
+
+
+def test_without_depth_one_keyframe_tells_the_direction(sift):
+    found = evaluate_pairs(PAIRS, {"sift": sift}, depth=False).summary()["sift"]
+
+    assert found["accepted"] == 0.0
+    assert found["refusals"] == {"direction_only": 3}
+    assert found["auc_20deg"] > 0.5
+    # The truth about the matches is known all the same.
+    assert found["matches"]["median_px"] < 0.5
+
+
+def test_the_guess_of_no_motion(sift):
+    guess = evaluate_pairs(PAIRS, {"sift": sift}).summary()[GUESS]
+
+    assert guess["accepted"] == 1.0
+    assert guess["median_translation_m"] == pytest.approx(np.hypot(0.2, 0.1))
+    assert guess["median_rotation_deg"] == pytest.approx(np.rad2deg(0.05))
+
+
+class _Wrong:
+    """A front end whose matches are off by (3, 4) pixels, or lead behind the query."""
+
+    def __init__(self, sift):
+        self._sift = sift
+        self.name, self.min_inliers, self.min_share = "wrong", 10, 0.1
+
+    def describe(self, frame):
+        return self._sift.describe(frame)
+
+    def match(self, references, query):
+        pixels = np.array([(u, v) for u in range(60, 200, 10) for v in (60, 100)], np.float32)
+        points = np.full((len(pixels), 3), np.nan, np.float32)
+        return [
+            Correspondences(
+                pixels, pixels + np.float32((3, 4)), np.ones(len(pixels), np.float32), points, False
+            )
+        ]
+
+
+def test_match_errors_are_pixels_of_the_original_image(sift):
+    still = PosedPair("still", view(camera_pose()), view(camera_pose()), np.eye(4), 1.0)
+    beyond = camera_pose(z=5.0)
+    passed = PosedPair("passed", view(camera_pose()), view(camera_pose()), beyond, 0.0)
+
+    result = evaluate_pairs([still, passed], {"wrong": _Wrong(sift)})
+
+    one, two = (o.matches for o in result.outcomes["wrong"])
+    assert one.known.sum() > 20
+    np.testing.assert_allclose(one.pixels[one.known], 5.0, atol=1e-3)
+    # What is behind the query is as far off as its image is large.
+    np.testing.assert_array_equal(two.pixels[two.known], np.hypot(320, 240))
+
+
+def test_pairs_of_a_recording_are_spread_over_the_overlap(tmp_path):
+    recording = read_tum(write_tum(tmp_path / "walk"))
+
+    pairs = recorded_pairs(recording, 20, seed=0, min_overlap=0.5)
+    again = recorded_pairs(recording, 20, seed=0, min_overlap=0.5)
+    others = recorded_pairs(recording, 20, seed=1, min_overlap=0.5)
+
+    names = [p.name for p in pairs]
+    assert len(set(names)) == 20
+    assert names == [p.name for p in again]
+    assert names != [p.name for p in others]
+    overlaps = np.array([p.overlap for p in pairs])
+    assert overlaps.min() >= 0.5
+    assert overlaps.max() < 0.95
+    assert len(np.unique(np.floor((overlaps - 0.5) / 0.1))) >= 3
+    poses = {image.name: image.pose for image in recording}
+    for pair in pairs:
+        a, b = (poses[name] for name in pair.name.split(", "))
+        np.testing.assert_allclose(a @ pair.motion, b, atol=1e-9)
+
+
+def test_a_recording_without_depth_or_overlap_is_told():
+    def images(*places, depth=True):
+        return [
+            PosedImage(f"{x}", camera_pose(x=x), lambda _, x=x: view(camera_pose(x=x), ROOM, depth))
+            for x in places
+        ]
+
+    with pytest.raises(ValueError, match="without"):
+        recorded_pairs(images(0.0, 0.1, depth=False), 5, 0, 0.1)
+    with pytest.raises(ValueError, match="--min-overlap"):
+        recorded_pairs(images(0.0, 30.0), 5, 0, 0.1)
+
+
+def _run(*arguments):
+    result = CliRunner().invoke(cli.app, ["evaluate", "pairs", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_the_verb_on_a_recording(tmp_path):
+    figures, page = tmp_path / "figures.json", tmp_path / "page.html"
+    folder = write_tum(tmp_path / "walk")
+
+    done = _run(folder, "--front-end", "sift", "--count", 6, "--json", figures, "--report", page,
+                "--min-overlap", 0.5)  # fmt: skip
+
+    found = json.loads(figures.read_text())
+    assert set(found["front_ends"]) == {GUESS, "sift"}
+    assert found["front_ends"]["sift"]["within_50cm_10deg"] == 1.0
+    assert found["front_ends"]["sift"]["pairs"] == 6
+    assert (found["source"], found["depth"], found["min_overlap"]) == (str(folder), True, 0.5)
+    assert found["options"]["pose_method"] == "pnp"
+    assert "within 10°, 50 cm" in done.stderr
+    assert "sift: matches by confidence" in done.stderr
+    text = page.read_text()
+    assert "sift: by overlap" in text
+    assert text.count("<figure>") == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere is not a folder"),
+        (["worlds", "--front-end", "sift=file"], "only mast3r takes a checkpoint"),
+        (["worlds", "--front-end", "surf"], "no front end 'surf'"),
+        (["worlds", "--size", "big"], "--size big"),
+    ],
+)
+def test_what_a_user_can_mend_is_told(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(
+        sys, "argv", ["mast3r_ros", "evaluate", "pairs", "--front-end", "sift", *arguments]
+    )
+
+    with pytest.raises(SystemExit):
+        cli.main()
+
+    assert message in capsys.readouterr().err
+
