@@ -183,4 +183,3 @@ def test_what_a_user_can_mend_is_told(monkeypatch, capsys, arguments, message):
         cli.main()
 
     assert message in capsys.readouterr().err
-
