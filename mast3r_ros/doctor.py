@@ -35,6 +35,7 @@ _STAND_INS = {
     "diagnostic_updater": "the package's own is used",
     "tf2_ros": "the package's own is used",
 }
+_FETCH = "mast3r_ros fetch-checkpoint"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def examine(console: Console | None = None) -> bool:
     for title, findings in (
         ("Core", core),
         ("Front ends", _front_ends()),
-        ("Engines of the front end mast3r", _engines()),
+        ("Engines of the front end mast3r", [_weights(), *_engines()]),
         ("ROS 2", _ros()),
     ):
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
@@ -148,19 +149,30 @@ def _describe(name: str) -> str:
     return front_end.fingerprint
 
 
+def _weights() -> Finding:
+    """The weights that run unless others are asked for."""
+    from mast3r_ros.network import fetch
+
+    try:
+        path = fetch.find_checkpoint()
+    except fetch.CheckpointMissingError as error:
+        return Finding("weights", "optional", str(error).splitlines()[0], _FETCH)
+    if fetch.note_on(None, path):
+        return Finding(
+            "weights", "ok", f"nano, a small network of our own: {path}",
+            f"for the accuracy of the published one: {_FETCH}",
+        )  # fmt: skip
+    return Finding("weights", "ok", f"published: {path}")
+
+
 def _engines() -> Iterator[Finding]:
     from mast3r_ros.engines.select import graphs_folder
-    from mast3r_ros.network.fetch import CheckpointMissingError, find_checkpoint
 
     graphs = graphs_folder()
     exported = any(graphs.glob("*.onnx"))
     built = any(graphs.glob("*.engine"))
-    try:
-        find_checkpoint(None)
-        weights = True
-    except CheckpointMissingError:
-        weights = False
-    fetch = "" if weights else "mast3r_ros fetch-checkpoint"
+    weights = _weights().state == "ok"
+    fetch = "" if weights else _FETCH
     for module, extra, ready, remedy in (
         ("torch", "mast3r", weights, fetch),
         ("onnxruntime", "onnx", exported, fetch or "mast3r_ros export"),

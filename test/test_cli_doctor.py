@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from mast3r_ros import doctor
 from mast3r_ros.cli import app
+from mast3r_ros.network import fetch
 
 
 def _examine():
@@ -77,18 +78,26 @@ def test_what_is_optional_does_not_stop_the_core(without):
 def test_the_network_needs_weights_and_graphs(monkeypatch, tmp_path):
     pytest.importorskip("torch")
     monkeypatch.setenv("MAST3R_ROS_CACHE", str(tmp_path))
+    monkeypatch.setattr(fetch, "nano_checkpoint", lambda: tmp_path / "nano.safetensors")
 
     _, lines = _examine()
 
     assert "fetch-checkpoint" in lines["torch"]
     assert "no engine can run" in lines["mast3r"]
+    assert "no network weights" in lines["weights"]
 
-    from mast3r_ros.network.fetch import published_checkpoint
-
-    published_checkpoint().parent.mkdir(parents=True, exist_ok=True)
-    published_checkpoint().write_bytes(b"weights")
+    fetch.nano_checkpoint().write_bytes(b"weights")
     _, lines = _examine()
     assert "by torch" in lines["mast3r"]
+    assert "nano, a small network of our own" in lines["weights"]
+    assert "mast3r_ros fetch-checkpoint" in lines["weights"]
+
+    fetch.published_checkpoint().parent.mkdir(parents=True, exist_ok=True)
+    fetch.published_checkpoint().write_bytes(b"weights")
+    _, lines = _examine()
+    assert "by torch" in lines["mast3r"]
+    assert "published" in lines["weights"]
+    assert "fetch-checkpoint" not in lines["weights"]
 
 
 def test_the_transport_of_large_images(monkeypatch):

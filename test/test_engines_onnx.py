@@ -19,7 +19,7 @@ from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.network import MAST3RConfig
 
 LANDSCAPE, PORTRAIT = (64, 96), (96, 64)
-SMALL = replace(TINY, patch_size=16)
+SMALL = replace(TINY, patch_size=16, rays=True)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def engine(graphs: Graphs) -> OnnxRuntimeEngine:
 
 
 def image(size: tuple[int, int], seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(-1, 1, (1, 3, *size)).astype(np.float32)
+    return np.random.default_rng(seed).uniform(-1, 1, (1, 5, *size)).astype(np.float32)
 
 
 def assert_close(ours: np.ndarray, theirs: np.ndarray | torch.Tensor) -> None:
@@ -149,7 +149,7 @@ def test_running_out_of_memory_halves_the_batch(
 
 def test_sizes_that_were_not_exported_are_named(engine: OnnxRuntimeEngine) -> None:
     with pytest.raises(EngineError, match=r"no graph for images of 64x64.*96x64, 64x96"):
-        engine.encode(np.zeros((1, 3, 64, 64), np.float32))
+        engine.encode(np.zeros((1, 5, 64, 64), np.float32))
     tokens = np.zeros((24, 32), np.float32)
     with pytest.raises(EngineError, match=r"no graph for images of 96x64 with 64x96"):
         engine.decode([Encoded(tokens, LANDSCAPE)], Encoded(tokens, PORTRAIT))

@@ -13,14 +13,18 @@ from network_reference import TINY, random_network
 from mast3r_ros.engines.base import EngineUnavailableError
 from mast3r_ros.engines.export import export
 from mast3r_ros.engines.select import graphs_folder, open_engine
-from mast3r_ros.network.checkpoint import checkpoint_hash, save_checkpoint
+from mast3r_ros.network import fetch
+from mast3r_ros.network.checkpoint import save_checkpoint
+from mast3r_ros.network.fetch import checkpoint_hash
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and a package without weights of its own."""
     monkeypatch.setenv("MAST3R_ROS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fetch, "nano_checkpoint", lambda: tmp_path / "nano.safetensors")
     return tmp_path / "cache"
 
 
@@ -53,6 +57,31 @@ def test_exported_graphs_run_where_there_are_no_weights(cache: Path) -> None:
     assert open_engine("onnxruntime", device="cpu").info().notes == ()
     with pytest.raises(EngineUnavailableError, match="onnxruntime-gpu"):
         open_engine("onnxruntime", device="cuda")
+
+
+def test_our_own_small_network_stands_in_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    config = replace(TINY, head="linear", rays=True, image_size=64)
+    save_checkpoint(random_network(config), fetch.nano_checkpoint(), half=True)
+    with caplog.at_level(logging.WARNING):
+        engine = open_engine("torch", device="cpu")
+    assert engine.config == config
+    assert engine.info().notes == (fetch.OWN_NOTE,)
+    assert "fetch-checkpoint" in caplog.text
+    assert open_engine("torch", "nano", device="cpu").info().notes == ()
+    with pytest.raises(EngineUnavailableError, match="no network weights"):
+        open_engine("torch", "published")
+
+
+def test_graphs_of_other_weights_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    config = replace(TINY, head="linear", encoder_depth=1, decoder_depth=1)
+    other, size = tmp_path / "other.safetensors", (32, 48)
+    model = random_network(config)
+    save_checkpoint(model, other)
+    export(model, graphs_folder(), [size], [(size, size)], checkpoint=checkpoint_hash(other))
+    engine = open_engine("onnxruntime", other, device="cpu")
+    assert engine.info().checkpoint == checkpoint_hash(other)
+    with pytest.raises(EngineUnavailableError, match=r"other weights than .*weights\.safetensors"):
+        open_engine("onnxruntime", checkpoint, device="cpu")
 
 
 def test_nothing_runs_without_weights_and_every_reason_is_given() -> None:

@@ -28,7 +28,7 @@ GPU = "Fake Orin (compute capability 8.7)"
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
     folder = tmp_path_factory.mktemp("graphs")
-    config = replace(TINY, head="linear", decoder_depth=1, encoder_depth=1)
+    config = replace(TINY, head="linear", decoder_depth=1, encoder_depth=1, rays=True)
     model = random_network(config)
     pairs = [(WIDE, WIDE), (TALL, WIDE)]
     return export(model, folder, [WIDE, TALL], pairs, "fp16", query_points=True, checkpoint="abc")
@@ -49,7 +49,7 @@ def built(exported: Graphs, runtime: tensorrt_fake.FakeRuntime, tmp_path: Path) 
 
 
 def encoded(engine: TensorRtEngine, size: tuple[int, int], seed: int) -> Encoded:
-    image = np.random.default_rng(seed).uniform(-1, 1, (1, 3, *size)).astype(np.float32)
+    image = np.random.default_rng(seed).uniform(-1, 1, (1, 5, *size)).astype(np.float32)
     return Encoded(engine.encode(image)[0], size)
 
 
@@ -111,7 +111,7 @@ def test_info(built: Graphs) -> None:
 def test_shapes_outside_are_named(built: Graphs) -> None:
     engine = TensorRtEngine(built.folder)
     with pytest.raises(EngineError, match=r"no graph for images of 64x64.*48x32, 32x48"):
-        engine.encode(np.zeros((1, 3, 64, 64), np.float32))
+        engine.encode(np.zeros((1, 5, 64, 64), np.float32))
     query = encoded(engine, TALL, 0)
     with pytest.raises(EngineError, match=r"32x48 with 32x48"):
         engine.decode([query], query)

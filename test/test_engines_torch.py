@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The torch engine, and what all engines share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,13 @@ def test_query_points_only_where_asked_for(engine: TorchEngine) -> None:
     prediction = engine.decode([reference], query)[0]
     assert prediction.query.points is None
     assert prediction.reference.points.shape == (*LANDSCAPE, 3)
+
+
+def test_rays_are_two_more_channels() -> None:
+    engine = TorchEngine(random_network(replace(TINY, rays=True)))
+    engine.warm_up([LANDSCAPE])
+    with pytest.raises(ValueError, match=r"\(B, 5, H, W\) is needed"):
+        engine.encode(np.zeros((1, 3, *LANDSCAPE), np.float32))
 
 
 def test_info_tells_what_runs(engine: TorchEngine) -> None:

@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 from mast3r_ros.engines import parity, verbs
 from mast3r_ros.engines.graphs import Graphs
 from mast3r_ros.engines.tensorrt_engine import TensorRtEngine
-from mast3r_ros.network.checkpoint import checkpoint_hash, save_checkpoint
+from mast3r_ros.network import fetch
+from mast3r_ros.network.checkpoint import save_checkpoint
+from mast3r_ros.network.fetch import checkpoint_hash
 
 Run = Callable[..., Result]
 
@@ -26,6 +28,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("MAST3R_ROS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fetch, "nano_checkpoint", lambda: tmp_path / "nano.safetensors")
     app = typer.Typer()
     verbs.register(app)
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
@@ -86,6 +89,19 @@ def test_export_with_parity(
     graphs = Graphs.load(tmp_path / "graphs")
     assert graphs.checkpoint == checkpoint_hash(checkpoint)
     assert graphs.query_points
+
+
+def test_our_own_network_is_exported_at_the_sizes_of_its_cameras(
+    run: Run, pictures: list[Path], tmp_path: Path
+) -> None:
+    values = {"head": "linear", "decoder_depth": 1, "rays": True, "image_size": 64}
+    config = TINY.from_dict(TINY.to_dict() | values)
+    save_checkpoint(random_network(config), fetch.nano_checkpoint(), half=True)
+    result = run("export", *pictures, "--output", tmp_path / "graphs")
+    assert result.exit_code == 0, result.output
+    assert "small network of our own" in result.output
+    assert "DRIFTED" not in result.output
+    assert Graphs.load(tmp_path / "graphs").sizes == ((48, 64), (64, 48), (32, 64))
 
 
 def test_words_that_are_not_understood(run: Run, checkpoint: Path, pictures: list[Path]) -> None:

@@ -27,7 +27,7 @@ from mast3r_ros.mapping.keyframe_map import KeyframeMap
 from mast3r_ros.matching import cuda
 from mast3r_ros.matching.nearest import Database, nearest
 from mast3r_ros.matching.reciprocal import grid_seeds, reciprocal
-from mast3r_ros.network import MAST3RConfig
+from mast3r_ros.network import MAST3RConfig, fetch
 from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
 from mast3r_ros.options import RelocalizerOptions
 from mast3r_ros.relocalizer import Relocalizer
@@ -320,6 +320,7 @@ def test_it_tells_what_runs(engine: Plane) -> None:
     assert details["keyframes at once"] == "3"
     assert details["notes"] == "tensorrt cannot run"
     assert details["memory"].endswith(" GB")
+    assert details["weights"] == "our own, images of 64 px, from no file"
     assert float(details["encode [ms]"]) > 0
 
 
@@ -337,6 +338,7 @@ def test_options_are_checked(engine: Plane, monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(ValueError, match="off, rescale, replace"):
         front_end(engine, scale_from_depth="yes")
     monkeypatch.setenv("MAST3R_ROS_CACHE", str(tmp_path))
+    monkeypatch.setattr(fetch, "nano_checkpoint", lambda: tmp_path / "nano.safetensors")
     with pytest.raises(FrontEndError, match="fetch-checkpoint --accept-license"):
         Mast3rFrontEnd(Mast3rOptions(engine="torch"))
 

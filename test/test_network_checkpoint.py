@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from mast3r_ros.network import MAST3RConfig
 from mast3r_ros.network.checkpoint import (
     CheckpointError,
-    checkpoint_hash,
     load_checkpoint,
     save_checkpoint,
     with_aliases,
 )
+from mast3r_ros.network.fetch import checkpoint_hash
 from mast3r_ros.network.mast3r import MAST3R
 
 # Heads of 64, so that its sizes can be told from the tensors alone.
@@ -51,6 +51,20 @@ def test_saved_and_loaded(tmp_path: Path, suffix: str, names: str) -> None:
     save_checkpoint(model, path, names)
     assert_same(load_checkpoint(path), model)
     assert checkpoint_hash(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_half_the_room_on_disk_and_float32_again(tmp_path: Path, suffix: str) -> None:
+    model = random_network(replace(LINEAR, rays=True, image_size=128))
+    whole, half = tmp_path / f"whole{suffix}", tmp_path / f"half{suffix}"
+    save_checkpoint(model, whole)
+    save_checkpoint(model, half, half=True)
+    assert half.stat().st_size < 0.55 * whole.stat().st_size
+    loaded = load_checkpoint(half)
+    assert loaded.config == model.config
+    for key, value in model.state_dict().items():
+        assert loaded.state_dict()[key].dtype == torch.float32
+        assert torch.equal(loaded.state_dict()[key], value.half().float()), key
 
 
 LINEAR = replace(

@@ -17,6 +17,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def nano(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the package's own weights would be."""
+    path = tmp_path / "weights" / "nano.safetensors"
+    path.parent.mkdir()
+    monkeypatch.setattr(fetch, "nano_checkpoint", lambda: path)
+    return path
+
+
+@pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """A hub that answers every request with a small file, and the requests it got."""
     requests = []
@@ -48,7 +57,27 @@ def test_fetched_once_into_the_cache(cache: Path, hub: list) -> None:
     assert hub == [(fetch.REPOSITORY, "model.safetensors")]
 
 
-def test_missing_weights_say_how_to_get_them(cache: Path, tmp_path: Path) -> None:
+def test_our_own_weights_stand_in_for_the_published(cache: Path, nano: Path) -> None:
+    nano.touch()
+    assert fetch.find_checkpoint() == fetch.find_checkpoint("") == nano
+    assert "fetch-checkpoint" in fetch.note_on("", nano)
+    assert fetch.find_checkpoint("nano") == nano
+    assert fetch.note_on("nano", nano) == ""
+    with pytest.raises(fetch.CheckpointMissingError, match="MASt3R_ViTLarge"):
+        fetch.find_checkpoint("published")
+    published = fetch.published_checkpoint()
+    published.parent.mkdir()
+    published.touch()
+    assert fetch.find_checkpoint() == fetch.find_checkpoint("published") == published
+    assert fetch.note_on("", published) == ""
+    assert fetch.find_checkpoint("nano") == nano
+
+
+def test_our_own_weights_lie_beside_the_code() -> None:
+    assert fetch.nano_checkpoint().parent == Path(fetch.__file__).resolve().parents[1] / "weights"
+
+
+def test_missing_weights_say_how_to_get_them(cache: Path, nano: Path, tmp_path: Path) -> None:
     with pytest.raises(fetch.CheckpointMissingError, match="fetch-checkpoint --accept-license"):
         fetch.find_checkpoint()
     with pytest.raises(fetch.CheckpointMissingError, match=r"mine\.pth"):

@@ -17,8 +17,11 @@ from mast3r_ros.engines.graphs import Graphs, Pair, pairs_of
 from mast3r_ros.engines.parity import compare, require
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.network.config import ImageSize, MAST3RConfig
-from mast3r_ros.network.fetch import find_checkpoint
-from mast3r_ros.network.preprocess import preprocess, read_image
+from mast3r_ros.network.fetch import checkpoint_hash, find_checkpoint, note_on
+from mast3r_ros.network.preprocess import network_size, preprocess, read_image
+
+# (height, width) of what cameras give: 4:3, upright, and 16:9.
+_CAMERAS: tuple[ImageSize, ...] = ((480, 640), (640, 480), (360, 640))
 
 # Pictures come without their camera: for a network that takes rays, its view is taken to be as wide
 # as most phones' and robots' cameras see. Both engines get the same.
@@ -29,28 +32,28 @@ Report = Callable[[str], None]
 
 def export_graphs(
     folder: Path,
-    checkpoint: Path | None,
+    checkpoint: str | None,
     sizes: Sequence[ImageSize],
     precision: Precision,
     mixed: bool,
     query_points: bool,
     report: Report,
 ) -> Graphs:
-    """Export the network of a checkpoint; the graphs' manifest names the checkpoint's hash."""
+    """Export the network of a checkpoint; the graphs' manifest names the checkpoint's hash.
+
+    Without sizes, those are taken that the network sees of usual cameras.
+    """
     from mast3r_ros.engines.export import export
-    from mast3r_ros.network.checkpoint import checkpoint_hash, load_checkpoint
+    from mast3r_ros.network.checkpoint import load_checkpoint
 
     path = find_checkpoint(checkpoint)
     report(f"exporting {path} in {precision} to {folder}")
-    return export(
-        load_checkpoint(path),
-        folder,
-        sizes,
-        pairs_of(sizes, mixed),
-        precision,
-        query_points,
-        checkpoint_hash(path),
-    )
+    if note := note_on(checkpoint, path):
+        report(f"this {note}")
+    model = load_checkpoint(path)
+    sizes = sizes or [network_size(size, model.config) for size in _CAMERAS]
+    pairs = pairs_of(sizes, mixed)
+    return export(model, folder, sizes, pairs, precision, query_points, checkpoint_hash(path))
 
 
 def require_gpu(device: int) -> str:
@@ -80,7 +83,7 @@ def build_engines(graphs: Graphs, batch: int, device: int, report: Report) -> En
 def check_parity(
     engine: Engine,
     graphs: Graphs,
-    checkpoint: Path | None,
+    checkpoint: str | None,
     images: Sequence[Path],
     report: Report,
 ) -> None:

@@ -9,7 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mast3r_ros.engines.base import Engine, EngineUnavailableError, as_precision
-from mast3r_ros.network.fetch import CheckpointMissingError, cache_folder, find_checkpoint
+from mast3r_ros.network.fetch import (
+    CheckpointMissingError,
+    cache_folder,
+    checkpoint_hash,
+    find_checkpoint,
+    note_on,
+)
 
 ENGINES = ("auto", "tensorrt", "torch", "onnxruntime")
 
@@ -35,7 +41,8 @@ def open_engine(
     Args:
         engine: the one to open; "auto" tries tensorrt, torch and onnxruntime in this order, and
             says loudly which of them could not run.
-        checkpoint: weights, for torch; the published ones in the cache if None.
+        checkpoint: weights, as `find_checkpoint` takes them. Graphs hold their own: they are
+            refused where others are named here.
         graphs: folder of exported graphs and built engines; `graphs_folder` if None.
         device: "cpu", "cuda", "cuda:N", or "auto": a GPU where there is one.
         precision: of torch's trunk; "auto": fp16 on a GPU, fp32 on a CPU. Graphs have their own.
@@ -53,7 +60,8 @@ def open_engine(
 
         if device == "cpu":
             raise EngineUnavailableError("engine tensorrt needs a GPU, but device is cpu")
-        return TensorRtEngine(folder, _gpu_number(device), batch, cuda_graphs)
+        running = TensorRtEngine(folder, _gpu_number(device), batch, cuda_graphs)
+        return _require_weights(running, folder, checkpoint)
 
     def torch() -> Engine:
         try:
@@ -63,7 +71,7 @@ def open_engine(
                 "engine torch: pip install 'mast3r_ros[mast3r]'"
             ) from error
         from mast3r_ros.engines.torch_engine import TorchEngine
-        from mast3r_ros.network.checkpoint import checkpoint_hash, load_checkpoint
+        from mast3r_ros.network.checkpoint import load_checkpoint
 
         where = device
         if device == "auto":
@@ -72,7 +80,7 @@ def open_engine(
         if precision == "auto":
             chosen = "fp32" if where == "cpu" else "fp16"
         path = find_checkpoint(checkpoint)
-        return TorchEngine(
+        running = TorchEngine(
             load_checkpoint(path),
             where,
             as_precision(chosen),
@@ -80,18 +88,25 @@ def open_engine(
             cuda_graphs,
             checkpoint_hash(path),
         )
+        if note := note_on(checkpoint, path):
+            _log.warning("engine torch %s", note)
+            running.notes.append(note)
+        return running
 
     def onnxruntime() -> Engine:
         from mast3r_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        if device == "cpu":
-            return OnnxRuntimeEngine(folder, "cpu", 1)
-        try:
-            return OnnxRuntimeEngine(folder, "cuda", batch)
-        except EngineUnavailableError as error:
-            if device != "auto":
-                raise
-            return _noted(OnnxRuntimeEngine(folder, "cpu", 1), [str(error)])
+        reasons = []
+        if device != "cpu":
+            try:
+                on_gpu = OnnxRuntimeEngine(folder, "cuda", batch)
+                return _require_weights(on_gpu, folder, checkpoint)
+            except EngineUnavailableError as error:
+                if device != "auto":
+                    raise
+                reasons.append(str(error))
+        on_cpu = OnnxRuntimeEngine(folder, "cpu", 1)
+        return _noted(_require_weights(on_cpu, folder, checkpoint), reasons)
 
     ways: dict[str, Callable[[], Engine]] = {
         "tensorrt": tensorrt,
@@ -112,6 +127,16 @@ def open_engine(
         except (EngineUnavailableError, CheckpointMissingError) as error:
             reasons.append(f"{name} cannot run: {error}")
     raise EngineUnavailableError("no engine can run here.\n" + "\n".join(reasons))
+
+
+def _require_weights(engine: Engine, folder: Path, checkpoint: str | Path | None) -> Engine:
+    """Refuse graphs of other weights than those asked for."""
+    if checkpoint and engine.info().checkpoint != checkpoint_hash(find_checkpoint(checkpoint)):
+        raise EngineUnavailableError(
+            f"the graphs in {folder} hold other weights than {checkpoint}: export them again with\n"
+            f"    mast3r_ros export --checkpoint {checkpoint}"
+        )
+    return engine
 
 
 def _noted(engine: Engine, reasons: list[str]) -> Engine:

@@ -12,17 +12,23 @@ import typer
 from mast3r_ros.engines.base import Precision, as_precision, parse_size
 from mast3r_ros.network.config import ImageSize
 
-_SIZES = ["512x384", "384x512", "512x288"]
-
 Checkpoint = Annotated[
-    Path | None,
-    typer.Option(help="Weights (.pth or .safetensors); the fetched ones if not given."),
+    str | None,
+    typer.Option(
+        help="published, nano, or a file (.pth, .safetensors); the published weights where they "
+        "were fetched, else nano, if not given."
+    ),
 ]
 Output = Annotated[
     Path | None, typer.Option(help="Folder of graphs and engines; the cache's if not given.")
 ]
 Sizes = Annotated[
-    list[str], typer.Option("--size", help="An image size of the network; may be given often.")
+    list[str] | None,
+    typer.Option(
+        "--size",
+        help="An image size of the network, as 512x384; may be given often. By default what it "
+        "sees of 4:3, 3:4 and 16:9 cameras.",
+    ),
 ]
 Mixed = Annotated[
     bool, typer.Option(help="Decode every size against every other, not only against itself.")
@@ -67,7 +73,7 @@ def export(
     images: Images = None,
     checkpoint: Checkpoint = None,
     output: Output = None,
-    size: Sizes = _SIZES,
+    size: Sizes = None,
     precision: PrecisionOption = "fp32",
     mixed: Mixed = False,
     query_points: QueryPoints = False,
@@ -78,7 +84,7 @@ def export(
 
     folder = output or graphs_folder()
     try:
-        chosen = _checked(size, precision, images, needed=False)
+        chosen = _checked(size or [], precision, images, needed=False)
         if images and precision == "bf16":
             raise ValueError(
                 "ONNX Runtime has no bf16 on a CPU: export without pictures; build-engine checks it"
@@ -96,7 +102,7 @@ def build_engine(
     images: Images = None,
     checkpoint: Checkpoint = None,
     output: Output = None,
-    size: Sizes = _SIZES,
+    size: Sizes = None,
     precision: PrecisionOption = "fp16",
     mixed: Mixed = False,
     query_points: QueryPoints = False,
@@ -113,7 +119,7 @@ def build_engine(
 
     folder = output or graphs_folder()
     try:
-        chosen = _checked(size, precision, images, needed=True)
+        chosen = _checked(size or [], precision, images, needed=True)
         commands.require_gpu(device)
         graphs = commands.export_graphs(folder, checkpoint, *chosen, mixed, query_points, _report)
         engine = commands.build_engines(graphs, batch, device, _report)

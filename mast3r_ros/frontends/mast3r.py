@@ -30,7 +30,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
 from mast3r_ros.frontends.mast3r_matching import match_pixels
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions, gates
+from mast3r_ros.frontends.mast3r_options import Mast3rOptions, gates, kind_of
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.focal import estimate_focal
 from mast3r_ros.geometry.pixels import PixelTransform
@@ -147,7 +147,10 @@ class Mast3rFrontEnd:
         info = self.network.info()
         memory = "unknown" if info.memory is None else f"{info.memory / 1e9:.2f} GB"
         stages = {f"{name} [ms]": f"{1e3 * s:.1f}" for name, s in info.latency.items()}
+        config = self.network.config
         return {
+            "weights": f"{kind_of(config)}, images of {config.image_size} px, "
+            f"{info.checkpoint[:16] or 'from no file'}",
             "precision": info.precision,
             "device": info.device,
             "memory": memory,

@@ -21,7 +21,10 @@ class Mast3rOptions:
         read_only=True,
     )
     checkpoint: str = option(
-        "", "mast3r: file of weights; empty: those of `mast3r_ros fetch-checkpoint`", read_only=True
+        "",
+        "mast3r: weights: published (those of `mast3r_ros fetch-checkpoint`), nano (small, in the "
+        "package) or a file; empty: published where they are, else nano",
+        read_only=True,
     )
     graphs: str = option(
         "",
@@ -89,6 +92,11 @@ OWN_GATES = Gates(30, 0.1)
 _PUBLISHED = MAST3RConfig()
 
 
+def kind_of(config: MAST3RConfig) -> str:
+    """Whether a network is the published one or one of our own, by its sizes."""
+    return "published" if config == _PUBLISHED else "our own"
+
+
 def gates(config: MAST3RConfig) -> Gates:
-    """The gates of a network, which is the published one or of our own."""
-    return PUBLISHED_GATES if config == _PUBLISHED else OWN_GATES
+    """The gates of a network."""
+    return PUBLISHED_GATES if kind_of(config) == "published" else OWN_GATES

@@ -9,7 +9,6 @@ sizes come from the tensors (or from the plain numbers that `save_checkpoint` st
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import pickle
 import re
@@ -62,7 +61,9 @@ def load_checkpoint(path: str | Path, config: MAST3RConfig | None = None) -> MAS
     return model.eval().requires_grad_(False)
 
 
-def save_checkpoint(model: MAST3R, path: str | Path, names: AliasForm = "layer") -> None:
+def save_checkpoint(
+    model: MAST3R, path: str | Path, names: AliasForm = "layer", half: bool = False
+) -> None:
     """Write the weights and sizes to a `.pth` or `.safetensors` file.
 
     Args:
@@ -70,9 +71,13 @@ def save_checkpoint(model: MAST3R, path: str | Path, names: AliasForm = "layer")
         path: the file; its suffix tells the format.
         names: which names the convolutions at the DPT's levels get: `layerK_rn`, `layer_rn.K`,
             or (as the published `.pth`) both. A `.safetensors` file cannot hold both.
+        half: write float16, which takes half the room; it is float32 again when loaded.
     """
     path = Path(path)
-    state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
+    state = {
+        key: (value.half() if half else value).detach().contiguous()
+        for key, value in model.state_dict().items()
+    }
     state = with_aliases(state, names)
     config = model.config.to_dict()
     if path.suffix == ".safetensors":
@@ -95,15 +100,6 @@ def with_aliases(state: Mapping[str, Tensor], names: AliasForm) -> dict[str, Ten
         if names != "layer":
             out[listed] = value
     return out
-
-
-def checkpoint_hash(path: str | Path) -> str:
-    """SHA-256 of the file, hexadecimal: what engines are stamped with."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 24):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def infer_config(path: str | Path, state: Mapping[str, Tensor]) -> MAST3RConfig:

@@ -1,9 +1,10 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The published weights: where they are kept, and getting them once their license is accepted."""
+"""Weights: which there are, which are taken, and getting those whose license must be accepted."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from mast3r_ros.network.config import PUBLISHED
 
 REPOSITORY = f"naver/{PUBLISHED}"
 FILE = "model.safetensors"
+
+OWN_NOTE = (
+    "runs the small network of our own (weights: nano); for the accuracy of the published one: "
+    "mast3r_ros fetch-checkpoint"
+)
 
 TERMS = f"""\
 The weights {PUBLISHED}
@@ -49,20 +55,48 @@ def published_checkpoint() -> Path:
     return cache_folder() / PUBLISHED / FILE
 
 
-def find_checkpoint(path: str | Path | None = None) -> Path:
-    """The checkpoint at `path`, or the published one in the cache.
+def nano_checkpoint() -> Path:
+    """The small weights of our own, which come with the package."""
+    return Path(__file__).resolve().parents[1] / "weights" / "nano.safetensors"
+
+
+def find_checkpoint(wanted: str | Path | None = None) -> Path:
+    """The weights that are wanted.
+
+    Args:
+        wanted: "published", "nano", or a file; the published ones where they are in the cache, else
+            nano, if empty. `note_on` says what a user must be told of that choice.
 
     Raises:
-        CheckpointMissingError: it is not there.
+        CheckpointMissingError: they are not there.
     """
-    wanted = Path(path).expanduser() if path else published_checkpoint()
-    if wanted.is_file():
-        return wanted
+    published, nano = published_checkpoint(), nano_checkpoint()
+    if wanted:
+        named = {"published": published, "nano": nano}.get(str(wanted))
+        path = named or Path(wanted).expanduser()
+    else:
+        path = nano if nano.is_file() and not published.is_file() else published
+    if path.is_file():
+        return path
     raise CheckpointMissingError(
-        f"no network weights at {wanted}. Get the published ones (non-commercial license, 2.75 GB) "
+        f"no network weights at {path}. Get the published ones (non-commercial license, 2.75 GB) "
         f"with\n    mast3r_ros fetch-checkpoint --accept-license\n"
         f"or copy a .pth or .safetensors file there, or give the path of yours."
     )
+
+
+def note_on(wanted: str | Path | None, found: Path) -> str:
+    """What a user must know of the weights `found` where others may have been meant, or nothing."""
+    return OWN_NOTE if not wanted and found == nano_checkpoint() else ""
+
+
+def checkpoint_hash(path: str | Path) -> str:
+    """SHA-256 of the file, hexadecimal: what engines are stamped with."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 24):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def fetch_checkpoint(accept_license: bool) -> Path:
