@@ -69,7 +69,8 @@ class SetUp:
             + _files("mast3r_ros/**/*.?pp", "mast3r_ros/**/*.cu"),
             key,
             # Installed as links: only what files there are matters.
-            *map(str, _files("mast3r_ros/**/*.py", "launch/*", "config/*")),
+            *map(str, _files("mast3r_ros/**/*.py", "mast3r_ros/weights/*")),
+            *map(str, _files("launch/*", "config/*")),
         )
         if not (self._stamps.is_done("build", key) and (_ROOT / "install/setup.sh").is_file()):
             self._build(key)
