@@ -1,0 +1,159 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""An endless, repeatable source of pairs of views with known overlap."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.training.worlds import cameras, overlap
+from mast3r_ros.training.worlds.photometry import expose
+from mast3r_ros.training.worlds.renderer import Model, Renderer
+from mast3r_ros.training.worlds.room import make_room
+from mast3r_ros.training.worlds.textures import SPLITS, make_library
+from mast3r_ros.training.worlds.views import Pair, View
+
+Rng = np.random.Generator
+
+# Rooms that are alive at a time, and the pairs that are taken from each.
+_ROOMS = 16
+_PAIRS = 8
+_TRIALS_BESIDE = 12
+
+
+class PairSource:
+    """Pairs of views of procedural rooms, each determined by the arguments and its index.
+
+    Rooms last for blocks of `BLOCK` indices, consecutive pairs coming from different rooms: a
+    process that takes whole blocks builds each room once.
+
+    Args:
+        seed: of everything.
+        split: "train" or "held-out", which share neither rooms nor textures.
+        size: (height, width) of landscape images [pixels].
+        min_overlap, max_overlap: limits of `Pair.overlap`.
+        wildness: in [0, 1], how many surfaces have textures that no room has.
+        augment: strength of `photometry.expose`; 0 (or False) leaves the images ideal.
+
+    Raises:
+        ValueError: an argument has no meaning.
+        NoOpenGL, TexturesMissing: something is not installed.
+    """
+
+    BLOCK = _ROOMS * _PAIRS
+
+    def __init__(
+        self,
+        seed: int,
+        split: str = "train",
+        size: tuple[int, int] = (96, 128),
+        min_overlap: float = 0.15,
+        max_overlap: float = 0.95,
+        wildness: float = 0.3,
+        augment: float = 1.0,
+    ) -> None:
+        if not 0 < min_overlap < max_overlap <= 1:
+            raise ValueError(
+                f"overlap from {min_overlap} to {max_overlap}: expected 0 < low < high"
+            )
+        if not 0 <= wildness <= 1:
+            raise ValueError(f"wildness {wildness}: expected a number in [0, 1]")
+        self._library = make_library(seed, split)
+        self._seed = [seed, SPLITS.index(split)]
+        self._size = size
+        self._limits = min_overlap, max_overlap
+        self._wildness = wildness
+        self._augment = float(augment)
+        self._renderer = Renderer(self._library)
+        self._rooms: OrderedDict[int, Model] = OrderedDict()
+
+    def pair(self, index: int, portrait: bool = False) -> Pair:
+        """The pair of a number from 0 on, in landscape or portrait."""
+        block, within = divmod(index, self.BLOCK)
+        model = self._model(block * _ROOMS + within % _ROOMS)
+        rng = np.random.default_rng([*self._seed, 1, index, int(portrait)])
+        height, width = self._size[::-1] if portrait else self._size
+        while True:
+            drawn = self._draw(rng, model, width, height)
+            if drawn is not None:
+                break
+        chosen, depths, poses, share = drawn
+        views = [
+            self._view(rng, model, camera, depth, pose)
+            for camera, depth, pose in zip(chosen, depths, poses, strict=True)
+        ]
+        return Pair(views[0], views[1], share)
+
+    def _model(self, number: int) -> Model:
+        if number in self._rooms:
+            self._rooms.move_to_end(number)
+            return self._rooms[number]
+        if len(self._rooms) >= _ROOMS:
+            self._rooms.popitem(last=False)[1].release()
+        rng = np.random.default_rng([*self._seed, 0, number])
+        model = self._renderer.load(make_room(rng, self._library, self._wildness))
+        self._rooms[number] = model
+        return model
+
+    def _draw(self, rng: Rng, model: Model, width: int, height: int) -> _Drawn | None:
+        """Two cameras whose views overlap as asked, with their depths; None had no luck."""
+        first = cameras.place(rng, model.room)
+        if first is None:
+            return None
+        camera = cameras.make_camera(rng, width, height)
+        depth = self._renderer.depth(model, camera, first)
+        if not _is_open(depth):
+            return None
+        seen = _points(depth, camera, first)
+        for _ in range(_TRIALS_BESIDE):
+            second = cameras.place_beside(rng, model.room, first, seen)
+            if second is None:
+                continue
+            other = camera if rng.random() < 0.7 else cameras.make_camera(rng, width, height)
+            other_depth = self._renderer.depth(model, other, second)
+            if not _is_open(other_depth):
+                continue
+            depths, both, poses = (depth, other_depth), (camera, other), (first, second)
+            share = overlap.mutual(depths, both, poses)
+            if self._limits[0] <= share <= self._limits[1]:
+                return both, depths, poses, share
+        return None
+
+    def _view(
+        self, rng: Rng, model: Model, camera: Camera, depth: NDArray[np.float32], pose: Pose
+    ) -> View:
+        image = self._renderer.color(model, camera, pose)
+        if self._augment:
+            image = expose(rng, image, self._augment)
+        return View(image, depth, camera, pose)
+
+
+_Drawn = tuple[
+    tuple[Camera, Camera],
+    tuple[NDArray[np.float32], NDArray[np.float32]],
+    tuple[Pose, Pose],
+    float,
+]
+
+
+def _is_open(depth: NDArray[np.float32]) -> bool:
+    """Whether a camera sees a room, and not only the side of a wardrobe."""
+    known = depth[::4, ::4]
+    known = known[np.isfinite(known)]
+    return known.size > 0.5 * depth.size / 16 and bool(
+        np.median(known) > 0.9 and np.percentile(known, 5) > 0.25
+    )
+
+
+def _points(depth: NDArray[np.float32], camera: Camera, pose: Pose) -> NDArray[np.float64]:
+    """Some points that a camera sees near the middle of its image, in the world, (N, 3) [m]."""
+    h, w = depth.shape
+    v, u = np.mgrid[h // 4 : 3 * h // 4 : 5, w // 4 : 3 * w // 4 : 5].reshape(2, -1)
+    z = depth[v, u]
+    points = camera.unproject(np.stack([u, v], 1), z)[np.isfinite(z)]
+    return np.asarray(points @ pose[:3, :3].T + pose[:3, 3])

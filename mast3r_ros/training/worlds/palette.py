@@ -1,0 +1,93 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which textures and colors a room's things are made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mast3r_ros.training.worlds.mesh import Color, Material
+from mast3r_ros.training.worlds.patterns import color
+from mast3r_ros.training.worlds.textures import Library
+
+# What a role may be made of.
+_ROLES = {
+    "wall": ("plaster", "plaster", "plaster", "wallpaper", "wallpaper", "bricks", "tiles"),
+    "floor": ("planks", "planks", "tiles", "tiles", "fabric", "stone", "plaster"),
+    "ceiling": ("plaster", "plaster", "ceiling", "planks"),
+    "wood": ("wood",),
+    "cloth": ("fabric",),
+    "metal": ("metal",),
+    "stone": ("stone", "tiles"),
+    "box": ("label", "label", "cardboard"),
+    "door": ("wood", "wood", "plaster", "door"),
+    "rug": ("carpet",),
+    "picture": ("painting", "poster"),
+    "poster": ("poster", "page"),
+    "page": ("page",),
+    "books": ("spines",),
+    "screen": ("screen",),
+    "outdoors": ("outdoors",),
+    "grate": ("grate", "metal"),
+}
+# Roles that show something: they are never replaced or recolored.
+_PICTURES = {"rug", "picture", "poster", "page", "books", "screen", "outdoors", "box"}
+
+
+class Palette:
+    """Draws materials.
+
+    Args:
+        library: of the textures.
+        rng: whatever is drawn, is drawn from it.
+        wildness: in [0, 1], how many surfaces have a texture that is never seen in a room.
+    """
+
+    def __init__(self, library: Library, rng: np.random.Generator, wildness: float) -> None:
+        self._library = library
+        self._rng = rng
+        self._wild = 0.6 * wildness
+
+    def draw(self, role: str) -> Material:
+        """A material for a role."""
+        rng = self._rng
+        shows = role in _PICTURES
+        wild = not shows and rng.random() < self._wild
+        kinds = ("wild", "poster", "carpet") if wild else _ROLES[role]
+        kinds = tuple(kind for kind in kinds if kind in self._library.kinds)
+        layers = self._library.kinds[kinds[rng.integers(len(kinds))]]
+        layer = layers[rng.integers(len(layers))]
+        width, height = self._library.textures[layer].size
+        if not width and not shows and role not in ("door", "grate"):
+            width = height = rng.uniform(0.5, 1.5)
+        stretch = rng.uniform(0.9, 1.1)
+        material = Material(layer, (width * stretch, height * stretch))
+        if shows:
+            return replace(material, light=_tint(rng, 0.15))
+        if rng.random() < 0.35:
+            bright = color(rng, 0.4, 1.0, 0.4 + 0.5 * wild)
+            dark = bright * rng.uniform(0.1, 0.6) if rng.random() < 0.8 else color(rng)
+            return replace(material, dark=_color(dark), light=_color(bright), recolor=0.8)
+        return replace(material, light=_tint(rng, 0.2))
+
+    def plain(self, low: float = 0.05, high: float = 0.95, vivid: float = 0.6) -> Material:
+        """Nearly one color: paint or plastic."""
+        layers = self._library.kinds["plaster"]
+        paint = color(self._rng, low, high, vivid)
+        layer = layers[self._rng.integers(len(layers))]
+        return Material(layer, (1.5, 1.5), _color(paint * 0.5), _color(paint * 1.2), 0.9)
+
+    def glowing(self, role: str, glow: float) -> Material:
+        """A material that shines."""
+        return replace(self.draw(role), glow=glow)
+
+
+def _color(values: np.typing.NDArray[np.float32]) -> Color:
+    r, g, b = np.clip(values, 0, 1).tolist()
+    return r, g, b
+
+
+def _tint(rng: np.random.Generator, amount: float) -> Color:
+    return _color(1 - amount * rng.random(3).astype(np.float32))

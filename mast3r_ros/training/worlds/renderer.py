@@ -1,0 +1,147 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Rooms to images and depth, with OpenGL through EGL: on a GPU, or a CPU by Mesa's llvmpipe."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import cv2
+import moderngl
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.training.worlds import mesh, shaders
+from mast3r_ros.training.worlds.room import SHADOW_SIDE, Room
+from mast3r_ros.training.worlds.textures import Library
+
+_NEAR, _FAR = 0.05, 60.0
+# Colors are rendered at this multiple of the size, and averaged.
+_OVERSAMPLING = 2
+
+
+class NoOpenGL(RuntimeError):
+    """There is no OpenGL on this machine. The message says what to install."""
+
+
+@dataclass
+class Model:
+    """A room in the renderer's memory."""
+
+    room: Room
+    shaded: moderngl.VertexArray
+    bare: moderngl.VertexArray
+    shadows: moderngl.Texture
+    buffers: tuple[moderngl.Buffer, moderngl.Buffer]
+
+    def release(self) -> None:
+        """Give the memory back."""
+        for part in (self.shaded, self.bare, self.shadows, *self.buffers):
+            part.release()
+
+
+class Renderer:
+    """One OpenGL context with the textures of a library.
+
+    Raises:
+        NoOpenGL: there is no context to be had.
+    """
+
+    def __init__(self, library: Library) -> None:
+        # The threads of one renderer would only hinder others, and the training beside it.
+        os.environ.setdefault("LP_NUM_THREADS", "1")
+        try:
+            context = moderngl.create_context(330, standalone=True, backend="egl")  # type: ignore[arg-type]
+        except Exception as error:
+            raise NoOpenGL(
+                f"no OpenGL context through EGL ({error}): install Mesa's "
+                "(sudo apt install libegl1 libgl1-mesa-dri), or the driver of the GPU"
+            ) from error
+        self._context = context
+        context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+        # Image rows run downwards, so that front sides turn the other way.
+        context.front_face = "cw"
+        count, height, width = library.images.shape[:3]
+        self._textures = context.texture_array((width, height, count), 3, library.images.tobytes())
+        # Not anisotropic: that stalls llvmpipe for minutes.
+        self._textures.build_mipmaps()
+        self._textures.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+        self._color = context.program(shaders.VERTEX, shaders.COLOR)
+        self._depth = context.program(shaders.VERTEX_BARE, shaders.DEPTH)
+        self._color["textures"] = 0
+        self._color["shadows"] = 1
+        self._targets: dict[tuple[int, int, str], moderngl.Framebuffer] = {}
+
+    def load(self, room: Room) -> Model:
+        """Bring a room into the renderer's memory."""
+        context = self._context
+        vertices = context.buffer(room.vertices.tobytes())
+        order = context.buffer(mesh.indices(len(room.vertices)).tobytes())
+        names = ("position", "normal", "coordinate", "layer", "dark", "light", "surface")
+        shaded = context.vertex_array(
+            self._color, [(vertices, "3f 3f 2f 1f 3f 3f 2f", *names)], order
+        )
+        skipped = 4 * (mesh.VERTEX_FLOATS - 3)
+        bare = context.vertex_array(self._depth, [(vertices, f"3f {skipped}x", "position")], order)
+        shadows = context.texture((SHADOW_SIDE, SHADOW_SIDE), 1, room.shadows.tobytes())
+        return Model(room, shaded, bare, shadows, (vertices, order))
+
+    def depth(self, model: Model, camera: Camera, pose: Pose) -> NDArray[np.float32]:
+        """z of what is seen at each pixel's center, (H, W) [m]; NaN where nothing is."""
+        target = self._target(camera.width, camera.height, "f4")
+        target.clear()
+        self._depth["world_to_clip"] = _world_to_clip(camera, pose)
+        model.bare.render()
+        data = np.frombuffer(target.read(components=1, dtype="f4"), np.float32)
+        depth: NDArray[np.float32] = data.reshape(camera.height, camera.width).copy()
+        depth[depth == 0] = np.nan
+        return depth
+
+    def color(self, model: Model, camera: Camera, pose: Pose) -> NDArray[np.uint8]:
+        """The image of an ideal camera, (H, W, 3), each pixel a mean over its area."""
+        size = camera.width * _OVERSAMPLING, camera.height * _OVERSAMPLING
+        target = self._target(*size, "f1")
+        target.clear(0.85, 0.92, 1.0)
+        room, program = model.room, self._color
+        program["world_to_clip"] = _world_to_clip(camera, pose)
+        program["room"] = tuple(room.size)
+        program["ambient"] = tuple(room.ambient)
+        program["lights"] = [tuple(light) for light in room.lights[:, :3].tolist()]
+        program["intensities"] = [tuple(light) for light in room.lights[:, 3:].tolist()]
+        self._textures.use(0)
+        model.shadows.use(1)
+        model.shaded.render()
+        data = np.frombuffer(target.read(components=4), np.uint8)
+        large = data.reshape(size[1], size[0], 4)
+        shrunk = cv2.resize(large, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(shrunk[..., :3], np.uint8)
+
+    def _target(self, width: int, height: int, dtype: str) -> moderngl.Framebuffer:
+        key = width, height, dtype
+        if key not in self._targets:
+            context = self._context
+            components = 1 if dtype == "f4" else 4
+            texture = context.texture((width, height), components, dtype=dtype)
+            self._targets[key] = context.framebuffer(
+                [texture], context.depth_renderbuffer((width, height))
+            )
+        self._targets[key].use()
+        return self._targets[key]
+
+
+def _world_to_clip(camera: Camera, pose: Pose) -> tuple[float, ...]:
+    """OpenGL's matrix, column by column, for an image that begins with its upper row.
+
+    Pixel (u, v) of `camera` lies at (u + 0.5, v + 0.5) of the viewport.
+    """
+    w, h = camera.width, camera.height
+    clip = np.zeros((4, 4))
+    clip[0, 0], clip[0, 2] = 2 * camera.fx / w, 2 * (camera.cx + 0.5) / w - 1
+    clip[1, 1], clip[1, 2] = 2 * camera.fy / h, 2 * (camera.cy + 0.5) / h - 1
+    clip[2, 2], clip[2, 3] = (_FAR + _NEAR) / (_FAR - _NEAR), -2 * _FAR * _NEAR / (_FAR - _NEAR)
+    clip[3, 2] = 1
+    return tuple((clip @ transforms.inverse(pose)).T.ravel().tolist())

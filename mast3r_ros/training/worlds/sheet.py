@@ -1,0 +1,66 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs as a picture: both views, their depth, and some true correspondences."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.training.worlds.views import Pair, View
+
+_FAR = 8.0
+
+
+def draw_pair(pair: Pair, lines: int = 12) -> NDArray[np.uint8]:
+    """A row of four images (RGB): reference, query, and their depths."""
+    images = np.concatenate([pair.reference.image, pair.query.image], 1)
+    width = pair.reference.camera.width
+    points, pixels = correspondences(pair, stride=max(4, width // 24))
+    chosen = np.random.default_rng(0).permutation(len(points))[:lines]
+    for i in chosen:
+        hue = np.array([[[int(180 * i / len(points)), 255, 255]]], np.uint8)
+        color = tuple(int(c) for c in cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)[0, 0])
+        ends = [tuple(np.rint(points[i]).astype(int).tolist())]
+        ends.append(tuple(np.rint(pixels[i] + (width, 0)).astype(int).tolist()))
+        cv2.line(images, ends[0], ends[1], color, 1, cv2.LINE_AA)
+    depths = [draw_depth(view) for view in (pair.reference, pair.query)]
+    row = np.concatenate([images, *depths], 1)
+    angle = rotation_between(pair)
+    far = np.linalg.norm(pair.query.pose[:3, 3] - pair.reference.pose[:3, 3])
+    text = f"{pair.overlap:.2f} {angle:.0f}deg {far:.2f}m"
+    cv2.putText(row, text, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1, cv2.LINE_AA)
+    return np.asarray(row, np.uint8)
+
+
+def draw_depth(view: View) -> NDArray[np.uint8]:
+    """Depth in colors, near red, far blue, nothing black."""
+    z = np.nan_to_num(view.depth, nan=_FAR)
+    near = (255 * (1 - np.clip(z / _FAR, 0, 1))).astype(np.uint8)
+    colors = cv2.applyColorMap(near, cv2.COLORMAP_TURBO)[..., ::-1]
+    return np.where(np.isfinite(view.depth)[..., None], colors, 0).astype(np.uint8)
+
+
+def rotation_between(pair: Pair) -> float:
+    """By how much the cameras are turned against one another [degrees]."""
+    turn = pair.reference.pose[:3, :3].T @ pair.query.pose[:3, :3]
+    return float(np.rad2deg(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
+
+
+def correspondences(pair: Pair, stride: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pixels of the reference, and where the query sees the same points: (N, 2) each."""
+    reference, query = pair.reference, pair.query
+    v, u = np.mgrid[0 : reference.camera.height : stride, 0 : reference.camera.width : stride]
+    pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
+    points = reference.camera.unproject(pixels, reference.depth[v, u].ravel())
+    moved = transforms.inverse(query.pose) @ reference.pose
+    points = points @ moved[:3, :3].T + moved[:3, 3]
+    there = query.camera.project(np.nan_to_num(points, nan=-1.0))
+    rounded = np.rint(np.nan_to_num(there, nan=-1.0)).astype(int)
+    inside = (rounded >= 0).all(1) & (rounded < (query.camera.width, query.camera.height)).all(1)
+    z = np.full(len(points), np.nan)
+    z[inside] = query.depth[rounded[inside, 1], rounded[inside, 0]]
+    same = np.abs(z - points[:, 2]) < 0.02 * points[:, 2]
+    return pixels[same], there[same]
