@@ -54,7 +54,11 @@ class RelocalizerOptions:
 
     candidates: int = option(5, "Keyframes matched against each query", 1, 100)
     reprojection_threshold: float = option(
-        4.0, "Largest reprojection error of an inlier [pixels]", 0.5, 50.0
+        4.0,
+        "Largest reprojection error of an inlier [pixels]; enlarged for mast3r, as the image is for "
+        "its network",
+        0.5,
+        50.0,
     )
     min_inliers: int = option(
         0, "Fewest inliers of an answer; 0 takes what the front end needs", 0, 10_000

@@ -94,7 +94,9 @@ class Relocalizer:
         most = max(len(c) for c in found)
         if most < self.min_inliers:
             return _refusal(Reason.FEW_MATCHES, f"{most} at the most", unexplained)
-        matches, owner = solving.gather(camera, keyframes, found, options.reprojection_threshold)
+        coarseness = self.map.front_end.coarseness((camera.width, camera.height))
+        threshold = options.reprojection_threshold * coarseness
+        matches, owner = solving.gather(camera, keyframes, found, threshold)
         solved, relatives = solving.solve(
             camera, keyframes, found, matches, options.pose_method, self.min_inliers
         )

@@ -244,6 +244,7 @@ def test_what_a_network_needs_goes_with_its_size(engine: Plane) -> None:
     assert Mast3rOptions(stride=5, border=0).in_pixels(128) == (5, 0)
     fe = front_end(engine)
     assert (fe.min_inliers, fe.min_share) == (OWN_GATES.min_inliers, OWN_GATES.min_share)
+    assert fe.coarseness((480, 640)) == pytest.approx(10 * OWN_GATES.coarseness)
     engine.config = MAST3RConfig()
     published = PUBLISHED_GATES
     assert (fe.min_inliers, fe.min_share) == (published.min_inliers, published.min_share)

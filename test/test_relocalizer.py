@@ -201,6 +201,25 @@ def test_an_empty_map():
     _assert_refused(Relocalizer(keyframes).locate(numbered(0)), Reason.EMPTY_MAP)
 
 
+def test_coarse_matches_are_judged_coarsely():
+    rng = np.random.default_rng(0)
+    matches = _matches(count=60)
+    noisy = replace(
+        matches,
+        query_pixels=(matches.query_pixels + rng.uniform(-8, 8, (60, 2))).astype(np.float32),
+    )
+    keyframes = KeyframeMap(ToldFrontEnd({0: noisy}))
+    keyframes.add(numbered(0, camera=make_camera(64, 48)), _KEYFRAME)
+    query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+    sharp = Relocalizer(keyframes).locate(query)
+    asked = []
+    keyframes.front_end.coarseness = lambda size: asked.append(size) or 3.0
+    coarse = Relocalizer(keyframes).locate(query)
+
+    assert coarse.inliers >= 58 > sharp.inliers
+    assert asked == [(_CAMERA.width, _CAMERA.height)]
+
+
 def test_an_unknown_camera():
     keyframes = KeyframeMap(ToldFrontEnd())
     keyframes.add(numbered(0), np.eye(4))

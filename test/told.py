@@ -36,6 +36,10 @@ class ToldFrontEnd:
         """`matches`: what each keyframe's number has in common with any query."""
         self.matches = matches or {}
 
+    def coarseness(self, size: tuple[int, int]) -> float:
+        """That of features."""
+        return 1.0
+
     def describe(self, frame: Frame) -> ToldDescription:
         """Numbers on a quarter of a circle: the nearer the number, the larger the product."""
         number = int(frame.image[0, 0, 0])

@@ -51,6 +51,14 @@ class FrontEnd(Protocol):
         """A smaller share of the matches with the best keyframe may be chance, likewise."""
         ...
 
+    def coarseness(self, size: tuple[int, int]) -> float:
+        """How far its matches scatter, in images of (width, height).
+
+        1 for features found in the image itself; a network that sees a small copy of the image has
+        its errors enlarged. Errors in pixels are judged by it.
+        """
+        ...
+
     @property
     def fingerprint(self) -> str:
         """Changes when stored descriptions no longer fit: weights' hash and what shapes them."""

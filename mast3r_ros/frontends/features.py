@@ -88,6 +88,10 @@ class FeatureFrontEnd(ABC):
     guided_min_score: ClassVar[float]
     guided_ratio: ClassVar[float]
 
+    def coarseness(self, size: tuple[int, int]) -> float:
+        """1: features are found in the image itself."""
+        return 1.0
+
     @abstractmethod
     def describe(self, frame: Frame) -> FeatureDescription:
         """Describe an image, once."""

@@ -125,6 +125,11 @@ class Mast3rFrontEnd:
         """Smallest share of the matches with the best keyframe that must agree, likewise."""
         return gates(self.network.config).min_share
 
+    def coarseness(self, size: tuple[int, int]) -> float:
+        """How far its matches scatter, in images of (width, height)."""
+        config = self.network.config
+        return gates(config).coarseness * max(size) / config.image_size
+
     @property
     def fingerprint(self) -> str:
         """Tokens fit as long as the weights and the image size that the network sees are the same.

@@ -79,16 +79,22 @@ class Mast3rOptions:
 
 @dataclass(frozen=True)
 class Gates:
-    """What an answer needs before chance is ruled out; see `FrontEnd`."""
+    """What an answer needs before chance is ruled out; see `FrontEnd`.
+
+    Attributes:
+        min_inliers, min_share: as there.
+        coarseness: the same, for an image of the size that the network sees.
+    """
 
     min_inliers: int
     min_share: float
+    coarseness: float
 
 
-# Not measured: nothing here has run with the published weights yet.
-PUBLISHED_GATES = Gates(30, 0.1)
+# Not measured: nothing here has run with the published weights yet. Their coarseness is 1 at VGA.
+PUBLISHED_GATES = Gates(30, 0.1, 0.8)
 # Networks of our own are smaller, and their matches less pure.
-OWN_GATES = Gates(30, 0.1)
+OWN_GATES = Gates(30, 0.1, 0.8)
 _PUBLISHED = MAST3RConfig()
 
 
