@@ -158,12 +158,16 @@ class ViewHead(nn.Module):
         raw = self.dpt([level.float() for level in levels], grid)
         return activate_points(raw[:, :3]), activate_confidence(raw[:, 3])
 
+    def local_features(self, encoded: Tensor, last: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Encoder tokens and last level -> (B, H, W, D + 1): descriptors and confidence, raw."""
+        tokens = self.head_local_features(torch.cat((encoded.float(), last.float()), dim=-1))
+        return F.pixel_shuffle(_to_map(tokens, grid), self.patch_size).permute(0, 2, 3, 1)
+
     def descriptors(
         self, encoded: Tensor, last: Tensor, grid: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """Encoder tokens and last level -> unit descriptors (B, H, W, D), confidence (B, H, W)."""
-        tokens = self.head_local_features(torch.cat((encoded.float(), last.float()), dim=-1))
-        raw = F.pixel_shuffle(_to_map(tokens, grid), self.patch_size).permute(0, 2, 3, 1)
+        raw = self.local_features(encoded, last, grid)
         descriptors = raw[..., :-1]
         norms = torch.linalg.vector_norm(descriptors, dim=-1, keepdim=True)
         return descriptors / norms, raw[..., -1].exp()

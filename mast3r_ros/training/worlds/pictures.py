@@ -23,7 +23,7 @@ def _fill(rng: Rng, low: float = 0.05, high: float = 0.95, vivid: float = 0.8) -
 
 
 def _floats(image: Image.Image) -> Picture:
-    return np.asarray(image, np.float32) * np.float32(1 / 255)
+    return np.asarray(np.asarray(image, np.float32) / 255, np.float32)
 
 
 def _words(rng: Rng, length: int) -> str:

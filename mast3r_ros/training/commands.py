@@ -1,0 +1,90 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What `mast3r_ros train` does: one process of a run, its curves and its pictures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mast3r_ros.training.recipes import RECIPES
+from mast3r_ros.training.trainer import Trainer
+
+
+class RecipeError(ValueError):
+    """There is no such recipe."""
+
+
+def train(
+    name: str,
+    folder: Path,
+    steps: int | None,
+    until: int | None,
+    seed: int,
+    workers: int,
+    device: str,
+    save_every: int,
+    validate_every: int,
+    tensorboard: bool,
+) -> None:
+    """Train a recipe, going on where the folder's last run was stopped.
+
+    Under `torchrun` every process takes its share of each batch.
+
+    Raises:
+        RecipeError: there is no recipe of that name.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"recipe {name!r}: choose one of {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    if steps is not None:
+        recipe = replace(recipe, steps=steps)
+    distributed = "RANK" in os.environ
+    if device == "auto":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    if distributed:
+        if device != "cpu":
+            torch.cuda.set_device(device)
+        dist.init_process_group("gloo" if device == "cpu" else "nccl")
+    first = not distributed or dist.get_rank() == 0
+    writer = None
+    if tensorboard and first:
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(folder)  # type: ignore[no-untyped-call]
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        disable=not first,
+    )
+    task = progress.add_task(f"train {name}", total=until or recipe.steps, figures="")
+
+    def listen(step: int, figures: dict[str, float]) -> None:
+        if writer is not None:
+            for key, value in figures.items():
+                writer.add_scalar(key, value, step)  # type: ignore[no-untyped-call]
+        held_out = any(key.startswith("held-out/") for key in figures)
+        if held_out:
+            text = "  ".join(f"{k.split('/')[1]} {v:.3f}" for k, v in figures.items())
+            progress.console.print(f"step {step}: {text}")
+        else:
+            progress.update(task, completed=step, figures=f"loss {figures['loss']:.3f}")
+
+    try:
+        with progress:
+            Trainer(recipe, folder, seed, workers, device, listen).run(
+                save_every, validate_every, until
+            )
+    finally:
+        if writer is not None:
+            writer.close()  # type: ignore[no-untyped-call]
+        if distributed:
+            dist.destroy_process_group()
