@@ -55,8 +55,8 @@ class RelocalizerOptions:
     candidates: int = option(5, "Keyframes matched against each query", 1, 100)
     reprojection_threshold: float = option(
         4.0,
-        "Largest reprojection error of an inlier [pixels]; mast3r enlarges it as much as its network "
-        "shrinks the image",
+        "Largest reprojection error of an inlier [pixels]; mast3r allows more in images larger "
+        "than its network's",
         0.5,
         50.0,
     )
