@@ -18,7 +18,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import mast3r_matching
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.mast3r import Mast3rDescription, Mast3rFrontEnd
-from mast3r_ros.frontends.mast3r_options import OWN_GATES, PUBLISHED_GATES, Mast3rOptions
+from mast3r_ros.frontends.mast3r_options import OWN, PUBLISHED, Mast3rOptions
 from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
@@ -243,11 +243,10 @@ def test_what_a_network_needs_goes_with_its_size(engine: Plane) -> None:
     assert Mast3rOptions().in_pixels(128) == (2, 1)
     assert Mast3rOptions(stride=5, border=0).in_pixels(128) == (5, 0)
     fe = front_end(engine)
-    assert (fe.min_inliers, fe.min_share) == (OWN_GATES.min_inliers, OWN_GATES.min_share)
-    assert fe.coarseness((480, 640)) == pytest.approx(10 * OWN_GATES.coarseness)
+    assert (fe.min_inliers, fe.min_share) == (OWN.min_inliers, OWN.min_share)
+    assert fe.coarseness((480, 640)) == pytest.approx(10 * OWN.coarseness)
     engine.config = MAST3RConfig()
-    published = PUBLISHED_GATES
-    assert (fe.min_inliers, fe.min_share) == (published.min_inliers, published.min_share)
+    assert (fe.min_inliers, fe.min_share) == (PUBLISHED.min_inliers, PUBLISHED.min_share)
 
 
 def test_no_candidates_no_matches(engine: Plane) -> None:
@@ -266,11 +265,23 @@ def test_a_depth_sensor_has_its_say(engine: Plane, use: str, expected: float) ->
         np.testing.assert_allclose(ray, pixels, atol=2e-3)
 
 
+def test_the_network_decides_what_its_points_are_worth_beside_a_sensor(engine: Plane) -> None:
+    sensed = frame(depth=3.0)
+    assert sensed.depth is not None
+    sensed.depth[:, :200] = np.nan
+    fe = front_end(engine)
+    kept = fe.describe(sensed)
+    for config, everywhere in ((SMALL_IMAGES, False), (MAST3RConfig(), True)):
+        engine.config = config
+        (found,) = fe.match([kept], kept)
+        assert np.isfinite(found.reference_points).all() == everywhere
+
+
 def test_too_little_depth_is_no_scale(engine: Plane) -> None:
     sparse = frame(depth=3.0)
     assert sparse.depth is not None
     sparse.depth[:, 20:] = np.nan
-    fe = front_end(engine)
+    fe = front_end(engine, scale_from_depth="rescale")
     description = fe.describe(sparse)
     assert 0 < np.isfinite(description.sensed[..., 2]).sum() < 100
     (found,) = fe.match([description], description)
@@ -336,7 +347,7 @@ def test_warm_up_runs_at_the_sizes_there_are(
 
 
 def test_options_are_checked(engine: Plane, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    with pytest.raises(ValueError, match="off, rescale, replace"):
+    with pytest.raises(ValueError, match="auto, off, rescale, replace"):
         front_end(engine, scale_from_depth="yes")
     monkeypatch.setenv("MAST3R_ROS_CACHE", str(tmp_path))
     monkeypatch.setattr(fetch, "nano_checkpoint", lambda: tmp_path / "nano.safetensors")

@@ -30,7 +30,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
 from mast3r_ros.frontends.mast3r_matching import match_pixels
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions, gates, kind_of
+from mast3r_ros.frontends.mast3r_options import Mast3rOptions, Traits, kind_of, traits
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.focal import estimate_focal
 from mast3r_ros.geometry.pixels import PixelTransform
@@ -118,17 +118,16 @@ class Mast3rFrontEnd:
     @property
     def min_inliers(self) -> int:
         """Fewest inliers of an answer, by this network."""
-        return gates(self.network.config).min_inliers
+        return self._traits.min_inliers
 
     @property
     def min_share(self) -> float:
         """Smallest share of the matches with the best keyframe that must agree, likewise."""
-        return gates(self.network.config).min_share
+        return self._traits.min_share
 
     def coarseness(self, size: tuple[int, int]) -> float:
         """How far its matches scatter, in images of (width, height)."""
-        config = self.network.config
-        return gates(config).coarseness * max(size) / config.image_size
+        return self._traits.coarseness * max(size) / self.network.config.image_size
 
     @property
     def fingerprint(self) -> str:
@@ -245,6 +244,10 @@ class Mast3rFrontEnd:
         fx, fy = (focal * scale for scale in to_original.scale)
         return Camera(width, height, fx, fy, (width - 1) / 2, (height - 1) / 2)
 
+    @property
+    def _traits(self) -> Traits:
+        return traits(self.network.config)
+
     def _match(
         self,
         reference: Mast3rDescription,
@@ -311,9 +314,11 @@ class Mast3rFrontEnd:
     ) -> NDArray[np.float32]:
         """A view's own points, with the depth sensor's say where there is one."""
         sensed = view.sensed.astype(np.float32)
-        if self.options.scale_from_depth == "off" or not sensed.size:
+        use = self.options.scale_from_depth
+        use = self._traits.scale_from_depth if use == "auto" else use
+        if use == "off" or not sensed.size:
             return points
-        if self.options.scale_from_depth == "replace":
+        if use == "replace":
             return sensed
         known = np.isfinite(sensed[..., 2]) & (points[..., 2] > 0)
         # The better half of the point map is enough for one number.

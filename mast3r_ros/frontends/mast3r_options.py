@@ -60,10 +60,11 @@ class Mast3rOptions:
         read_only=True,
     )
     scale_from_depth: str = option(
-        "rescale",
+        "auto",
         "mast3r: what a keyframe's depth sensor does to the predicted points: nothing (off), gives "
-        "them its scale (rescale), or takes their place (replace)",
-        choices=("off", "rescale", "replace"),
+        "them its scale (rescale), or takes their place (replace); auto: rescale for the published "
+        "weights, replace for others",
+        choices=("auto", "off", "rescale", "replace"),
         read_only=True,
     )
 
@@ -72,37 +73,40 @@ class Mast3rOptions:
 
     def in_pixels(self, image_size: int) -> tuple[int, int]:
         """Stride and border for a network whose images have this long side [px]."""
-        scale = image_size / _PUBLISHED.image_size
+        scale = image_size / _PUBLISHED_SIZES.image_size
         stride = self.stride or max(1, round(8 * scale))
         return stride, max(1, round(3 * scale)) if self.border < 0 else self.border
 
 
 @dataclass(frozen=True)
-class Gates:
-    """What an answer needs before chance is ruled out; see `FrontEnd`.
+class Traits:
+    """What depends on which network runs.
 
     Attributes:
-        min_inliers, min_share: as there.
-        coarseness: the same, for an image of the size that the network sees.
+        min_inliers, min_share, coarseness: as in `FrontEnd`; the last one for an image of the size
+            that the network sees.
+        scale_from_depth: what the option of this name means by "auto".
     """
 
     min_inliers: int
     min_share: float
     coarseness: float
+    scale_from_depth: str
 
 
 # Not measured: nothing here has run with the published weights yet. Their coarseness is 1 at VGA.
-PUBLISHED_GATES = Gates(30, 0.1, 0.8)
-# Networks of our own are smaller, and their matches less pure.
-OWN_GATES = Gates(30, 0.1, 0.8)
-_PUBLISHED = MAST3RConfig()
+PUBLISHED = Traits(30, 0.1, 0.8, "rescale")
+# Networks of our own are smaller: their matches are less pure, and the shapes of their point maps
+# too wrong for a better scale to mend.
+OWN = Traits(30, 0.1, 0.8, "replace")
+_PUBLISHED_SIZES = MAST3RConfig()
 
 
 def kind_of(config: MAST3RConfig) -> str:
     """Whether a network is the published one or one of our own, by its sizes."""
-    return "published" if config == _PUBLISHED else "our own"
+    return "published" if config == _PUBLISHED_SIZES else "our own"
 
 
-def gates(config: MAST3RConfig) -> Gates:
-    """The gates of a network."""
-    return PUBLISHED_GATES if kind_of(config) == "published" else OWN_GATES
+def traits(config: MAST3RConfig) -> Traits:
+    """The traits of a network."""
+    return PUBLISHED if kind_of(config) == "published" else OWN
