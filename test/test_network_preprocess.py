@@ -14,6 +14,8 @@ from PIL import Image
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.network import MAST3RConfig
 from mast3r_ros.network.preprocess import network_size, preprocess, read_image
+from mast3r_ros.training.data import network_input
+from mast3r_ros.training.worlds import View
 
 NANO = MAST3RConfig(patch_size=8, rays=True, image_size=128)
 SIZES = ["640x480", "540x720", "1280x720", "720x1280", "848x480", "1920x1200"]
@@ -80,6 +82,18 @@ def test_rays_are_those_of_the_original_camera(
     seen = camera.project(3.0 * np.column_stack([rays, np.ones(10)]))
     pixels = result.to_original.apply(np.column_stack([columns, rows]))
     np.testing.assert_allclose(seen, pixels, atol=0.01)
+
+
+@pytest.mark.parametrize(("width", "height"), [(128, 96), (96, 128)])
+def test_a_network_is_used_as_it_was_trained(width: int, height: int) -> None:
+    """What the trainer makes of a rendered view is what a robot makes of an image of that size."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (height, width, 3)).astype(np.uint8)
+    camera = Camera(width, height, 110.0, 112.0, 0.47 * width, 0.51 * height)
+    view = View(image, np.ones((height, width), np.float32), camera, np.eye(4))
+    np.testing.assert_allclose(
+        preprocess(image, NANO, camera).values, network_input(view), atol=1e-6
+    )
 
 
 def test_rays_where_the_lens_has_none_are_numbers() -> None:
