@@ -67,7 +67,7 @@ def place(rng: Rng, room: Room) -> Pose | None:
     position = np.array([x, y, min(z, room.size[2] - 0.3)])
     if not is_free(room, position):
         return None
-    pitch, roll = rng.normal(np.deg2rad((-8, 0)), np.deg2rad((14, 8) if held else (6, 1.5)))
+    pitch, roll = rng.normal(np.deg2rad((-8, 0)), np.deg2rad((12, 8) if held else (6, 1.5)))
     # Rather towards the room than towards the wall behind.
     middle = room.size[:2] * rng.uniform(0.1, 0.9, 2) - position[:2]
     yaw = np.arctan2(middle[1], middle[0]) + rng.normal(0, 0.5)
@@ -90,7 +90,7 @@ def place_beside(rng: Rng, room: Room, reference: Pose, seen: NDArray[np.float64
         position[2] = rng.uniform(0.3, 1.8)
     else:
         heading = rng.uniform(0, 2 * np.pi)
-        step = min(rng.uniform(0.05, 0.5) * rng.uniform(0.6, 1.6) * reach, 2.5)
+        step = min(rng.uniform(0.04, 0.7) * rng.uniform(0.2, 1.0) * reach, 2.5)
         rise = rng.normal(0, 0.15) * min(step, 1)
         position = start + np.array([step * np.cos(heading), step * np.sin(heading), rise])
     if not is_free(room, position):

@@ -80,11 +80,11 @@ class Mesh:
     def drum(
         self, x: float, y: float, z: tuple[float, float], radius: float, material: Material
     ) -> None:
-        """A cylinder about an upright axis, near enough: three boxes turned against one another."""
-        half = radius * 0.8
-        for turn in (0.0, np.pi / 6, np.pi / 3):
-            with self.at(x, y, 0.0, turn):
-                self.box((-half, half), (-half, half), z, material)
+        """A prism of eight sides about an upright axis: four boxes whose edges meet."""
+        long, short = radius * np.cos(np.pi / 8), radius * np.sin(np.pi / 8)
+        for i in range(4):
+            with self.at(x, y, 0.0, i * np.pi / 4):
+                self.box((-long, long), (-short, short), z, material)
 
     def quad(
         self, corner: ArrayLike, right: ArrayLike, down: ArrayLike, material: Material

@@ -32,6 +32,8 @@ _ROLES = {
     "outdoors": ("outdoors",),
     "grate": ("grate", "metal"),
 }
+# How often a role is painted over.
+_PAINTED = {"wall": 0.4, "ceiling": 0.8, "wood": 0.25, "door": 0.5, "metal": 0.5}
 # Roles that show something: they are never replaced or recolored.
 _PICTURES = {"rug", "picture", "poster", "page", "books", "screen", "outdoors", "box"}
 
@@ -66,13 +68,18 @@ class Palette:
         material = Material(layer, (width * stretch, height * stretch))
         if shows:
             return replace(material, light=_tint(rng, 0.15))
-        if rng.random() < 0.35:
-            bright = color(rng, 0.4, 1.0, 0.4 + 0.5 * wild)
-            dark = bright * rng.uniform(0.1, 0.6) if rng.random() < 0.8 else color(rng)
-            return replace(material, dark=_color(dark), light=_color(bright), recolor=0.8)
+        if wild and rng.random() < 0.5:
+            ends = _color(color(rng, vivid=0.9)), _color(color(rng, 0.3, 1.0, 0.9))
+            return replace(material, dark=ends[0], light=ends[1], recolor=0.8)
+        if role in _PAINTED and rng.random() < _PAINTED[role]:
+            # Of most walls the paint is pale; here and there one has a strong color.
+            strong = rng.random() < 0.2
+            bright = color(rng, 0.3 if strong else 0.7, 1.0, 0.7 if strong else 0.12)
+            ends = _color(bright * rng.uniform(0.3, 0.8)), _color(bright)
+            return replace(material, dark=ends[0], light=ends[1], recolor=0.9)
         return replace(material, light=_tint(rng, 0.2))
 
-    def plain(self, low: float = 0.05, high: float = 0.95, vivid: float = 0.6) -> Material:
+    def plain(self, low: float = 0.05, high: float = 0.95, vivid: float = 0.4) -> Material:
         """Nearly one color: paint or plastic."""
         layers = self._library.kinds["plaster"]
         paint = color(self._rng, low, high, vivid)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import cv2
 import moderngl
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,8 @@ from mast3r_ros.training.worlds.room import SHADOW_SIDE, Room
 from mast3r_ros.training.worlds.textures import Library
 
 _NEAR, _FAR = 0.05, 60.0
-# Colors are rendered at this multiple of the size, and averaged.
-_OVERSAMPLING = 2
+# Of each pixel's area, for its color.
+_SAMPLES = 4
 
 
 class NoOpenGL(RuntimeError):
@@ -74,7 +73,7 @@ class Renderer:
         self._depth = context.program(shaders.VERTEX_BARE, shaders.DEPTH)
         self._color["textures"] = 0
         self._color["shadows"] = 1
-        self._targets: dict[tuple[int, int, str], moderngl.Framebuffer] = {}
+        self._targets: dict[tuple[int, int, int], moderngl.Framebuffer] = {}
 
     def load(self, room: Room) -> Model:
         """Bring a room into the renderer's memory."""
@@ -92,7 +91,7 @@ class Renderer:
 
     def depth(self, model: Model, camera: Camera, pose: Pose) -> NDArray[np.float32]:
         """z of what is seen at each pixel's center, (H, W) [m]; NaN where nothing is."""
-        target = self._target(camera.width, camera.height, "f4")
+        target = self._target(camera.width, camera.height, 0)
         target.clear()
         self._depth["world_to_clip"] = _world_to_clip(camera, pose)
         model.bare.render()
@@ -103,8 +102,8 @@ class Renderer:
 
     def color(self, model: Model, camera: Camera, pose: Pose) -> NDArray[np.uint8]:
         """The image of an ideal camera, (H, W, 3), each pixel a mean over its area."""
-        size = camera.width * _OVERSAMPLING, camera.height * _OVERSAMPLING
-        target = self._target(*size, "f1")
+        size = camera.width, camera.height
+        target = self._target(*size, _SAMPLES)
         target.clear(0.85, 0.92, 1.0)
         room, program = model.room, self._color
         program["world_to_clip"] = _world_to_clip(camera, pose)
@@ -115,20 +114,25 @@ class Renderer:
         self._textures.use(0)
         model.shadows.use(1)
         model.shaded.render()
-        data = np.frombuffer(target.read(components=4), np.uint8)
-        large = data.reshape(size[1], size[0], 4)
-        shrunk = cv2.resize(large, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(shrunk[..., :3], np.uint8)
+        mean = self._target(*size, 1)
+        self._context.copy_framebuffer(mean, target)
+        data = np.frombuffer(mean.read(components=3), np.uint8)
+        return data.reshape(camera.height, camera.width, 3)
 
-    def _target(self, width: int, height: int, dtype: str) -> moderngl.Framebuffer:
-        key = width, height, dtype
+    def _target(self, width: int, height: int, samples: int) -> moderngl.Framebuffer:
+        """Where images are rendered: of depth for 0 samples, of colors for more."""
+        key = width, height, samples
         if key not in self._targets:
-            context = self._context
-            components = 1 if dtype == "f4" else 4
-            texture = context.texture((width, height), components, dtype=dtype)
-            self._targets[key] = context.framebuffer(
-                [texture], context.depth_renderbuffer((width, height))
-            )
+            make, size = self._context, (width, height)
+            if samples > 1:
+                color = make.renderbuffer(size, 4, samples=samples)
+                depth = make.depth_renderbuffer(size, samples=samples)
+                self._targets[key] = make.framebuffer([color], depth)
+            elif samples:
+                self._targets[key] = make.framebuffer([make.renderbuffer(size, 4)])
+            else:
+                color = make.renderbuffer(size, 1, dtype="f4")
+                self._targets[key] = make.framebuffer([color], make.depth_renderbuffer(size))
         self._targets[key].use()
         return self._targets[key]
 

@@ -61,8 +61,10 @@ def make_room(rng: Rng, library: Library, wildness: float) -> Room:
     width, depth = rng.uniform(small, large), rng.uniform(small, min(large, 9.0))
     height = rng.uniform(2.3, 3.0) + 0.15 * max(0.0, max(width, depth) - 8)
     mesh = Mesh()
-    mesh.box((0, width), (0, depth), (-0.1, 0), palette.draw("floor"))
-    mesh.box((0, width), (0, depth), (height, height + 0.1), palette.draw("ceiling"))
+    # Under and over the walls too, so that no light comes through the joints.
+    across, along = (-0.09, width + 0.09), (-0.09, depth + 0.09)
+    mesh.box(across, along, (-0.1, 0), palette.draw("floor"))
+    mesh.box(across, along, (height, height + 0.1), palette.draw("ceiling"))
     taken: list[NDArray[np.float64]] = []
     sunny = _build_walls(mesh, rng, palette, kind, (width, depth, height), taken)
     _place_inside(mesh, rng, palette, (width, depth), taken)

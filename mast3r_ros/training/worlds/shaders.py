@@ -48,7 +48,7 @@ flat in vec3 high;
 flat in vec2 kind;
 out vec4 color;
 void main() {
-    vec3 paint = texture(textures, vec3(uv, number)).rgb;
+    vec3 paint = texture(textures, vec3(uv, number), -0.4).rgb;
     float gray = dot(paint, vec3(0.3, 0.59, 0.11));
     paint = mix(paint * high, mix(low, high, gray), kind.x);
     paint *= paint;
