@@ -27,10 +27,10 @@ def _refused(overlap=0.5, **more):
     return PairOutcome("p", overlap, TRUTH, "few_inliers", **more)
 
 
-def _matches(pixels, confidence=None, kept=None, width=100):
+def _matches(pixels, confidence=None, kept=None, side=100):
     pixels = np.array(pixels, np.float64)
     confidence = np.linspace(1, 0, len(pixels)) if confidence is None else np.array(confidence)
-    return MatchErrors(pixels, confidence, np.array(kept or [True] * len(pixels)), width)
+    return MatchErrors(pixels, confidence, np.array(kept or [True] * len(pixels)), side)
 
 
 def test_shares_are_of_all_pairs_and_medians_of_the_accepted():
@@ -42,7 +42,7 @@ def test_shares_are_of_all_pairs_and_medians_of_the_accepted():
         _refused(),
     ]
 
-    found = summarize(outcomes, 4.0)
+    found = summarize(outcomes)
 
     assert found["pairs"] == 5
     assert found["accepted"] == 4 / 5
@@ -57,7 +57,7 @@ def test_shares_are_of_all_pairs_and_medians_of_the_accepted():
 
 def test_the_auc_is_the_area_under_the_share_within_an_angle():
     """Errors of 2.5, 8 and none: under 5 degrees the area is (5 - 2.5) / 5 / 3."""
-    found = summarize([_accepted(0.0, 2.5), _accepted(0.0, 8.0), _refused()], 4.0)
+    found = summarize([_accepted(0.0, 2.5), _accepted(0.0, 8.0), _refused()])
 
     assert found["auc_5deg"] == pytest.approx(0.5 / 3)
     assert found["auc_10deg"] == pytest.approx((0.75 + 0.2) / 3)
@@ -68,7 +68,7 @@ def test_the_auc_takes_the_greater_of_rotation_and_direction():
     far = _accepted(2.0, 1.0)  # 45 degrees beside the way
 
     assert far.relative_error == pytest.approx(45.0)
-    assert summarize([far], 4.0)["auc_20deg"] == 0.0
+    assert summarize([far])["auc_20deg"] == 0.0
 
 
 def test_a_direction_counts_for_the_auc_and_for_nothing_else():
@@ -76,7 +76,7 @@ def test_a_direction_counts_for_the_auc_and_for_nothing_else():
     unit[:3, 3] /= 7.0
     direction = PairOutcome("p", 0.5, TRUTH, "direction_only", relative=unit)
 
-    found = summarize([direction], 4.0)
+    found = summarize([direction])
 
     assert found["auc_5deg"] == pytest.approx(0.2)
     assert (found["accepted"], found["within_50cm_10deg"]) == (0.0, 0.0)
@@ -86,7 +86,7 @@ def test_a_direction_counts_for_the_auc_and_for_nothing_else():
 def test_no_motion_has_no_direction():
     still = PairOutcome("p", 0.5, TRUTH, "localized", np.eye(4), np.eye(4))
 
-    found = summarize([still], 4.0)
+    found = summarize([still])
 
     assert found["auc_20deg"] == 0.0
     assert found["metric_ratio"] == 0.0
@@ -98,34 +98,34 @@ def test_the_metric_ratio_is_that_of_the_lengths():
 
     pairs = [PairOutcome("p", 0.5, TRUTH, "localized", p, p) for p in (TRUTH, double, double)]
 
-    assert summarize(pairs, 4.0)["metric_ratio"] == pytest.approx(2.0)
+    assert summarize(pairs)["metric_ratio"] == pytest.approx(2.0)
 
 
 def test_errors_of_matches():
     """Matches count one by one, shares of right ones pair by pair."""
     outcomes = [
         _accepted(matches=_matches([0.5, 3.0, 50.0, np.nan], kept=[True, True, False, True])),
-        _accepted(matches=_matches([1.5], width=1000)),
+        _accepted(matches=_matches([1.5], side=1000)),
         _refused(matches=_matches([8.0])),
         _refused(),
     ]
 
-    found = summarize(outcomes, 4.0)["matches"]
+    found = summarize(outcomes)["matches"]
 
     assert found["median_count"] == 1
     assert found["median_px"] == 3.0
     assert found["mean_px"] == pytest.approx(63.0 / 5)
     assert [found[f"within_{n}px"] for n in (1, 2, 5, 10)] == [0.2, 0.4, 0.6, 0.8]
-    assert found["median_widths"] == pytest.approx(0.03)
-    assert found["mean_widths"] == pytest.approx((0.005 + 0.03 + 0.5 + 0.0015 + 0.08) / 5)
-    assert found["inlier_share"] == pytest.approx((2 / 3 + 1 + 0 + 0) / 4)
-    assert found["kept_inlier_share"] == pytest.approx((1 + 1 + 0) / 3)
+    assert found["median_of_side"] == pytest.approx(0.03)
+    assert found["mean_of_side"] == pytest.approx((0.005 + 0.03 + 0.5 + 0.0015 + 0.08) / 5)
+    assert found["right_share"] == pytest.approx((1 / 3 + 1 + 0 + 0) / 4)
+    assert found["kept_right_share"] == pytest.approx((1 / 2 + 1 + 0) / 3)
 
 
 def test_bins_of_overlap_hold_every_pair_once():
     outcomes = [_accepted(overlap=o) for o in (0.0, 0.19, 0.2, 0.5, 0.8, 1.0)] + [_refused(0.5)]
 
-    bins = summarize(outcomes, 4.0)["overlap_bins"]
+    bins = summarize(outcomes)["overlap_bins"]
 
     assert [(b["from"], b["pairs"]) for b in bins] == [(0.0, 2), (0.2, 1), (0.4, 2), (0.8, 2)]
     assert [b["accepted"] for b in bins] == [1.0, 1.0, 0.5, 1.0]
@@ -138,7 +138,7 @@ def test_a_confidence_that_orders_the_errors():
         for confidence in (1.0 - errors, errors)
     )
 
-    good, bad = (summarize(o, 4.0)["calibration"] for o in (sorted_, reversed_))
+    good, bad = (summarize(o)["calibration"] for o in (sorted_, reversed_))
 
     assert good["spearman"] == pytest.approx(-1.0)
     assert bad["spearman"] == pytest.approx(1.0)
@@ -155,24 +155,24 @@ def test_a_confidence_that_orders_the_errors():
 def test_what_is_refused_is_missing_from_the_recall():
     outcomes = [_accepted(), _accepted(), _refused(), _refused()]
 
-    assert summarize(outcomes, 4.0)["calibration"]["precision_recall_auc"] == 0.5
+    assert summarize(outcomes)["calibration"]["precision_recall_auc"] == 0.5
 
 
 def test_a_match_confidence_that_orders_the_errors():
     errors = np.arange(1.0, 11.0)
 
-    found = summarize([_accepted(matches=_matches(errors))], 4.0)["match_calibration"]
+    found = summarize([_accepted(matches=_matches(errors, side=400))])["match_calibration"]
 
     assert found["spearman"] == pytest.approx(-1.0)
     assert [b["median_px"] for b in found["bins"]] == [1.5, 3.5, 5.5, 7.5, 9.5]
-    assert [b["inlier_share"] for b in found["bins"]] == [1.0, 1.0, 0.0, 0.0, 0.0]
+    assert [b["right_share"] for b in found["bins"]] == [1.0, 1.0, 0.0, 0.0, 0.0]
 
 
 def test_nothing_known_is_none_and_fit_for_json():
-    found = summarize([_refused(overlap=np.nan)], 4.0)
+    found = summarize([_refused(overlap=np.nan)])
 
     assert found["median_translation_m"] is None
-    assert found["matches"]["inlier_share"] is None
+    assert found["matches"]["right_share"] is None
     assert found["overlap_bins"] == []
     assert found["calibration"] == {"bins": [], "spearman": None, "precision_recall_auc": 0.0}
     json.dumps(found, allow_nan=False)
@@ -180,4 +180,4 @@ def test_nothing_known_is_none_and_fit_for_json():
 
 def test_no_pairs_are_an_error():
     with pytest.raises(ValueError, match="no pairs"):
-        summarize([], 4.0)
+        summarize([])

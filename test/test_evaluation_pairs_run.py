@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pairs through the whole product, by the library and by the verb."""
 
+import itertools
 import json
 import sys
 
@@ -13,10 +14,12 @@ from typer.testing import CliRunner
 
 from mast3r_ros import cli
 from mast3r_ros.evaluation.pairs import GUESS, PosedPair, evaluate_pairs
-from mast3r_ros.evaluation.pairs_sources import recorded_pairs
+from mast3r_ros.evaluation.pairs_sources import recorded_pairs, rendered_pairs
 from mast3r_ros.evaluation.recording import PosedImage
 from mast3r_ros.evaluation.trajectories import read_tum
 from mast3r_ros.frontends import create
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.overlap import overlap
 from mast3r_ros.matching.correspondences import Correspondences
 
 
@@ -47,9 +50,9 @@ def test_pairs_with_depth(sift):
     matches = found["matches"]
     assert matches["median_count"] > 100
     assert matches["median_px"] < 0.5
-    assert matches["median_widths"] == pytest.approx(matches["median_px"] / 320)
-    assert matches["inlier_share"] > 0.8
-    assert matches["kept_inlier_share"] >= matches["inlier_share"]
+    assert matches["median_of_side"] == pytest.approx(matches["median_px"] / 320)
+    assert matches["right_share"] > 0.8
+    assert matches["kept_right_share"] >= matches["right_share"]
     assert found["median_ms"] > 0
 
 
@@ -77,6 +80,9 @@ class _Wrong:
     def __init__(self, sift):
         self._sift = sift
         self.name, self.min_inliers, self.min_share = "wrong", 10, 0.1
+
+    def coarseness(self, size):
+        return 1.0
 
     def describe(self, frame):
         return self._sift.describe(frame)
@@ -183,3 +189,39 @@ def test_what_a_user_can_mend_is_told(monkeypatch, capsys, arguments, message):
         cli.main()
 
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    """Four small pairs of held-out rooms."""
+    pytest.importorskip("moderngl")
+    from mast3r_ros.training.worlds.renderer import NoOpenGL
+    from mast3r_ros.training.worlds.textures import TexturesMissing
+
+    try:
+        return list(itertools.islice(rendered_pairs(3, (160, 120), 0.5), 4))
+    except (NoOpenGL, TexturesMissing) as error:
+        pytest.skip(str(error))
+
+
+def test_rendered_pairs_tell_the_truth(rendered):
+    """What one view sees lies, by depth and pose, where the other one measures it."""
+    for pair in rendered:
+        assert pair.overlap >= 0.5
+        assert pair.reference.size == (160, 120)
+        shared = overlap(
+            pair.reference.depth,
+            pair.query.depth,
+            pair.reference.camera,
+            pair.query.camera,
+            transforms.inverse(pair.motion),
+        )
+        assert shared == pytest.approx(pair.overlap, abs=0.05)
+
+
+def test_rendered_pairs_go_through_the_product(rendered, sift):
+    found = evaluate_pairs(rendered, {"sift": sift}).summary()
+
+    assert found[GUESS]["within_10cm_2deg"] < 0.5
+    assert found["sift"]["wrong_accepted"] == 0.0
+    assert found["sift"]["matches"]["within_10px"] > 0.3

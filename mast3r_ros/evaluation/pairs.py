@@ -51,15 +51,13 @@ class PairsResult:
 
     Attributes:
         outcomes: by the name of the front end, in the order of the pairs; always with `GUESS`.
-        threshold: error up to which a match is right [pixels of the query].
     """
 
     outcomes: Mapping[str, list[PairOutcome]]
-    threshold: float
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """The figures by front end, see `pairs_metrics.summarize`."""
-        return {name: summarize(found, self.threshold) for name, found in self.outcomes.items()}
+        return {name: summarize(found) for name, found in self.outcomes.items()}
 
 
 def evaluate_pairs(
@@ -82,7 +80,7 @@ def evaluate_pairs(
         outcomes[GUESS].append(guess(pair))
         for name, outcome, _ in locate_pair(pair, front_ends, options, depth):
             outcomes[name].append(outcome)
-    return PairsResult(outcomes, options.reprojection_threshold)
+    return PairsResult(outcomes)
 
 
 def locate_pair(
@@ -140,4 +138,4 @@ def _match_errors(pair: PosedPair, answer: Localization) -> MatchErrors:
         # What lies behind the query, or far beside it, is no worse than anything else.
         distance = np.fmin(np.hypot(*(there - found.query_pixels).T), np.hypot(*query.size))
         errors = np.where(known, distance, np.nan)
-    return MatchErrors(errors, found.confidence, match.inliers, query.size[0])
+    return MatchErrors(errors, found.confidence, match.inliers, max(query.size))

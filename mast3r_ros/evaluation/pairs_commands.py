@@ -96,7 +96,7 @@ def evaluate(
             outcomes[name].append(outcome)
             if report_path is not None:
                 album.consider(name, pair, outcome, answer)
-    summaries = PairsResult(outcomes, options.reprojection_threshold).summary()
+    summaries = PairsResult(outcomes).summary()
     found = {**about, "depth": depth, "front_ends": summaries, "options": asdict(options)}
     text = json.dumps(found, indent=2)
     if json_path is None:

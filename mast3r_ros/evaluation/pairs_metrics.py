@@ -22,6 +22,8 @@ LIMITS = (0.5, 10.0)
 GOOD = (0.1, 2.0)
 AUC_DEGREES = (5, 10, 20)
 MATCH_PIXELS = (1, 2, 5, 10)
+# Error up to which a match is right, as a share of the image's longer side: 6.4 pixels of 640.
+RIGHT_MATCH = 0.01
 _OVERLAPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _BINS = 5
 
@@ -39,18 +41,23 @@ class MatchErrors:
             where the depth is not known.
         confidence: (N,) in [0, 1].
         kept: (N,) bool, which of them the solver took for inliers.
-        width: of the query's image [pixels].
+        side: the longer one of the query's image [pixels].
     """
 
     pixels: NDArray[np.float64] = field(default_factory=_none)
     confidence: NDArray[np.float32] = field(default_factory=_none)
     kept: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
-    width: int = 1
+    side: int = 1
 
     @property
     def known(self) -> NDArray[np.bool_]:
         """Which of them have an error."""
         return np.isfinite(self.pixels)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which of them are as near as `RIGHT_MATCH` asks; those without an error are not."""
+        return np.asarray(self.pixels <= RIGHT_MATCH * self.side)
 
 
 @dataclass(frozen=True)
@@ -121,12 +128,8 @@ class PairOutcome:
         return self.translation_error <= limits[0] and self.rotation_error <= limits[1]
 
 
-def summarize(outcomes: Sequence[PairOutcome], threshold: float) -> dict[str, Any]:
-    """The figures, as docs/evaluation.md tells them; None where nothing can be told.
-
-    Args:
-        outcomes: of one front end.
-        threshold: error up to which a match is right [pixels of the query].
+def summarize(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
+    """The figures of one front end, as docs/evaluation.md tells them; None where nothing is known.
 
     Raises:
         ValueError: there are no pairs.
@@ -145,10 +148,10 @@ def summarize(outcomes: Sequence[PairOutcome], threshold: float) -> dict[str, An
         "metric_ratio": _median([o.metric_ratio for o in outcomes]),
         "refusals": dict(Counter(o.reason for o in outcomes if o.pose is None)),
         "median_ms": None if not seconds else 1e3 * float(np.median(seconds)),
-        "matches": _matches(outcomes, threshold),
-        "overlap_bins": _by_overlap(outcomes, threshold),
+        "matches": _matches(outcomes),
+        "overlap_bins": _by_overlap(outcomes),
         "calibration": _calibration(outcomes),
-        "match_calibration": _match_calibration(outcomes, threshold),
+        "match_calibration": _match_calibration(outcomes),
     }
 
 
@@ -166,37 +169,35 @@ def _poses(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
     }
 
 
-def _matches(outcomes: Sequence[PairOutcome], threshold: float) -> dict[str, Any]:
+def _matches(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
     """Errors over the matches of all pairs; shares of right ones are means over the pairs."""
     pixels = np.concatenate([o.matches.pixels[o.matches.known] for o in outcomes])
-    widths = np.concatenate([o.matches.pixels[o.matches.known] / o.matches.width for o in outcomes])
-    kept = [o.matches.pixels[o.matches.kept & o.matches.known] for o in outcomes]
+    shares = np.concatenate([o.matches.pixels[o.matches.known] / o.matches.side for o in outcomes])
+    kept = [o.matches.right[o.matches.kept & o.matches.known] for o in outcomes]
     return {
         "median_count": float(np.median([len(o.matches.pixels) for o in outcomes])),
         "median_px": _median(pixels),
         "mean_px": _mean(pixels),
         **{f"within_{limit}px": _mean(pixels <= limit) for limit in MATCH_PIXELS},
-        "median_widths": _median(widths),
-        "mean_widths": _mean(widths),
-        "inlier_share": _inlier_share(outcomes, threshold),
-        "kept_inlier_share": _mean([float(np.mean(k <= threshold)) for k in kept if len(k)]),
+        "median_of_side": _median(shares),
+        "mean_of_side": _mean(shares),
+        "right_share": _right_share(outcomes),
+        "kept_right_share": _mean([float(k.mean()) for k in kept if len(k)]),
     }
 
 
-def _inlier_share(outcomes: Sequence[PairOutcome], threshold: float) -> float | None:
+def _right_share(outcomes: Sequence[PairOutcome]) -> float | None:
     """Mean over the pairs; a pair without matches has no right ones."""
     if not any(o.matches.known.any() for o in outcomes):
         return None
     shares = [
-        float(np.mean(o.matches.pixels[o.matches.known] <= threshold))
-        if o.matches.known.any()
-        else 0.0
+        float(o.matches.right[o.matches.known].mean()) if o.matches.known.any() else 0.0
         for o in outcomes
     ]
     return _mean(shares)
 
 
-def _by_overlap(outcomes: Sequence[PairOutcome], threshold: float) -> list[dict[str, Any]]:
+def _by_overlap(outcomes: Sequence[PairOutcome]) -> list[dict[str, Any]]:
     rows = []
     for low, high in pairwise(_OVERLAPS):
         last = high == _OVERLAPS[-1]
@@ -204,7 +205,7 @@ def _by_overlap(outcomes: Sequence[PairOutcome], threshold: float) -> list[dict[
         if not chosen:
             continue
         pixels = np.concatenate([o.matches.pixels[o.matches.known] for o in chosen])
-        matches = {"median_px": _median(pixels), "inlier_share": _inlier_share(chosen, threshold)}
+        matches = {"median_px": _median(pixels), "right_share": _right_share(chosen)}
         rows.append({"from": low, "to": high, **_poses(chosen), **matches})
     return rows
 
@@ -230,10 +231,11 @@ def _calibration(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
     }
 
 
-def _match_calibration(outcomes: Sequence[PairOutcome], threshold: float) -> dict[str, Any]:
+def _match_calibration(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
     """The same of the matches of all pairs."""
     confidence = np.concatenate([o.matches.confidence[o.matches.known] for o in outcomes])
     pixels = np.concatenate([o.matches.pixels[o.matches.known] for o in outcomes])
+    right = np.concatenate([o.matches.right[o.matches.known] for o in outcomes])
     order = np.argsort(-confidence, kind="stable")
     bins = [
         {
@@ -241,7 +243,7 @@ def _match_calibration(outcomes: Sequence[PairOutcome], threshold: float) -> dic
             "to": float(confidence[part].max()),
             "matches": len(part),
             "median_px": _median(pixels[part]),
-            "inlier_share": _mean(pixels[part] <= threshold),
+            "right_share": _mean(right[part]),
         }
         for part in np.array_split(order, _BINS)
         if len(part)

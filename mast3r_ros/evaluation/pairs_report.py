@@ -140,7 +140,7 @@ def _pose_cells(poses: Mapping[str, Any]) -> list[str]:
 
 
 def _match_cells(matches: Mapping[str, Any]) -> list[str]:
-    return [_number(matches["median_px"], 1, "px"), _percent(matches["inlier_share"])]
+    return [_number(matches["median_px"], 1, "px"), _percent(matches["right_share"])]
 
 
 def _of(key: str, *inner: str) -> Callable[[dict[str, Any]], Any]:
@@ -179,13 +179,13 @@ _FIGURES: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("matches a pair", _as_number(_of("matches", "median_count"))),
     ("median match error", _as_number(_of("matches", "median_px"), 1, "px")),
     ("mean match error", _as_number(_of("matches", "mean_px"), 1, "px")),
-    ("median match error, of the width", _as_percent(_of("matches", "median_widths"))),
+    ("median match error, of the longer side", _as_percent(_of("matches", "median_of_side"))),
     *(
         (f"matches within {limit} px", _as_percent(_of("matches", f"within_{limit}px")))
         for limit in (1, 2, 5, 10)
     ),
-    ("right matches", _as_percent(_of("matches", "inlier_share"))),
-    ("right matches, of those kept", _as_percent(_of("matches", "kept_inlier_share"))),
+    ("right matches (1 % of the longer side)", _as_percent(_of("matches", "right_share"))),
+    ("right matches, of those kept", _as_percent(_of("matches", "kept_right_share"))),
     ("confidence to pose error, rank correlation", _as_number(_of("calibration", "spearman"))),
     ("AUC of precision over recall", _as_percent(_of("calibration", "precision_recall_auc"))),
     (

@@ -38,10 +38,18 @@ def rendered_pairs(
         seed: of the rooms.
         size: (width, height) [pixels].
         min_overlap: pairs that share less are left out.
-    """
-    # Rendering needs packages that recordings do not.
-    from mast3r_ros.training.worlds import PairSource
 
+    Raises:
+        RecordingError: what renders them is not installed.
+        NoOpenGL, TexturesMissing: it is, but cannot work here.
+    """
+    try:
+        from mast3r_ros.training.worlds import PairSource
+    except ImportError as error:
+        raise RecordingError(
+            f"rooms are rendered by packages that are not all here ({error}): "
+            "pip install -r requirements/train.txt"
+        ) from error
     source = PairSource(seed, split="held-out", size=(size[1], size[0]))
     for index in itertools.count():
         pair = source.pair(index)
