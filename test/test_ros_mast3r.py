@@ -75,10 +75,11 @@ def test_keyframes_are_matched_saved_and_loaded(robot, tmp_path):
     assert robot.look(camera_pose(0.1)).map_keyframes == 2
 
 
-def test_diagnostics_name_the_weights(robot):
+def test_log_and_diagnostics_name_the_weights(robot):
     robot.listen("diagnostics", DiagnosticArray, "/diagnostics")
     found = robot.wait(lambda: robot.received["diagnostics"], "diagnostics")[-1]
     values = {v.key: v.value for entry in found.status for v in entry.values}
 
     assert values["weights"].startswith("our own, images of 64 px, ")
+    assert f"front end mast3r ({values['weights']})" in robot.log()
     assert np.isfinite(float(values["encode [ms]"]))

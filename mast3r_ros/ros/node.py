@@ -96,9 +96,9 @@ class RelocalizerNode(LifecycleNode):
         size = (640, 480)
         camera = Camera(*size, 500.0, 500.0, 319.5, 239.5)
         self.session.warm_up(Frame(np.zeros((size[1], size[0], 3), np.uint8), camera))
-        self.get_logger().info(
-            f"configured: front end {front_end.name}, {len(keyframes)} keyframes"
-        )
+        weights = getattr(front_end, "details", {}).get("weights")
+        by = f"{front_end.name} ({weights})" if weights else front_end.name
+        self.get_logger().info(f"configured: front end {by}, {len(keyframes)} keyframes")
         return TransitionCallbackReturn.SUCCESS
 
     @_logged
