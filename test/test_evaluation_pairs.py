@@ -20,7 +20,7 @@ def _moved(metres=0.0, degrees=0.0):
 
 def _accepted(metres=0.0, degrees=0.0, confidence=0.5, overlap=0.5, **more):
     pose = _moved(metres, degrees)
-    return PairOutcome("p", overlap, TRUTH, "localized", pose, pose, confidence, **more)
+    return PairOutcome("p", overlap, TRUTH, "localized", pose, pose, pose, confidence, **more)
 
 
 def _refused(overlap=0.5, **more):
@@ -55,6 +55,19 @@ def test_shares_are_of_all_pairs_and_medians_of_the_accepted():
     assert found["refusals"] == {"few_inliers": 1}
 
 
+def test_what_was_refused_for_no_reason_shows_among_the_unchecked():
+    outcomes = [_accepted(0.05), _refused(unchecked=_moved(0.09)), _refused(unchecked=_moved(3.0))]
+
+    found = summarize([*outcomes, _refused()])
+
+    assert found["within_10cm_2deg"] == 1 / 4
+    unchecked = found["unchecked"]
+    assert unchecked["within_10cm_2deg"] == 2 / 4
+    assert unchecked["accepted"] == 3 / 4
+    assert unchecked["median_translation_m"] == pytest.approx(0.09)
+    assert unchecked["metric_ratio"] == pytest.approx(np.hypot(2.0, 0.09) / 2.0)
+
+
 def test_the_auc_is_the_area_under_the_share_within_an_angle():
     """Errors of 2.5, 8 and none: under 5 degrees the area is (5 - 2.5) / 5 / 3."""
     found = summarize([_accepted(0.0, 2.5), _accepted(0.0, 8.0), _refused()])
@@ -84,7 +97,7 @@ def test_a_direction_counts_for_the_auc_and_for_nothing_else():
 
 
 def test_no_motion_has_no_direction():
-    still = PairOutcome("p", 0.5, TRUTH, "localized", np.eye(4), np.eye(4))
+    still = PairOutcome("p", 0.5, TRUTH, "localized", np.eye(4), relative=np.eye(4))
 
     found = summarize([still])
 
@@ -96,7 +109,7 @@ def test_the_metric_ratio_is_that_of_the_lengths():
     double = TRUTH.copy()
     double[:3, 3] *= 2.0
 
-    pairs = [PairOutcome("p", 0.5, TRUTH, "localized", p, p) for p in (TRUTH, double, double)]
+    pairs = [PairOutcome("p", 0.5, TRUTH, "localized", p) for p in (TRUTH, double, double)]
 
     assert summarize(pairs)["metric_ratio"] == pytest.approx(2.0)
 

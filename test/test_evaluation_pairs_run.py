@@ -21,6 +21,7 @@ from mast3r_ros.frontends import create
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import overlap
 from mast3r_ros.matching.correspondences import Correspondences
+from mast3r_ros.options import RelocalizerOptions
 
 
 def _pair(x, turn=0.0, z=0.0):
@@ -72,6 +73,15 @@ def test_the_guess_of_no_motion(sift):
     assert guess["accepted"] == 1.0
     assert guess["median_translation_m"] == pytest.approx(np.hypot(0.2, 0.1))
     assert guess["median_rotation_deg"] == pytest.approx(np.rad2deg(0.05))
+
+
+def test_what_the_checks_refuse_is_known_all_the_same(sift):
+    strict = RelocalizerOptions(min_inliers=10_000)
+
+    found = evaluate_pairs(PAIRS, {"sift": sift}, strict).summary()["sift"]
+
+    assert found["accepted"] == 0.0
+    assert found["unchecked"]["within_10cm_2deg"] == 1.0
 
 
 class _Wrong:

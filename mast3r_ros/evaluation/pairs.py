@@ -22,6 +22,16 @@ from mast3r_ros.mapping.keyframe_map import KeyframeMap
 from mast3r_ros.options import RelocalizerOptions
 from mast3r_ros.relocalizer import Relocalizer
 
+# Every check of the relocalizer as weak as it can be.
+_UNCHECKED: dict[str, Any] = {
+    "min_inliers": 4,
+    "min_share": 1e-9,
+    "min_cells": 1,
+    "max_position_sigma": 100.0,
+    "max_rotation_sigma": 3.2,
+    "max_rival": 1.0,
+}
+
 # The baseline that needs no image: the camera has not moved.
 GUESS = "no motion"
 
@@ -93,15 +103,20 @@ def locate_pair(
         keyframes = KeyframeMap(front_end)
         keyframes.add(keyframe, np.eye(4))
         answer = Relocalizer(keyframes, options).locate(query)
-        yield name, _outcome(pair, answer), answer
+        pose = answer.pose
+        if pose is None:
+            pose = Relocalizer(keyframes, replace(options, **_UNCHECKED)).locate(query).pose
+        yield name, _outcome(pair, answer, pose), answer
 
 
 def guess(pair: PosedPair) -> PairOutcome:
     """The outcome of believing that the camera has not moved."""
-    return PairOutcome(pair.name, pair.overlap, pair.motion, "localized", pose=np.eye(4))
+    return PairOutcome(
+        pair.name, pair.overlap, pair.motion, "localized", pose=np.eye(4), unchecked=np.eye(4)
+    )
 
 
-def _outcome(pair: PosedPair, answer: Localization) -> PairOutcome:
+def _outcome(pair: PosedPair, answer: Localization, unchecked: Pose | None) -> PairOutcome:
     relative = answer.pose
     if answer.reason is Reason.DIRECTION_ONLY:
         relative = answer.matches[0].pose
@@ -111,6 +126,7 @@ def _outcome(pair: PosedPair, answer: Localization) -> PairOutcome:
         pair.motion,
         answer.reason.name.lower(),
         answer.pose,
+        unchecked,
         relative,
         answer.confidence,
         _match_errors(pair, answer),

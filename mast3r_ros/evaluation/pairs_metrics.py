@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -69,6 +69,7 @@ class PairOutcome:
         truth: reference camera <- query camera, (4, 4).
         reason: how it ended, in words.
         pose: the same as `truth`, estimated; None where it was refused.
+        unchecked: what the answer would be if nothing were refused, where there is any pose.
         relative: rotation and direction, also where the metres are not known; None for neither.
         confidence: of the pose, in [0, 1].
         matches: how good they are.
@@ -80,6 +81,7 @@ class PairOutcome:
     truth: Pose
     reason: str
     pose: Pose | None = None
+    unchecked: Pose | None = None
     relative: Pose | None = None
     confidence: float = 0.0
     matches: MatchErrors = field(default_factory=MatchErrors)
@@ -146,6 +148,7 @@ def summarize(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
             for limit in AUC_DEGREES
         },
         "metric_ratio": _median([o.metric_ratio for o in outcomes]),
+        "unchecked": _unchecked(outcomes),
         "refusals": dict(Counter(o.reason for o in outcomes if o.pose is None)),
         "median_ms": None if not seconds else 1e3 * float(np.median(seconds)),
         "matches": _matches(outcomes),
@@ -167,6 +170,13 @@ def _poses(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
         "median_translation_m": _median([o.translation_error for o in accepted]),
         "median_direction_deg": _median([o.direction_error for o in accepted]),
     }
+
+
+def _unchecked(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
+    """The same if no pose were refused."""
+    poses = [replace(o, pose=o.unchecked) for o in outcomes]
+    found = {**_poses(poses), "metric_ratio": _median([o.metric_ratio for o in poses])}
+    return {name: value for name, value in found.items() if name not in ("pairs", "wrong_accepted")}
 
 
 def _matches(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:

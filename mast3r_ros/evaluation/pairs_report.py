@@ -119,7 +119,12 @@ def _percent(share: float | None) -> str:
 
 
 def _number(value: float | None, factor: float, unit: str) -> str:
-    return _UNKNOWN if value is None else f"{factor * value:.3g} {unit}".rstrip()
+    return _UNKNOWN if value is None else f"{_digits(factor * value)} {unit}".rstrip()
+
+
+def _digits(value: float) -> str:
+    """Three of them, more where they stand before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _range(bounds: Mapping[str, float], digits: int) -> str:
@@ -173,6 +178,17 @@ _FIGURES: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("median position error", _as_number(_of("median_translation_m"), 100, "cm")),
     ("median direction error", _as_number(_of("median_direction_deg"), 1, "°")),
     ("metric ratio", _as_number(_of("metric_ratio"))),
+    ("unchecked: within 10°, 50 cm", _as_percent(_of("unchecked", "within_50cm_10deg"))),
+    ("unchecked: within 2°, 10 cm", _as_percent(_of("unchecked", "within_10cm_2deg"))),
+    (
+        "unchecked: median rotation error",
+        _as_number(_of("unchecked", "median_rotation_deg"), 1, "°"),
+    ),
+    (
+        "unchecked: median position error",
+        _as_number(_of("unchecked", "median_translation_m"), 100, "cm"),
+    ),
+    ("unchecked: metric ratio", _as_number(_of("unchecked", "metric_ratio"))),
     ("AUC at 5°", _as_percent(_of("auc_5deg"))),
     ("AUC at 10°", _as_percent(_of("auc_10deg"))),
     ("AUC at 20°", _as_percent(_of("auc_20deg"))),
