@@ -9,9 +9,11 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.overlap import overlap
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.training.worlds import cameras, overlap
+from mast3r_ros.training.worlds import cameras
 from mast3r_ros.training.worlds.photometry import expose
 from mast3r_ros.training.worlds.renderer import Model, Renderer
 from mast3r_ros.training.worlds.room import make_room
@@ -94,7 +96,7 @@ class PairSource:
             self._rooms.move_to_end(number)
             return self._rooms[number]
         if len(self._rooms) >= _ROOMS:
-            self._rooms.popitem(last=False)[1].release()
+            self._rooms.popitem(last=False)
         rng = np.random.default_rng([*self._seed, 0, number])
         model = self._renderer.load(make_room(rng, self._library, self._wildness))
         self._rooms[number] = model
@@ -118,10 +120,10 @@ class PairSource:
             other_depth = self._renderer.depth(model, other, second)
             if not _is_open(other_depth):
                 continue
-            depths, both, poses = (depth, other_depth), (camera, other), (first, second)
-            share = overlap.mutual(depths, both, poses)
+            moved = transforms.inverse(second) @ first
+            share = overlap(depth, other_depth, camera, other, moved)
             if self._limits[0] <= share <= self._limits[1]:
-                return both, depths, poses, share
+                return (camera, other), (depth, other_depth), (first, second), share
         return None
 
     def _view(

@@ -44,13 +44,13 @@ class Palette:
     Args:
         library: of the textures.
         rng: whatever is drawn, is drawn from it.
-        wildness: in [0, 1], how many surfaces have a texture that is never seen in a room.
+        wildness: in [0, 1], how many surfaces have a texture that no room has; at 1, most.
     """
 
     def __init__(self, library: Library, rng: np.random.Generator, wildness: float) -> None:
         self._library = library
         self._rng = rng
-        self._wild = 0.6 * wildness
+        self._wild = 0.7 * wildness
 
     def draw(self, role: str) -> Material:
         """A material for a role."""

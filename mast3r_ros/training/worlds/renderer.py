@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 
@@ -35,35 +36,17 @@ class Model:
     shaded: moderngl.VertexArray
     bare: moderngl.VertexArray
     shadows: moderngl.Texture
-    buffers: tuple[moderngl.Buffer, moderngl.Buffer]
-
-    def release(self) -> None:
-        """Give the memory back."""
-        for part in (self.shaded, self.bare, self.shadows, *self.buffers):
-            part.release()
 
 
 class Renderer:
-    """One OpenGL context with the textures of a library.
+    """The textures of a library in OpenGL, and what draws rooms with them.
 
     Raises:
         NoOpenGL: there is no context to be had.
     """
 
     def __init__(self, library: Library) -> None:
-        # The threads of one renderer would only hinder others, and the training beside it.
-        os.environ.setdefault("LP_NUM_THREADS", "1")
-        try:
-            context = moderngl.create_context(330, standalone=True, backend="egl")  # type: ignore[arg-type]
-        except Exception as error:
-            raise NoOpenGL(
-                f"no OpenGL context through EGL ({error}): install Mesa's "
-                "(sudo apt install libegl1 libgl1-mesa-dri), or the driver of the GPU"
-            ) from error
-        self._context = context
-        context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
-        # Image rows run downwards, so that front sides turn the other way.
-        context.front_face = "cw"
+        self._context = context = _context()
         count, height, width = library.images.shape[:3]
         self._textures = context.texture_array((width, height, count), 3, library.images.tobytes())
         # Not anisotropic: that stalls llvmpipe for minutes.
@@ -78,6 +61,8 @@ class Renderer:
     def load(self, room: Room) -> Model:
         """Bring a room into the renderer's memory."""
         context = self._context
+        # What was forgotten gives its memory back.
+        context.gc()
         vertices = context.buffer(room.vertices.tobytes())
         order = context.buffer(mesh.indices(len(room.vertices)).tobytes())
         names = ("position", "normal", "coordinate", "layer", "dark", "light", "surface")
@@ -87,7 +72,7 @@ class Renderer:
         skipped = 4 * (mesh.VERTEX_FLOATS - 3)
         bare = context.vertex_array(self._depth, [(vertices, f"3f {skipped}x", "position")], order)
         shadows = context.texture((SHADOW_SIDE, SHADOW_SIDE), 1, room.shadows.tobytes())
-        return Model(room, shaded, bare, shadows, (vertices, order))
+        return Model(room, shaded, bare, shadows)
 
     def depth(self, model: Model, camera: Camera, pose: Pose) -> NDArray[np.float32]:
         """z of what is seen at each pixel's center, (H, W) [m]; NaN where nothing is."""
@@ -135,6 +120,25 @@ class Renderer:
                 self._targets[key] = make.framebuffer([color], make.depth_renderbuffer(size))
         self._targets[key].use()
         return self._targets[key]
+
+
+@functools.cache
+def _context() -> moderngl.Context:
+    """The one context of this process: OpenGL draws into whichever was made current last."""
+    # The threads of llvmpipe would only hinder other renderers, and the training beside them.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    try:
+        context = moderngl.create_context(330, standalone=True, backend="egl")  # type: ignore[arg-type]
+    except Exception as error:
+        raise NoOpenGL(
+            f"no OpenGL context through EGL ({error}): install Mesa's "
+            "(sudo apt install libegl1 libgl1-mesa-dri), or the driver of the GPU"
+        ) from error
+    context.gc_mode = "context_gc"
+    context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+    # Image rows run downwards, so that front sides turn the other way.
+    context.front_face = "cw"
+    return context
 
 
 def _world_to_clip(camera: Camera, pose: Pose) -> tuple[float, ...]:

@@ -54,7 +54,7 @@ class Room:
 
 def make_room(rng: Rng, library: Library, wildness: float) -> Room:
     """Build and furnish a room of 2.5 to 12 m."""
-    palette = Palette(library, rng, wildness * rng.random() * 2)
+    palette = Palette(library, rng, wildness * rng.random())
     names = list(_KINDS)
     kind = names[rng.integers(len(names))]
     small, large = (2.5, 5.5) if rng.random() < 0.6 else (3.5, 12.0)

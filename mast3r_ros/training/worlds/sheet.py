@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
-from mast3r_ros.training.worlds.views import Pair, View
+from mast3r_ros.training.worlds.views import Pair
 
 _FAR = 8.0
 
@@ -26,7 +26,7 @@ def draw_pair(pair: Pair, lines: int = 12) -> NDArray[np.uint8]:
         ends = [tuple(np.rint(points[i]).astype(int).tolist())]
         ends.append(tuple(np.rint(pixels[i] + (width, 0)).astype(int).tolist()))
         cv2.line(images, ends[0], ends[1], color, 1, cv2.LINE_AA)
-    depths = [draw_depth(view) for view in (pair.reference, pair.query)]
+    depths = [draw_depth(view.depth) for view in (pair.reference, pair.query)]
     row = np.concatenate([images, *depths], 1)
     angle = rotation_between(pair)
     far = np.linalg.norm(pair.query.pose[:3, 3] - pair.reference.pose[:3, 3])
@@ -35,12 +35,12 @@ def draw_pair(pair: Pair, lines: int = 12) -> NDArray[np.uint8]:
     return np.asarray(row, np.uint8)
 
 
-def draw_depth(view: View) -> NDArray[np.uint8]:
-    """Depth in colors, near red, far blue, nothing black."""
-    z = np.nan_to_num(view.depth, nan=_FAR)
+def draw_depth(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Depth [m] in colors, near red, far blue, nothing black."""
+    z = np.nan_to_num(depth, nan=_FAR)
     near = (255 * (1 - np.clip(z / _FAR, 0, 1))).astype(np.uint8)
     colors = cv2.applyColorMap(near, cv2.COLORMAP_TURBO)[..., ::-1]
-    return np.where(np.isfinite(view.depth)[..., None], colors, 0).astype(np.uint8)
+    return np.where(np.isfinite(depth)[..., None], colors, 0).astype(np.uint8)
 
 
 def rotation_between(pair: Pair) -> float:
@@ -54,10 +54,11 @@ def correspondences(pair: Pair, stride: int = 1) -> tuple[NDArray[np.float64], N
     reference, query = pair.reference, pair.query
     v, u = np.mgrid[0 : reference.camera.height : stride, 0 : reference.camera.width : stride]
     pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
-    points = reference.camera.unproject(pixels, reference.depth[v, u].ravel())
     moved = transforms.inverse(query.pose) @ reference.pose
-    points = points @ moved[:3, :3].T + moved[:3, 3]
-    there = query.camera.project(np.nan_to_num(points, nan=-1.0))
+    points = transforms.apply(
+        moved, reference.camera.unproject(pixels, reference.depth[v, u].ravel())
+    )
+    there = query.camera.project(points)
     rounded = np.rint(np.nan_to_num(there, nan=-1.0)).astype(int)
     inside = (rounded >= 0).all(1) & (rounded < (query.camera.width, query.camera.height)).all(1)
     z = np.full(len(points), np.nan)

@@ -32,7 +32,7 @@ class View:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two views of one room; `overlap` is what `overlap.mutual` says of them."""
+    """Two views of one room; `overlap` is what `geometry.overlap` says of them."""
 
     reference: View
     query: View
