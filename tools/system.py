@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the set-up needs from the operating system, and how to install what is missing."""
 
+import ctypes
 import importlib.util
 import platform
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 
 # Program, and the Debian or Ubuntu package that has it.
 _PROGRAMS = {"cmake": "cmake", "gcc": "gcc", "g++": "g++", "make": "make"}
+# Library, and the package that has it: worlds for training are rendered with them.
+_LIBRARIES = {"libEGL.so.1": "libegl1", "libGL.so.1": "libgl1"}
 _ROS_PROGRAMS = {"colcon": "python3-colcon-common-extensions"}
 # Python module, and the package that has it. With a ROS 2 installation, these are the system's: ROS
 # was built against that numpy, and a newer one above it would break its cv_bridge.
@@ -55,6 +58,7 @@ def check(ros: bool, environ: Mapping[str, str]) -> None:
         missing["the Python module ensurepip"] = "python3-venv"
     if not Path(sysconfig.get_paths()["include"], "Python.h").is_file():
         missing["Python.h"] = "python3-dev"
+    missing |= {name: package for name, package in _LIBRARIES.items() if not _has_library(name)}
     if ros:
         missing |= {
             f"the Python module {name}": package
@@ -80,6 +84,14 @@ def _check_wheels() -> None:
             "Name such an interpreter (make PYTHON=python3.12), "
             "or install ROS 2 and source its setup.bash."
         )
+
+
+def _has_library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def _has_module(name: str) -> bool:

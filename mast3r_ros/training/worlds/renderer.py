@@ -132,7 +132,7 @@ def _context() -> moderngl.Context:
     except Exception as error:
         raise NoOpenGL(
             f"no OpenGL context through EGL ({error}): install Mesa's "
-            "(sudo apt install libegl1 libgl1-mesa-dri), or the driver of the GPU"
+            "(sudo apt install libegl1 libgl1 libgl1-mesa-dri), or the driver of the GPU"
         ) from error
     context.gc_mode = "context_gc"
     context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
