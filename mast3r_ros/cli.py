@@ -20,6 +20,7 @@ import typer
 
 from mast3r_ros.engines import verbs
 from mast3r_ros.options import RelocalizerOptions
+from mast3r_ros.training import verbs as training_verbs
 
 _OPTIONS = "Options of the relocalizer"
 _SOURCE = "What is read"
@@ -314,6 +315,7 @@ def doctor() -> None:
 
 
 verbs.register(app)
+training_verbs.register(app)
 
 
 def main() -> None:

@@ -8,8 +8,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
+from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mast3r_ros.training.recipes import RECIPES
@@ -56,7 +59,7 @@ def train(
     if tensorboard and first:
         from torch.utils.tensorboard import SummaryWriter
 
-        writer = SummaryWriter(folder)  # type: ignore[no-untyped-call]
+        writer = SummaryWriter(folder)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -70,7 +73,7 @@ def train(
     def listen(step: int, figures: dict[str, float]) -> None:
         if writer is not None:
             for key, value in figures.items():
-                writer.add_scalar(key, value, step)  # type: ignore[no-untyped-call]
+                writer.add_scalar(key, value, step)
         held_out = any(key.startswith("held-out/") for key in figures)
         if held_out:
             text = "  ".join(f"{k.split('/')[1]} {v:.3f}" for k, v in figures.items())
@@ -78,13 +81,17 @@ def train(
         else:
             progress.update(task, completed=step, figures=f"loss {figures['loss']:.3f}")
 
+    def show(step: int, picture: NDArray[np.uint8]) -> None:
+        Image.fromarray(picture).save(folder / "samples.png")
+        if writer is not None:
+            writer.add_image("held-out", picture, step, dataformats="HWC")
+
     try:
         with progress:
-            Trainer(recipe, folder, seed, workers, device, listen).run(
-                save_every, validate_every, until
-            )
+            trainer = Trainer(recipe, folder, seed, workers, device, listen, show)
+            trainer.run(save_every, validate_every, until)
     finally:
         if writer is not None:
-            writer.close()  # type: ignore[no-untyped-call]
+            writer.close()
         if distributed:
             dist.destroy_process_group()

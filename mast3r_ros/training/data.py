@@ -41,7 +41,7 @@ class PairNumbers:
 
 
 class Pairs(Dataset[Pair]):
-    """The pairs of a recipe by (number, whether upright); each process that reads has a renderer."""
+    """The pairs of a recipe by (number, whether upright); every process has a renderer."""
 
     def __init__(self, recipe: Recipe, seed: int, split: str = "train") -> None:
         self.recipe, self.seed, self.split = recipe, seed, split
@@ -66,7 +66,7 @@ def loader(recipe: Recipe, seed: int, numbers: PairNumbers, workers: int) -> Any
     """Batches rendered ahead by `workers` processes; 0 renders in this one."""
     return DataLoader(
         Pairs(recipe, seed),
-        batch_sampler=numbers,  # type: ignore[arg-type]
+        batch_sampler=numbers,
         num_workers=workers,
         collate_fn=collate,
         prefetch_factor=4 if workers else None,

@@ -19,7 +19,8 @@ from torch import Tensor
 def log_points(points: Tensor) -> Tensor:
     """Points (..., 3) [m] with their length d made log(1 + d): what the head put out before exp."""
     distance = torch.linalg.vector_norm(points, dim=-1, keepdim=True)
-    return points * (distance.log1p() / distance.clamp(min=1e-6))
+    scaled: Tensor = points * (distance.log1p() / distance.clamp(min=1e-6))
+    return scaled
 
 
 def point_errors(predicted: Tensor, truth: Tensor) -> Tensor:

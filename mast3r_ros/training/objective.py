@@ -28,18 +28,18 @@ class Objective(nn.Module):
         recipe, model = self.recipe, self.model
         count, _, *size = batch.images.shape[1:]
         height, width = size
-        encoded = model.encode(batch.images.flatten(0, 1)).unflatten(0, (2, count))
+        encoded = model.encode(batch.images.flatten(0, 1)).chunk(2)
         levels = model.decoder_levels(encoded[0], encoded[1], [(height, width)], (height, width))
         heads = (model.downstream_head1, model.downstream_head2)
         grid = model.config.grid((height, width))
 
-        errors, points_loss = [], torch.zeros((), device=encoded.device)
+        errors, points_loss = [], torch.zeros((), device=batch.images.device)
         for head, tokens, level, truth in zip(
             heads, encoded, levels, reference_points(batch), strict=True
         ):
             picked = [tokens if i == 0 else level[i - 1] for i in model.config.dpt_levels]
             # Three digits, as bfloat16 has them, are too few for metres.
-            with torch.autocast(encoded.device.type, enabled=False):
+            with torch.autocast(batch.images.device.type, enabled=False):
                 points, confidence = head.points(picked, grid)
             known = truth.isfinite().all(-1)
             error = losses.point_errors(points, truth)
@@ -89,4 +89,4 @@ def _features(head: ViewHead, encoded: Tensor, last: Tensor, grid: tuple[int, in
 def _pick(features: Tensor, pixels: Tensor) -> Tensor:
     """(B, P, C) at the flat pixels (B, ...) -> (B, ..., C)."""
     index = pixels.flatten(1)[..., None].expand(-1, -1, features.shape[-1])
-    return features.gather(1, index).unflatten(1, pixels.shape[1:])
+    return features.gather(1, index).reshape(*pixels.shape, -1)

@@ -54,7 +54,7 @@ def draw(
         alone = order.topk(count, dim=1, largest=False).indices
         drawn.append(torch.where(true, matched[chosen], alone) if len(matched) else alone)
     beside = _beside(drawn[1], size, uniform(2, batch, count, near))
-    return Matches(*drawn, true, *beside)
+    return Matches(drawn[0], drawn[1], true, *beside)
 
 
 def _beside(center: Tensor, size: tuple[int, int], random: Tensor) -> tuple[Tensor, Tensor]:

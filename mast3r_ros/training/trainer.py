@@ -12,16 +12,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mast3r_ros.network.checkpoint import save_checkpoint
+from mast3r_ros.network.mast3r import MAST3R
 from mast3r_ros.training.data import PairNumbers, loader
 from mast3r_ros.training.ground_truth import Batch
 from mast3r_ros.training.objective import Objective
+from mast3r_ros.training.pictures import draw
 from mast3r_ros.training.recipes import Recipe
 from mast3r_ros.training.schedule import learning_rate
 from mast3r_ros.training.start import new_network
@@ -45,6 +49,7 @@ class Trainer:
         workers: processes that render; 0 renders between the steps.
         device: "cpu", "cuda" or "cuda:N".
         listener: told of each step's figures, and of each validation's.
+        pictures: given each validation's picture, (H, W, 3) uint8 RGB.
 
     Raises:
         StateError: the folder's state is damaged, or of another network or seed.
@@ -58,10 +63,12 @@ class Trainer:
         workers: int = 1,
         device: str = "cpu",
         listener: Listener | None = None,
+        pictures: Callable[[int, NDArray[np.uint8]], None] | None = None,
     ) -> None:
         self.recipe, self.folder, self.seed, self.workers = recipe, folder, seed, workers
         self.device = torch.device(device)
         self.listener = listener or (lambda step, figures: None)
+        self.pictures = pictures or (lambda step, picture: None)
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +84,13 @@ class Trainer:
         self.seconds = 0.0
         self._resume()
         self._batches: list[Batch] | None = None
+
+    @property
+    def averaged(self) -> MAST3R:
+        """The network that is kept: the average of the weights over the last steps."""
+        model = self.average.module
+        assert isinstance(model, MAST3R)
+        return model.eval()
 
     def run(
         self, save_every: int = 200, validate_every: int = 500, until: int | None = None
@@ -142,13 +156,13 @@ class Trainer:
             return
         if self._batches is None:
             self._batches = held_out(self.recipe, self.seed, _HELD_OUT)
-        network = self.average.module.eval()
-        figures = measure(network, self._batches, self.device)
+        figures = measure(self.averaged, self._batches, self.device)
         pairs = self.step * self.recipe.batch
         line = {"step": self.step, "pairs": pairs, "minutes": self.seconds / 60, **figures}
         with (self.folder / _CURVE).open("a") as file:
             file.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
         self.listener(self.step, {f"held-out/{name}": value for name, value in figures.items()})
+        self.pictures(self.step, draw(self.averaged, self._batches[0].to(self.device)))
 
     def _save(self) -> None:
         if self.rank:
@@ -163,7 +177,7 @@ class Trainer:
         }
         save_state(self.folder, state)
         part = self.folder / f"part-{WEIGHTS}"
-        save_checkpoint(self.average.module, part, half=True)
+        save_checkpoint(self.averaged, part, half=True)
         os.replace(part, self.folder / WEIGHTS)
 
     def _resume(self) -> None:

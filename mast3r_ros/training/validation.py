@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mast3r_ros.network.mast3r import MAST3R
 from mast3r_ros.training.data import Pairs, collate
-from mast3r_ros.training.ground_truth import Batch, correspondences, reference_points
+from mast3r_ros.training.ground_truth import Batch, correspondences
 from mast3r_ros.training.recipes import Recipe
 
 _PROBES = 128  # pixels of each pair whose nearest descriptor is looked up
@@ -28,6 +29,48 @@ def held_out(recipe: Recipe, seed: int, count: int) -> list[Batch]:
     ]
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What a network says of a batch, at a few pixels of each pair.
+
+    Attributes:
+        points: (B, H, W, 3) [m], the references' own.
+        pair: (M,) the pair of each pixel probed.
+        reference: (M,) flat pixel of the reference.
+        query: (M,) flat pixel of the query whose descriptor is nearest.
+        distances: (M,) from there to the true match [px].
+    """
+
+    points: Tensor
+    pair: Tensor
+    reference: Tensor
+    query: Tensor
+    distances: Tensor
+
+
+def probe(model: MAST3R, batch: Batch) -> Probe:
+    """Run the network on a batch, and look the nearest descriptors of some true matches up."""
+    height, width = batch.images.shape[-2:]
+    size = (height, width)
+    reference, query = (model.encode(images) for images in batch.images)
+    points, _, first, _, second, _ = model.decode_batch(
+        reference, query, size, size, query_points=False
+    )
+    found = correspondences(batch)
+    probed, nearest = [], []
+    for pair in range(len(points)):
+        own = (found.pair == pair).nonzero().flatten()
+        own = own[:: max(1, len(own) // _PROBES)]
+        descriptors = first[pair].flatten(0, 1)[found.reference[own]]
+        nearest.append((descriptors @ second[pair].flatten(0, 1).T).argmax(1))
+        probed.append(own)
+    chosen, there = torch.cat(probed), torch.cat(nearest)
+    truth = found.query[chosen]
+    x, y = there % width - truth % width, there // width - truth // width
+    distances = torch.hypot(x.float(), y.float())
+    return Probe(points, found.pair[chosen], found.reference[chosen], there, distances)
+
+
 def measure(model: MAST3R, batches: Sequence[Batch], device: torch.device) -> dict[str, float]:
     """Figures of the network on pairs with known truth.
 
@@ -42,12 +85,10 @@ def measure(model: MAST3R, batches: Sequence[Batch], device: torch.device) -> di
     with torch.no_grad():
         for batch in batches:
             some = batch.to(device)
-            size = (some.images.shape[-2], some.images.shape[-1])
-            tokens = [model.encode(images) for images in some.images]
-            points, _, first, _, second, _ = model.decode_batch(*tokens, size, size, False)
-            distances.append(_match_distances(some, first.flatten(1, 2), second.flatten(1, 2)))
-            ratio = points[..., 2] / reference_points(some)[0][..., 2]
+            found = probe(model, some)
+            ratio = found.points[..., 2] / some.depth[0]
             scale = ratio.flatten(1).nanmedian(1).values
+            distances.append(found.distances)
             errors.append((ratio - 1).abs().flatten())
             scales.append(scale)
             shapes.append((ratio / scale[:, None, None] - 1).abs().flatten())
@@ -59,22 +100,3 @@ def measure(model: MAST3R, batches: Sequence[Batch], device: torch.device) -> di
         "scale": float(torch.cat(scales).nanmedian()),
         "shape error": float(torch.cat(shapes).nanmedian()),
     }
-
-
-def _match_distances(batch: Batch, reference: Tensor, query: Tensor) -> Tensor:
-    """Distances [px] of nearest descriptors from the truth, for some pixels of each pair."""
-    width = batch.images.shape[-1]
-    found = correspondences(batch)
-    out = []
-    for pair in range(len(reference)):
-        own = (found.pair == pair).nonzero().flatten()
-        own = own[:: max(1, len(own) // _PROBES)]
-        nearest = (reference[pair, found.reference[own]] @ query[pair].T).argmax(1)
-        truth = found.query[own]
-        out.append(
-            torch.hypot(
-                (nearest % width - truth % width).float(),
-                (nearest // width - truth // width).float(),
-            )
-        )
-    return torch.cat(out)

@@ -1,0 +1,205 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: it learns, it goes on after a kill, and it can be shared by processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training_pairs import RECIPE, SMALL, SyntheticSource
+
+from mast3r_ros.network.checkpoint import load_checkpoint
+from mast3r_ros.training import data
+from mast3r_ros.training.recipes import RECIPES, Stage
+from mast3r_ros.training.state import StateError, save_state
+from mast3r_ros.training.trainer import WEIGHTS, Trainer
+
+
+@pytest.fixture(autouse=True)
+def _no_renderer(monkeypatch):
+    monkeypatch.setattr(data, "PairSource", SyntheticSource)
+
+
+def _trainer(folder, recipe=RECIPE, **more):
+    return Trainer(recipe, folder, seed=1, workers=0, **more)
+
+
+def _weights(trainer):
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+@pytest.mark.slow
+def test_eight_pairs_are_learned_by_heart(tmp_path):
+    figures = []
+    recipe = replace(
+        RECIPE, steps=400, batch=8, learning_rate=3e-3, warm_up=20, ema=0.9, weight_decay=0.0
+    )
+    trainer = _trainer(tmp_path, recipe, listener=lambda step, f: figures.append(f))
+    trainer.run(save_every=1000, validate_every=400)
+    first, last = figures[0], figures[399]
+    assert last["points/reference"] < 0.1 * first["points/reference"]
+    assert last["points/query"] < 0.15 * first["points/query"]
+    assert last["match/loss"] < 0.15 * first["match/loss"]
+    (held_out,) = (f for f in figures if "held-out/match error" in f)
+    assert held_out["held-out/depth error"] < 0.03
+    assert held_out["held-out/match error"] <= 1.5
+
+
+def test_a_stopped_run_ends_where_an_unbroken_one_does(tmp_path):
+    whole = _trainer(tmp_path / "whole")
+    whole.run()
+    for until in (2, 3, 6):
+        parts = _trainer(tmp_path / "parts")
+        parts.run(until=until)
+    assert parts.step == whole.step == 6
+    torch.testing.assert_close(_weights(parts), _weights(whole))
+    kept = [load_checkpoint(tmp_path / name / WEIGHTS).state_dict() for name in ("whole", "parts")]
+    torch.testing.assert_close(*kept)
+    curve = (tmp_path / "parts" / "curve.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in curve] == [2, 3, 6]
+
+
+def test_what_is_kept_is_half_precise_and_averaged(tmp_path):
+    trainer = _trainer(tmp_path)
+    trainer.run()
+    kept = load_checkpoint(tmp_path / WEIGHTS)
+    assert kept.config == SMALL
+    torch.testing.assert_close(
+        kept.state_dict(), trainer.averaged.state_dict(), rtol=1e-3, atol=1e-3
+    )
+    assert not torch.equal(kept.enc_norm.weight, trainer.model.enc_norm.weight)
+
+
+def test_a_run_of_something_else_is_refused(tmp_path):
+    _trainer(tmp_path).run(until=1)
+    with pytest.raises(StateError, match="give another folder"):
+        _trainer(tmp_path, replace(RECIPE, config=replace(SMALL, decoder_depth=1)))
+
+
+def test_a_damaged_state_is_told_apart_from_none(tmp_path):
+    _trainer(tmp_path).run(until=1)
+    path = tmp_path / "state.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(StateError, match="damaged"):
+        _trainer(tmp_path)
+
+
+def test_a_state_half_written_leaves_the_last_one(tmp_path, monkeypatch):
+    save_state(tmp_path, {"step": 1})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save_state(tmp_path, {"step": 2})
+    assert torch.load(tmp_path / "state.pt") == {"step": 1}
+
+
+def test_more_steps_may_be_asked_for_later(tmp_path):
+    _trainer(tmp_path).run()
+    longer = _trainer(tmp_path, replace(RECIPE, steps=8))
+    assert longer.step == 6
+    longer.run()
+    assert longer.step == 8
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_and_keeps_its_state(tmp_path, monkeypatch):
+    _trainer(tmp_path).run(until=2)
+    before = (tmp_path / "state.pt").read_bytes()
+    trainer = _trainer(tmp_path)
+    with torch.no_grad():
+        trainer.model.enc_norm.weight.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="step 2"):
+        trainer.run()
+    assert (tmp_path / "state.pt").read_bytes() == before
+
+
+def test_batches_are_the_same_whoever_reads_them():
+    recipe = replace(RECIPE, portrait=0.5)
+    alone = list(data.PairNumbers(recipe, 3, 0))
+    shared = [list(data.PairNumbers(recipe, 3, 0, rank, 2)) for rank in range(2)]
+    assert [a + b for a, b in zip(*shared, strict=True)] == alone
+    assert list(data.PairNumbers(recipe, 3, 2)) == alone[2:]
+    assert len({upright for batch in alone for _, upright in batch}) == 2
+    with pytest.raises(ValueError, match="cannot be shared"):
+        data.PairNumbers(recipe, 3, 0, 0, 3)
+
+
+def test_the_curriculum_changes_at_its_numbers():
+    recipe = replace(RECIPE, curriculum=(Stage(0, 0.5, 0.0), Stage(10, 0.2, 1.0)))
+    assert [recipe.stage(n).min_overlap for n in (0, 9, 10, 999)] == [0.5, 0.5, 0.2, 0.2]
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_recipes_fit_their_limits(name):
+    from mast3r_ros.training.start import new_network
+
+    recipe = RECIPES[name]
+    count = sum(p.numel() for p in new_network(recipe.config, 0).state_dict().values())
+    assert 2 * count < {"nano": 8e6, "tiny": 60e6}[name]
+    assert recipe.config.grid(recipe.size)
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from dataclasses import replace
+import torch
+import torch.distributed as dist
+from mast3r_ros.training import data
+from mast3r_ros.training.trainer import Trainer
+from training_pairs import RECIPE, SyntheticSource
+data.PairSource = SyntheticSource
+torch.set_num_threads(1)
+if len(sys.argv) > 4:
+    dist.init_process_group("gloo")
+trainer = Trainer(replace(RECIPE, steps=int(sys.argv[3])), Path(sys.argv[2]), seed=1, workers=0)
+trainer.run(save_every=1, validate_every=1000)
+if dist.is_initialized():
+    dist.destroy_process_group()
+"""
+
+
+def _child(tmp_path, folder, steps, *more, launcher=()):
+    script = tmp_path / "child.py"
+    script.write_text(_CHILD)
+    command = [sys.executable, *launcher, str(script), str(Path(__file__).parent), str(folder)]
+    return [*command, str(steps), *more]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(_child(tmp_path, folder, 100_000))
+    try:
+        while not (folder / "state.pt").is_file() and process.poll() is None:
+            pass
+    finally:
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    after = _trainer(folder)
+    assert after.step >= 1
+    after.recipe = replace(RECIPE, steps=after.step + 1)
+    after.run()
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(tmp_path):
+    subprocess.run(_child(tmp_path, tmp_path / "one", 3), check=True)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = _child(tmp_path, tmp_path / "two", 3, "shared", launcher=launcher)
+    subprocess.run(command, check=True)
+    one, two = (load_checkpoint(tmp_path / n / WEIGHTS).state_dict() for n in ("one", "two"))
+    # The pixels drawn differ, so the weights do a little; a process left out would differ more.
+    untrained = _trainer(tmp_path / "none").model.state_dict()
+    moved = torch.cat([(one[k] - untrained[k]).flatten() for k in one])
+    apart = torch.cat([(one[k] - two[k]).flatten() for k in one])
+    assert apart.norm() < 0.7 * moved.norm()
