@@ -7,6 +7,7 @@ What is held out differs in both: other names of the package, other seeds of the
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,7 @@ class Library:
     kinds: dict[str, tuple[int, ...]]
 
 
+@functools.lru_cache(maxsize=2)
 def make_library(seed: int, split: str) -> Library:
     """Draw and read the textures of a split.
 
