@@ -89,16 +89,32 @@ def test_every_instruction_set_gives_the_same_bits_pruned_or_not(
             np.testing.assert_array_equal(alone[1], expected[1])
 
 
-@pytest.mark.parametrize("smooth", [0.0, 2.0, 8.0])
-def test_whole_images_give_the_same_pruned_or_not_for_1_2_and_8_threads(smooth: float) -> None:
+_FAR = 1e12  # from a tenth of it to ten times it: what one byte then stands for hides the rest
+
+
+@pytest.mark.parametrize("kind", ["noise", "smooth 2", "smooth 8", "scales", "equal", "tiny"])
+def test_whole_images_give_the_same_whatever_searches_them(kind: str) -> None:
+    smooth = float(kind.split()[1]) if kind.startswith("smooth") else 0.0
     image = field(1, 120, 161, smooth=smooth)
     queries = field(2, 120, 161, smooth=smooth).reshape(-1, 24)[::7].copy()
-    index = _nearest.Index(image.reshape(-1, 24), height=120, width=161, threads=2)
-    expected = index.nearest(queries, threads=1, second=True, prune=False)
-    for threads in (1, 2, 8):
-        answer = index.nearest(queries, threads=threads, second=True)
-        for mine, theirs in zip(answer, expected, strict=True):
-            np.testing.assert_array_equal(mine, theirs)
+    if kind == "scales":
+        random = np.random.default_rng(3)
+        image *= random.uniform(-1, 1, (120, 161, 1)) ** 5 * _FAR
+        queries *= np.geomspace(1, 1e-5, 24)
+    if kind == "equal":
+        image[:] = image[0, 0]
+    if kind == "tiny":
+        image *= 1e-35
+    rows = image.reshape(-1, 24).astype(np.float32)
+    queries = queries.astype(np.float32)
+    expected = None
+    for name in _nearest.instruction_sets():
+        index = _nearest.Index(rows, height=120, width=161, threads=2, instruction_set=name)
+        for threads, prune in ((1, False), (1, True), (2, True), (8, True)):
+            answer = index.nearest(queries, threads=threads, second=True, prune=prune)
+            expected = expected or answer
+            for mine, theirs in zip(answer, expected, strict=True):
+                np.testing.assert_array_equal(mine, theirs, err_msg=f"{name}, {threads}, {prune}")
 
 
 @both

@@ -11,6 +11,10 @@ import pytest
 
 _ROOT = Path(__file__).resolve().parent.parent
 _KERNELS = _ROOT / "mast3r_ros/matching/kernels"
+_SOURCES = [
+    *(str(path) for path in sorted(_KERNELS.glob("*.cpp")) if path.name != "module.cpp"),
+    str(_ROOT / "test/matching/sanitize.cpp"),
+]
 
 
 @pytest.mark.slow
@@ -19,17 +23,36 @@ def test_the_kernels_are_clean(tmp_path: Path, sanitizers: str) -> None:
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None:
         pytest.skip("no C++ compiler")
-    sources = [path for path in _KERNELS.glob("*.cpp") if path.name != "module.cpp"]
     program = tmp_path / "sanitize"
     subprocess.run(
         [
             *(compiler, "-std=c++17", "-O1", "-g", "-pthread", "-fno-math-errno"),
             *(f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"),
-            *(f"-I{_KERNELS}", *map(str, sources), str(_ROOT / "test/matching/sanitize.cpp")),
-            *("-o", str(program)),
+            *(f"-I{_KERNELS}", *_SOURCES, "-o", str(program)),
         ],
         check=True,
     )
     done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "clean\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processor", ["cortex-a57", "max"])  # without and with products of bytes
+def test_the_kernels_are_right_on_arm(tmp_path: Path, processor: str) -> None:
+    compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
+    if compiler is None or emulator is None:
+        pytest.skip("no g++-aarch64-linux-gnu with qemu-user")
+    program = tmp_path / "kernels"
+    subprocess.run(
+        [
+            *(compiler, "-std=c++17", "-O2", "-static", "-pthread", "-fno-math-errno"),
+            *(f"-I{_KERNELS}", *_SOURCES, "-o", str(program)),
+        ],
+        check=True,
+    )
+    done = subprocess.run(
+        [emulator, "-cpu", processor, program], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "clean\n"

@@ -4,6 +4,7 @@
 // The index without Python, for AddressSanitizer and UndefinedBehaviorSanitizer: every instruction
 // set, every remainder of a tile and of a block, pruned and not, on several threads, each answer
 // compared bit by bit with the shared arithmetic of dot.hpp. Exits with 1 at the first difference.
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
@@ -21,6 +22,14 @@ std::vector<float> noise(std::mt19937& random, std::int64_t count, int channels)
   std::normal_distribution<float> normal;
   std::vector<float> rows(count * channels);
   for (float& value : rows) value = normal(random);
+  return rows;
+}
+
+/// Rows of few values, so that scores tie, some blocks' a thousand times those of others.
+std::vector<float> steps(std::mt19937& random, std::int64_t count, int channels) {
+  std::vector<float> rows = noise(random, count, channels);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows[i] = std::round(rows[i]) * (i / channels % 5000 < 2500 ? 1000.0f : 1.0f);
   return rows;
 }
 
@@ -47,11 +56,13 @@ Best brute_force(const float* query, const std::vector<float>& rows, std::int64_
   return best;
 }
 
+using Rows = std::vector<float>(std::mt19937&, std::int64_t, int);
+
 void compare(std::mt19937& random, int height, int width, int channels, std::int64_t queries,
-             bool smooth) {
+             Rows* make) {
   const std::int64_t count = std::int64_t(height) * width;
-  const std::vector<float> rows = (smooth ? drift : noise)(random, count, channels);
-  const std::vector<float> asked = (smooth ? drift : noise)(random, queries, channels);
+  const std::vector<float> rows = make(random, count, channels);
+  const std::vector<float> asked = make(random, queries, channels);
   std::vector<Best> expected, found(queries);
   for (std::int64_t q = 0; q < queries; ++q)
     expected.push_back(brute_force(&asked[q * channels], rows, count, channels));
@@ -78,10 +89,10 @@ void compare(std::mt19937& random, int height, int width, int channels, std::int
 int main() {
   std::mt19937 random(1);
   for (int channels : {1, 24, 65})
-    for (bool smooth : {false, true}) {
+    for (Rows* make : {noise, steps, drift}) {
       for (int queries : {0, 1, 2, 5, 6, 7, 13})
-        compare(random, 1 + queries * 3, 23, channels, queries, smooth);
-      compare(random, 30, 41, channels, 100, smooth);
+        compare(random, 1 + queries * 3, 23, channels, queries, make);
+      compare(random, 66, 73, channels, 30, make);  // more than kBlock blocks
     }
   std::vector<float> bad(64 * 24, 1.0f);
   bad[1000] = std::numeric_limits<float>::quiet_NaN();

@@ -7,18 +7,20 @@
 #include <cstdint>
 #include <vector>
 
+#include "bytes.hpp"
 #include "kernels.hpp"
 
 namespace mast3r_ros {
 
-/// The instruction sets that this build holds and this processor runs, the fastest first.
-std::vector<const Kernels*> available_kernels();
+/// |row|^2. Throws std::invalid_argument for NaN, inf, or a row so long that a score could
+/// overflow.
+float checked_square(const float* row, int channels);
 
 class Index {
  public:
   /// `rows` is (count, channels), row-major. With height > 0 the rows are the pixels of an image
-  /// and a block is an 8 x 8 patch of it; with height = 0 a block is 64 rows on end. Throws
-  /// std::invalid_argument for NaN, inf, or rows so long that a score could overflow.
+  /// and a block is an 8 x 8 patch of it; with height = 0 a block is 64 rows on end. Throws as
+  /// checked_square does.
   Index(const float* rows, std::int64_t count, int channels, int height, int width, int threads,
         const Kernels* kernels);
 
@@ -36,10 +38,16 @@ class Index {
   float pack(const float* rows, std::int64_t block, int height, int width);
   void fit_cone(std::int64_t block);
   const float* block(std::int64_t index) const { return &packed_[index * kBlock * channels_]; }
+  const std::uint8_t* bytes(std::int64_t index) const {
+    return bytes_.data() + index * quads_ * kBlock * kQuad;
+  }
   const float* axes(std::int64_t part) const { return &axes_[part * kBlock * channels_]; }
   std::uint64_t promising(const Group& group, int query, std::int64_t part, const float* along,
                           bool second) const;
   bool search_promising(Group& group, bool second) const;
+  void enter(Group& group, std::int64_t part, bool second) const;
+  void aim(Group& group, int query, std::int64_t part, bool second) const;
+  void visit(Group& group, const int* queries, int count, std::int64_t block, bool second) const;
   void search_all(Group& group, bool second) const;
 
   const Kernels* kernels_;
@@ -51,6 +59,9 @@ class Index {
   std::vector<std::int32_t> order_;  // blocks_ x kBlock: the row in each lane
   std::vector<float> axes_;          // the blocks' axes, packed as the rows are
   std::vector<float> low_, high_, radius_;
+  int quads_;                         // 0 where there are no bytes
+  std::vector<std::uint8_t> bytes_;   // blocks_ x quads_ x kBlock x kQuad
+  std::vector<RoundedRows> rounded_;  // what the bytes of each kBlock blocks stand for
 };
 
 }  // namespace mast3r_ros

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "dot.hpp"
 
@@ -36,13 +37,24 @@ struct Kernels {
   /// The lanes of kBlock blocks that `can_reach` the threshold, as bits.
   std::uint64_t (*reach)(const float* along, float threshold, float squared, const float* low,
                          const float* high, const float* radius, float margin, float slack);
+  /// Of 1..kTile queries in bytes, those, as bits, of which a row of a block in bytes reaches the
+  /// limit: sum of row byte * query byte >= limits[i]. Null where no instruction multiplies bytes.
+  unsigned (*screen)(const std::int8_t* const* queries, int count, const std::uint8_t* block,
+                     int quads, const std::int32_t* limits) = nullptr;
+  int bias = 0;  // of a row's bytes: what stands for 0
 };
 
-// The first two are built for x86-64, the third for aarch64. Call one only where the processor has
-// the instructions: see available_kernels.
+// Those of avx* are built for x86-64, those of neon* for aarch64. Call one only where the processor
+// has the instructions: see available_kernels.
+const Kernels* avx512vnni_kernels();
 const Kernels* avx512_kernels();
+const Kernels* avxvnni_kernels();
 const Kernels* avx2_kernels();
+const Kernels* neondot_kernels();
 const Kernels* neon_kernels();
 const Kernels* portable_kernels();
+
+/// Those that this build holds and this processor runs, the fastest first.
+std::vector<const Kernels*> available_kernels();
 
 }  // namespace mast3r_ros
