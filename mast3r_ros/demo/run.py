@@ -23,6 +23,7 @@ import mast3r_ros
 from mast3r_ros.demo import photographs, scenes
 from mast3r_ros.demo.bag import play, write_bag
 from mast3r_ros.demo.scenes import Scene
+from mast3r_ros.demo.transport import stay_on_this_machine
 from mast3r_ros.evaluation.metrics import Outcome
 from mast3r_ros.evaluation.pictures import draw_matches
 from mast3r_ros.evaluation.report import Picture, Report, write_report
@@ -91,10 +92,8 @@ def demo(folder: Path, front_end: str) -> bool:
 @contextmanager
 def _node(front_end: str, log: Path) -> Iterator[Any]:
     """A node in a process and namespace of its own, and a client that talks to it."""
-    # Images are larger than what Fast DDS sends well by itself; read when a context is made.
-    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
     # The demo is nobody else's business.
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_on_this_machine(log.parent)
     try:
         from mast3r_ros.ros.demo_client import DemoClient, NoAnswerError
     except ImportError as error:
