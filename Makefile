@@ -5,7 +5,7 @@
 #   make test    runs every test, with the coverage gate
 #   make lint    format, lint and types
 #   make bench   matching, the network, and the node's own overhead at 640x480, 30 Hz
-#   make gpu-check   the CUDA matcher against the CPU, and the network on the GPU (docs/benchmarks.md)
+#   make gpu-check   the CUDA matcher against the CPU, the network and its training on the GPU
 #   make setup   the environment alone: .venv and install/ (the others call it)
 #   make clean   removes the environment and what was built; maps, bags and reports stay
 #
@@ -39,6 +39,7 @@ bench: setup
 gpu-check: setup
 	@$(IN_ENVIRONMENT) python3 -m bench.gpu_check
 	@$(IN_ENVIRONMENT) python3 -m bench.gpu_network
+	@$(IN_ENVIRONMENT) python3 -m bench.training tiny --device cuda
 
 lint: setup
 	@$(IN_ENVIRONMENT) python3 tools/lint.py

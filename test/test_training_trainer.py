@@ -12,13 +12,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_pairs import RECIPE, SMALL, SyntheticSource
+from training_pairs import RECIPE, SMALL, SyntheticSource, make_pair
 
 from mast3r_ros.network.checkpoint import load_checkpoint
 from mast3r_ros.training import data
+from mast3r_ros.training.objective import Objective
 from mast3r_ros.training.recipes import RECIPES, Stage
+from mast3r_ros.training.start import new_network
 from mast3r_ros.training.state import StateError, save_state
 from mast3r_ros.training.trainer import WEIGHTS, Trainer
+
+# The largest that each may become in the package, in half precision [bytes].
+LIMITS = {"nano": 8e6, "tiny": 60e6}
 
 
 @pytest.fixture(autouse=True)
@@ -138,13 +143,16 @@ def test_the_curriculum_changes_at_its_numbers():
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
-def test_recipes_fit_their_limits(name):
-    from mast3r_ros.training.start import new_network
-
+def test_recipes_can_be_trained_and_fit_their_limits(name):
     recipe = RECIPES[name]
-    count = sum(p.numel() for p in new_network(recipe.config, 0).state_dict().values())
-    assert 2 * count < {"nano": 8e6, "tiny": 60e6}[name]
-    assert recipe.config.grid(recipe.size)
+    model = new_network(recipe.config, 0)
+    assert 2 * sum(p.numel() for p in model.state_dict().values()) < LIMITS[name]
+    some = data.collate([make_pair(0, side=recipe.config.image_size)])
+    parts = Objective(model, recipe)(some, torch.Generator().manual_seed(0))
+    parts["loss"].backward()
+    assert torch.isfinite(
+        torch.nn.utils.get_total_norm(p.grad for p in model.parameters() if p.grad is not None)
+    )
 
 
 _CHILD = """
@@ -203,3 +211,11 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     moved = torch.cat([(one[k] - untrained[k]).flatten() for k in one])
     apart = torch.cat([(one[k] - two[k]).flatten() for k in one])
     assert apart.norm() < 0.7 * moved.norm()
+
+
+def test_the_bench_tells_whether_it_learns(monkeypatch, capsys):
+    from bench import training
+
+    monkeypatch.setitem(training.RECIPES, "nano", RECIPE)
+    assert training.run("nano", "cpu", 40)
+    assert "pairs/s" in capsys.readouterr().out

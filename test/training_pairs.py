@@ -30,10 +30,10 @@ RECIPE = Recipe(
 )
 
 
-def make_pair(number: int, portrait: bool = False) -> Pair:
-    """Two looks at the synthetic room, 64x48."""
+def make_pair(number: int, portrait: bool = False, side: int = 64) -> Pair:
+    """Two looks at the synthetic room, 4:3 or 3:4 with the longer side given."""
     random = np.random.default_rng(number)
-    width, height = (48, 64) if portrait else (64, 48)
+    width, height = (side * 3 // 4, side) if portrait else (side, side * 3 // 4)
 
     def view() -> View:
         x, y, z, turn, tilt = random.uniform(-1, 1, 5) * (0.3, 0.2, 0.2, 0.15, 0.1)
