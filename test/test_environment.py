@@ -112,6 +112,16 @@ def test_missing_programs_are_named_all_at_once(tools, tmp_path):
     assert "sudo apt install cmake gcc g++ make" in str(e.value)
 
 
+def test_missing_libraries_are_named_with_their_packages(tools, monkeypatch):
+    system = tools("system")
+    monkeypatch.setattr(system, "_LIBRARIES", {"libno-such-thing.so.7": "libno-such-thing7"})
+
+    with pytest.raises(system.SystemProblem, match=r"libno-such-thing\.so\.7") as e:
+        system.check(ros=False, environ={"PATH": os.environ["PATH"]})
+
+    assert "sudo apt install libno-such-thing7" in str(e.value)
+
+
 def test_the_manifest_agrees_with_the_build(tools, tmp_path):
     problems = tools("check_manifest").problems
     assert problems(_ROOT) == []

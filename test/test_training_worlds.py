@@ -12,10 +12,9 @@ import pytest
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import carry, depth_at, overlap
+from mast3r_ros.training.worlds import PairSource, __main__
 
 pytest.importorskip("moderngl")
-
-from mast3r_ros.training.worlds import PairSource, __main__
 
 _LIMITS = 0.3, 0.8
 

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What rendered pairs are made from: meshes, pixels, cameras, textures and a camera's flaws."""
 
+import sys
+
 import numpy as np
 import pytest
-
-pytest.importorskip("moderngl")
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
@@ -14,6 +14,8 @@ from mast3r_ros.training.worlds.mesh import VERTEX_FLOATS, Material, Mesh
 from mast3r_ros.training.worlds.photometry import expose
 from mast3r_ros.training.worlds.room import LIGHTS, SHADOW_SIDE, Room
 from mast3r_ros.training.worlds.textures import Library, Texture
+
+moderngl = pytest.importorskip("moderngl")
 
 _WHITE = Material(0, (1.0, 1.0), glow=1.0)
 # Off the middle, so that a shifted or mirrored image is noticed.
@@ -176,9 +178,26 @@ def test_without_opengl_the_error_says_what_to_install(monkeypatch):
     def fail(*_, **__):
         raise OSError("libEGL.so not loaded")
 
-    monkeypatch.setattr(renderer.moderngl, "create_context", fail)
+    monkeypatch.setattr(moderngl, "create_context", fail)
     with pytest.raises(renderer.NoOpenGL, match=r"libEGL.so not loaded.*apt install libegl1"):
         renderer._context.__wrapped__()
+
+
+def test_without_its_package_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "moderngl", None)
+    with pytest.raises(renderer.NoOpenGL, match=r"moderngl.*pip install 'mast3r_ros\[train\]'"):
+        renderer._context.__wrapped__()
+
+
+def test_every_texture_has_a_source_and_a_license():
+    lines = textures.describe_sources().splitlines()
+    library = textures.make_library(3, "held-out")
+    for texture in library.textures:
+        if texture.source == "miniworld":
+            (line,) = (line for line in lines if line.startswith(f"| {texture.name} |"))
+            assert "Apache-2.0 | held-out" in line
+        else:
+            assert any(line.startswith(f"| {texture.kind}, ") for line in lines)
 
 
 def test_without_the_textures_the_error_says_what_to_install(monkeypatch):

@@ -7,8 +7,8 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +18,9 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.training.worlds import mesh, shaders
 from mast3r_ros.training.worlds.room import SHADOW_SIDE, Room
 from mast3r_ros.training.worlds.textures import Library
+
+if TYPE_CHECKING:
+    import moderngl
 
 _NEAR, _FAR = 0.05, 60.0
 # Of each pixel's area, for its color.
@@ -51,7 +54,7 @@ class Renderer:
         self._textures = context.texture_array((width, height, count), 3, library.images.tobytes())
         # Not anisotropic: that stalls llvmpipe for minutes.
         self._textures.build_mipmaps()
-        self._textures.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+        self._textures.filter = (context.LINEAR_MIPMAP_LINEAR, context.LINEAR)
         self._color = context.program(shaders.VERTEX, shaders.COLOR)
         self._depth = context.program(shaders.VERTEX_BARE, shaders.DEPTH)
         self._color["textures"] = 0
@@ -128,6 +131,10 @@ def _context() -> moderngl.Context:
     # The threads of llvmpipe would only hinder other renderers, and the training beside them.
     os.environ.setdefault("LP_NUM_THREADS", "1")
     try:
+        import moderngl
+    except ImportError as error:
+        raise NoOpenGL(f"{error}: pip install 'mast3r_ros[train]'") from error
+    try:
         context = moderngl.create_context(330, standalone=True, backend="egl")  # type: ignore[arg-type]
     except Exception as error:
         raise NoOpenGL(
@@ -135,7 +142,7 @@ def _context() -> moderngl.Context:
             "(sudo apt install libegl1 libgl1 libgl1-mesa-dri), or the driver of the GPU"
         ) from error
     context.gc_mode = "context_gc"
-    context.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+    context.enable(context.DEPTH_TEST | context.CULL_FACE)
     # Image rows run downwards, so that front sides turn the other way.
     context.front_face = "cw"
     return context

@@ -168,6 +168,17 @@ def make_library(seed: int, split: str) -> Library:
     return Library(tuple(textures), np.stack(images), kinds)
 
 
+def describe_sources() -> str:
+    """A table (Markdown) of where textures come from, under which terms, and what is held out."""
+    rows = ["| texture | kind | source | license | split |", "|---|---|---|---|---|"]
+    for kind, count in _COUNTS.items():
+        rows.append(f"| {kind}, {count} each split | {kind} | mast3r_ros | Apache-2.0 | by seed |")
+    for name, (kind, _) in _PACKAGED.items():
+        split = "held-out" if name in _HELD_OUT else "train"
+        rows.append(f"| {name} | {kind} | PyPI miniworld | Apache-2.0 | {split} |")
+    return "\n".join(rows) + "\n"
+
+
 def _packaged_folder() -> Path:
     # Found without importing it, which would want a display.
     spec = importlib.util.find_spec("miniworld")
