@@ -18,6 +18,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import mast3r_matching
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.mast3r import Mast3rDescription, Mast3rFrontEnd
+from mast3r_ros.frontends.mast3r_matching import match_predictions
 from mast3r_ros.frontends.mast3r_options import OWN, PUBLISHED, Mast3rOptions
 from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.camera import Camera
@@ -316,9 +317,9 @@ def test_unknown_intrinsics_come_from_the_point_map(engine: Plane) -> None:
 
 
 def test_fingerprint_names_the_weights_and_the_size(engine: Plane) -> None:
-    assert front_end(engine).fingerprint == "mast3r-2-64-" + 16 * "c"
+    assert front_end(engine).fingerprint == "mast3r-3-64-" + 16 * "c"
     engine.config = TINY
-    assert front_end(engine).fingerprint == "mast3r-2-512-" + 16 * "c"
+    assert front_end(engine).fingerprint == "mast3r-3-512-" + 16 * "c"
 
 
 def test_it_tells_what_runs(engine: Plane) -> None:
@@ -415,28 +416,45 @@ def test_descriptors_on_a_gpu_are_matched_there(
 ) -> None:
     """The kernels' place is taken by the CPU's: what is looked at is the way to them and back."""
     (prediction,) = engine.decode([Encoded(np.zeros((48, 32)), SIZE)], None)  # type: ignore[arg-type]
-    maps = [prediction.reference.descriptors, prediction.query.descriptors]
-    weights = [np.random.default_rng(i).random(SIZE).astype(np.float32) for i in range(2)]
-    expected = mast3r_matching.match_pixels(*maps, *weights, 8, 3)
+    random = np.random.default_rng(0)
+    sides = [
+        replace(view, descriptor_confidence=random.random(SIZE).astype(np.float32))
+        for view in (prediction.reference, prediction.query)
+    ]
+    here = [TwoViewPrediction(*sides), TwoViewPrediction(*sides[::-1])]
+    there = [
+        TwoViewPrediction(
+            *(replace(v, descriptors=OnGpu(v.descriptors)) for v in (p.reference, p.query))
+        )
+        for p in here
+    ]
+    expected = match_predictions(here, 8, 3)
+    calls = []
 
     def walk(pairs: list, *, stride: int) -> list[np.ndarray]:
+        calls.append(len(pairs))
         return [reciprocal(a, b, grid_seeds(*SIZE, stride)).pairs for a, b in pairs]
+
+    def agree() -> None:
+        for mine, theirs in zip(match_predictions(there, 8, 3), expected, strict=True):
+            np.testing.assert_array_equal(mine.reference, theirs.reference)
+            np.testing.assert_array_equal(mine.query, theirs.query)
+            np.testing.assert_array_equal(mine.confidence, theirs.confidence)
 
     monkeypatch.setattr(mast3r_matching, "DriverDevice", lambda number: f"gpu {number}")
     monkeypatch.setattr(cuda, "CudaDatabase", lambda array, device: Database(array.to_host()))
     monkeypatch.setattr(cuda, "reciprocal_on_gpu", walk)
     mast3r_matching._gpu.cache_clear()
-    found = mast3r_matching.match_pixels(*map(OnGpu, maps), *weights, 8, 3)
-    np.testing.assert_array_equal(found[0], expected[0])
-    np.testing.assert_array_equal(found[1], expected[1])
+    agree()
+    assert calls == [4]  # both keyframes, both ways, at once
 
     def missing(number: int) -> None:
         raise ModuleNotFoundError("cuda-bindings")
 
     monkeypatch.setattr(mast3r_matching, "DriverDevice", missing)
     mast3r_matching._gpu.cache_clear()
-    found = mast3r_matching.match_pixels(*map(OnGpu, maps), *weights, 8, 3)
-    np.testing.assert_array_equal(found[0], expected[0])
+    agree()
+    assert len(calls) == 1
     mast3r_matching._gpu.cache_clear()
 
 

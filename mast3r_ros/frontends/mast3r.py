@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import cv2
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from mast3r_ros.engines.base import (
     DeviceArray,
-    Encoded,
     Engine,
     EngineUnavailableError,
     to_numpy,
@@ -29,56 +27,23 @@ from mast3r_ros.engines.select import open_engine
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
-from mast3r_ros.frontends.mast3r_matching import match_pixels
+from mast3r_ros.frontends.mast3r_description import Mast3rDescription
+from mast3r_ros.frontends.mast3r_matching import (
+    PixelMatches,
+    match_predictions,
+    require_finite,
+)
 from mast3r_ros.frontends.mast3r_options import Mast3rOptions, Traits, kind_of, traits
+from mast3r_ros.frontends.mast3r_windows import NO_DETAIL, detail_of, match_finely, points_at
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.focal import estimate_focal
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences
-from mast3r_ros.network.prediction import TwoViewPrediction
+from mast3r_ros.network.prediction import ViewPrediction
 from mast3r_ros.network.preprocess import network_size, preprocess
 
 _PROJECTED = 48  # channels of the global descriptor's second moments
 _FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
-
-
-@dataclass(frozen=True)
-class Mast3rDescription(Description):
-    """What a keyframe keeps of an image.
-
-    Attributes:
-        tokens: (N, C) float16, the encoder's output.
-        size: (2,) int64, (height, width) of the image that the network saw [pixels].
-        to_original: (4,) float64, scale and offset (x, y, x, y) from its pixels to the original's.
-        sensed: (height, width, 3) float16 [m], the depth sensor's points at the network's pixels
-            in the camera's frame, NaN where unknown; (0, 0, 3) without a sensor.
-        camera: () the original image's camera as JSON, empty where it is unknown.
-    """
-
-    tokens: NDArray[np.float16]
-    size: NDArray[np.int64]
-    to_original: NDArray[np.float64]
-    sensed: NDArray[np.float16]
-    camera: NDArray[np.str_]
-
-    @property
-    def encoded(self) -> Encoded:
-        """For the engine."""
-        return Encoded(self.tokens, (int(self.size[0]), int(self.size[1])))
-
-    @property
-    def transform(self) -> PixelTransform:
-        """From the network's pixels to the original's."""
-        sx, sy, ox, oy = (float(value) for value in self.to_original)
-        return PixelTransform((sx, sy), (ox, oy))
-
-    @cached_property
-    def intrinsics(self) -> Camera | None:
-        """The original image's camera, where it is known."""
-        if not str(self.camera):
-            return None
-        values = json.loads(str(self.camera))
-        return Camera(**{**values, "distortion": tuple(values["distortion"])})
 
 
 class Mast3rFrontEnd:
@@ -131,13 +96,15 @@ class Mast3rFrontEnd:
 
     @property
     def fingerprint(self) -> str:
-        """Tokens fit as long as the weights and the image size that the network sees are the same.
+        """Tokens fit as long as the weights and the image size that the network sees are the same,
+        and the details of images are kept or not.
 
         Engines and precisions may change: their tokens differ by less than float16's own rounding
         matters.
         """
         size = self.network.config.image_size
-        return f"mast3r-2-{size}-{self.network.info().checkpoint[:16] or 'unnamed'}"
+        detail = "-fine" if self.options.coarse_to_fine else ""
+        return f"mast3r-3-{size}-{self.network.info().checkpoint[:16] or 'unnamed'}{detail}"
 
     @property
     def engine(self) -> str:
@@ -182,7 +149,7 @@ class Mast3rFrontEnd:
             )
         image = preprocess(frame.image, self.network.config, frame.camera)
         tokens = self.network.encode(image.values[None])[0]
-        _require_finite(tokens, "tokens")
+        require_finite(tokens, "tokens")
         back = image.to_original
         sensed = np.zeros((0, 0, 3), np.float16)
         if frame.depth is not None and frame.camera is not None:
@@ -194,6 +161,11 @@ class Mast3rFrontEnd:
             to_original=np.array([*back.scale, *back.offset], np.float64),
             sensed=sensed,
             camera=np.array("" if frame.camera is None else json.dumps(asdict(frame.camera))),
+            detail=(
+                detail_of(frame.image, back, image.size)
+                if self.options.coarse_to_fine
+                else NO_DETAIL
+            ),
         )
 
     def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
@@ -207,12 +179,23 @@ class Mast3rFrontEnd:
         for reference in references:
             assert isinstance(reference, Mast3rDescription)
             kept.append(reference)
-        # The engine's arrays last until its next call.
+        # The engine's arrays last until its next call: what is needed later is copied.
         own = [self._own_points(query, r) if self.query_points else None for r in kept]
         predictions = self.network.decode([r.encoded for r in kept], query.encoded)
+        points = [self._points(p.reference, r) for p, r in zip(predictions, kept, strict=True)]
+        stride, border = self.options.in_pixels(self.network.config.image_size)
+        matches = match_predictions(predictions, stride, border)
+        if self.options.coarse_to_fine:
+            limit = self.options.window_pairs
+            matches = [
+                match_finely(
+                    self.network, r, query, coarse, stride=stride, border=border, limit=limit
+                )
+                for r, coarse in zip(kept, matches, strict=True)
+            ]
         return [
-            self._match(r, query, prediction, points)
-            for r, prediction, points in zip(kept, predictions, own, strict=True)
+            _correspondences(r, query, some, seen, seen_by_query)
+            for r, some, seen, seen_by_query in zip(kept, matches, points, own, strict=True)
         ]
 
     def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
@@ -231,7 +214,7 @@ class Mast3rFrontEnd:
         encoded = description.encoded
         (prediction,) = self.network.decode([encoded], encoded)
         points = to_numpy(prediction.reference.points)
-        _require_finite(points, "points")
+        require_finite(points, "points")
         to_original = description.transform
         width, height = size
         center = to_original.inverse().apply(np.array([(width - 1) / 2, (height - 1) / 2]))
@@ -248,63 +231,20 @@ class Mast3rFrontEnd:
     def _traits(self) -> Traits:
         return traits(self.network.config)
 
-    def _match(
-        self,
-        reference: Mast3rDescription,
-        query: Mast3rDescription,
-        prediction: TwoViewPrediction[DeviceArray],
-        query_points: NDArray[np.float32] | None,
-    ) -> Correspondences:
-        one, two = prediction.reference, prediction.query
-        confidence = [to_numpy(view.descriptor_confidence) for view in (one, two)]
-        points = to_numpy(one.points)
-        _require_finite(points, "points")
-        for values in confidence:
-            _require_finite(values, "confidences")
-        try:
-            pairs, lesser = match_pixels(
-                one.descriptors,
-                two.descriptors,
-                confidence[0],
-                confidence[1],
-                *self.options.in_pixels(self.network.config.image_size),
-            )
-        except ValueError as error:  # NaN or inf among the descriptors
-            raise _refusal("descriptors") from error
-        pixels = [
-            np.column_stack([index % c.shape[1], index // c.shape[1]])
-            for index, c in zip(pairs.T, confidence, strict=True)
-        ]
-        points = self._scaled(points, to_numpy(one.confidence), reference)
-        original = [
-            view.transform.apply(p) for view, p in zip((reference, query), pixels, strict=True)
-        ]
-        return Correspondences(
-            reference_pixels=original[0].astype(np.float32),
-            query_pixels=original[1].astype(np.float32),
-            # The head's exponential undone, and a logistic in its place: e^x -> 1 / (1 + e^-x).
-            confidence=(lesser / (1 + lesser)).astype(np.float32),
-            reference_points=_on_rays(
-                points.reshape(-1, 3)[pairs[:, 0]], original[0], reference.intrinsics
-            ),
-            metric=True,
-            query_points=(
-                None
-                if query_points is None
-                else _on_rays(
-                    query_points.reshape(-1, 3)[pairs[:, 1]], original[1], query.intrinsics
-                )
-            ),
-        )
-
     def _own_points(
         self, query: Mast3rDescription, reference: Mast3rDescription
     ) -> NDArray[np.float32]:
         """The query's point map in its own camera's frame, seen together with a reference."""
         (swapped,) = self.network.decode([query.encoded], reference.encoded)
-        points = to_numpy(swapped.reference.points)
-        _require_finite(points, "points")
-        return self._scaled(points, to_numpy(swapped.reference.confidence), query)
+        return self._points(swapped.reference, query)
+
+    def _points(
+        self, prediction: ViewPrediction[DeviceArray], view: Mast3rDescription
+    ) -> NDArray[np.float32]:
+        """A view's point map in its own camera's frame."""
+        points = np.array(to_numpy(prediction.points))
+        require_finite(points, "points")
+        return self._scaled(points, to_numpy(prediction.confidence), view)
 
     def _scaled(
         self,
@@ -372,6 +312,36 @@ def _sensed_points(
     return points.reshape(height, width, 3).astype(np.float16)
 
 
+def _correspondences(
+    reference: Mast3rDescription,
+    query: Mast3rDescription,
+    matches: PixelMatches,
+    reference_points: NDArray[np.float32],
+    query_points: NDArray[np.float32] | None,
+) -> Correspondences:
+    """Matches in the original images, with the points that the point maps have there."""
+    pixels = [
+        view.transform.apply(some)
+        for view, some in ((reference, matches.reference), (query, matches.query))
+    ]
+    lesser = matches.confidence
+    return Correspondences(
+        reference_pixels=pixels[0].astype(np.float32),
+        query_pixels=pixels[1].astype(np.float32),
+        # The head's exponential undone, and a logistic in its place: e^x -> 1 / (1 + e^-x).
+        confidence=(lesser / (1 + lesser)).astype(np.float32),
+        reference_points=_on_rays(
+            points_at(reference_points, matches.reference), pixels[0], reference.intrinsics
+        ),
+        metric=True,
+        query_points=(
+            None
+            if query_points is None
+            else _on_rays(points_at(query_points, matches.query), pixels[1], query.intrinsics)
+        ),
+    )
+
+
 def _on_rays(
     points: NDArray[np.float32], pixels: NDArray[np.float64], camera: Camera | None
 ) -> NDArray[np.float32]:
@@ -383,15 +353,3 @@ def _on_rays(
     if camera is None:
         return points
     return camera.unproject(pixels, points[:, 2]).astype(np.float32)
-
-
-def _require_finite(values: NDArray[Any], what: str) -> None:
-    if not np.isfinite(values).all():
-        raise _refusal(what)
-
-
-def _refusal(what: str) -> FrontEndError:
-    return FrontEndError(
-        f"front end 'mast3r': the network's {what} are not finite; the image is refused. Where "
-        "this happens often, use precision bf16 or fp32"
-    )

@@ -8,64 +8,108 @@ and NVRTC are installed, else by torch, whose array it then is. NOT RUN ON A GPU
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.engines.base import DeviceArray, to_numpy
+from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.matching.cuda_device import Device, DriverDevice
 from mast3r_ros.matching.nearest import Database, Searchable
-from mast3r_ros.matching.reciprocal import inside_border, reciprocal_both_ways
+from mast3r_ros.matching.reciprocal import reciprocal_both_ways
+from mast3r_ros.network.prediction import TwoViewPrediction
 
 
-def match_pixels(
-    reference: DeviceArray,
-    query: DeviceArray,
-    reference_confidence: NDArray[np.float32],
-    query_confidence: NDArray[np.float32],
-    stride: int,
-    border: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+@dataclass(frozen=True)
+class PixelMatches:
+    """Matches in the pixels of the images that the network saw.
+
+    Attributes:
+        reference, query: (P, 2) float32 (x, y) [pixels].
+        confidence: (P,) float32, the descriptors' own, the lesser of the two.
+    """
+
+    reference: NDArray[np.float32]
+    query: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+
+
+def match_predictions(
+    predictions: Sequence[TwoViewPrediction[DeviceArray]], stride: int, border: int
+) -> list[PixelMatches]:
     """Pixels that are each other's nearest, from a grid of seeds in either image.
 
     Args:
-        reference, query: (H, W, D) descriptors, on the host or a GPU.
-        reference_confidence, query_confidence: (H, W).
+        predictions: all of them on the host, or all on one GPU, where they are matched at once.
         stride: of the seeds [pixels].
         border: matches nearer to an edge are dropped [pixels].
 
-    Returns:
-        (P, 2) flat indices, unique, and (P,) the lesser confidence of each pair.
-
     Raises:
-        ValueError: NaN or inf.
+        FrontEndError: NaN or inf.
     """
-    on_gpu = hasattr(reference, "__cuda_array_interface__")
-    device = _gpu(reference.get_device()) if on_gpu else None
-    if device is not None:
-        from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_on_gpu
+    confidences = [
+        (to_numpy(p.reference.descriptor_confidence), to_numpy(p.query.descriptor_confidence))
+        for p in predictions
+    ]
+    for pair in confidences:
+        for values in pair:
+            require_finite(values, "confidences")
+    descriptors = [(p.reference.descriptors, p.query.descriptors) for p in predictions]
+    try:
+        found = _match_all(descriptors, confidences, stride, border)
+    except ValueError as error:  # NaN or inf among the descriptors
+        raise refusal("descriptors") from error
+    return [
+        PixelMatches(_pixels(pairs[:, 0], first), _pixels(pairs[:, 1], second), lesser)
+        for (pairs, lesser), (first, second) in zip(found, confidences, strict=True)
+    ]
 
-        first, second = (CudaDatabase(array, device) for array in (reference, query))
-        forward = reciprocal_on_gpu([(first, second)], stride=stride)[0]
-        backward = reciprocal_on_gpu([(second, first)], stride=stride)[0]
-        pairs = np.unique(np.concatenate([forward, backward[:, ::-1]]), axis=0)
-        pairs = pairs[
-            inside_border(pairs[:, 0], reference_confidence.shape, border)
-            & inside_border(pairs[:, 1], query_confidence.shape, border)
-        ]
-        confidence = np.minimum(
-            reference_confidence.ravel()[pairs[:, 0]], query_confidence.ravel()[pairs[:, 1]]
-        )
-        return pairs, confidence
-    return reciprocal_both_ways(
-        _database(reference),
-        _database(query),
-        reference_confidence,
-        query_confidence,
-        stride=stride,
-        border=border,
+
+def require_finite(values: NDArray[Any], what: str) -> None:
+    """Refuse what the network should not have answered."""
+    if not np.isfinite(values).all():
+        raise refusal(what)
+
+
+def refusal(what: str) -> FrontEndError:
+    """What says that the network's answer is of no use."""
+    return FrontEndError(
+        f"front end 'mast3r': the network's {what} are not finite; the image is refused. Where "
+        "this happens often, use precision bf16 or fp32"
     )
+
+
+def _match_all(
+    descriptors: Sequence[tuple[DeviceArray, DeviceArray]],
+    confidences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    stride: int,
+    border: int,
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Flat indices (P, 2) and confidences (P,) for each pair of (H, W, D) descriptors."""
+    if not descriptors:
+        return []
+    on_gpu = hasattr(descriptors[0][0], "__cuda_array_interface__")
+    device = _gpu(descriptors[0][0].get_device()) if on_gpu else None
+    if device is not None:
+        from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_both_ways_on_gpu
+
+        databases = [(CudaDatabase(a, device), CudaDatabase(b, device)) for a, b in descriptors]
+        return reciprocal_both_ways_on_gpu(databases, confidences, stride=stride, border=border)
+    return [
+        reciprocal_both_ways(
+            _database(first), _database(second), *pair, stride=stride, border=border
+        )
+        for (first, second), pair in zip(descriptors, confidences, strict=True)
+    ]
+
+
+def _pixels(index: NDArray[np.int64], image: NDArray[np.float32]) -> NDArray[np.float32]:
+    width = image.shape[1]
+    return np.column_stack([index % width, index // width]).astype(np.float32)
 
 
 @lru_cache

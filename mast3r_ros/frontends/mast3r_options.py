@@ -59,6 +59,20 @@ class Mast3rOptions:
         64,
         read_only=True,
     )
+    coarse_to_fine: bool = option(
+        False,
+        "mast3r: match images of at least 1.75 times the network's size again in windows of that "
+        "size, at up to three times its resolution; keyframes keep the image for it",
+        read_only=True,
+    )
+    window_pairs: int = option(
+        8,
+        "mast3r: most window pairs matched for each candidate, where `coarse_to_fine` is on; each "
+        "costs about as much as matching the whole images",
+        1,
+        100,
+        read_only=True,
+    )
     scale_from_depth: str = option(
         "auto",
         "mast3r: what a keyframe's depth sensor does to the predicted points: nothing (off), gives "

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.matching.reciprocal import most_confident
+
 Size = tuple[int, int]
 Matches = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
@@ -42,9 +44,11 @@ def window_pairs(
     second_image: Size,
     *,
     window: Size = (512, 384),
+    second_window: Size | None = None,
     overlap: float = 0.5,
     cover: float = 0.9,
     limit: int | None = None,
+    keep_first: bool = False,
 ) -> NDArray[np.int64]:
     """The window pairs that together see most of the coarse matches well, the most useful first.
 
@@ -58,23 +62,27 @@ def window_pairs(
         first_image: its (width, height).
         second_image: its (width, height).
         window: (width, height) of the windows.
+        second_window: of those in the second image, where they are others.
         overlap: of neighbors in a grid, as a part of the window.
         cover: stop at this part of the coverage that all pairs would give.
         limit: stop at so many pairs.
+        keep_first: let windows in the first image lie on its grid alone, for images whose windows
+            are used many times.
 
     Returns:
         (P, 8) int64: the window in the first image, then that in the second.
     """
     pixels = [np.asarray(side, np.float64) for side in (first, second)]
     images = (first_image, second_image)
+    windows = (window, second_window or window)
     pairs, views = [], []
-    for own in (0, 1):
-        for grid_window in window_grid(images[own], window, overlap):
+    for own in (0,) if keep_first else (0, 1):
+        for grid_window in window_grid(images[own], windows[own], overlap):
             inside = _inside(pixels[own], grid_window)
             if not inside.any():
                 continue
             middle = pixels[1 - own][inside].mean(axis=0)
-            partner = _window_around(middle, images[1 - own], window)
+            partner = _window_around(middle, images[1 - own], windows[1 - own])
             two = (grid_window, partner) if own == 0 else (partner, grid_window)
             pairs.append(np.concatenate(two))
             views.append(inside * _view(pixels[0], two[0]) * _view(pixels[1], two[1]))
@@ -91,7 +99,10 @@ def coarse_to_fine(
     match_windows: Callable[[NDArray[np.int64]], list[Matches]],
     *,
     window: Size = (512, 384),
+    second_window: Size | None = None,
     limit: int = 16,
+    most: int | None = None,
+    keep_first: bool = False,
 ) -> Matches:
     """Matches at full resolution, from coarse ones over the whole images.
 
@@ -101,14 +112,21 @@ def coarse_to_fine(
         second_image: its (width, height).
         match_windows: given window pairs (P, 8), matches each pair, in pixels of its two windows.
         window: (width, height) of the windows, the network's input.
+        second_window: of those in the second image, where they are others.
         limit: the most window pairs to match: what bounds the time.
+        most: keep only so many matches, the most confident.
+        keep_first: as in `window_pairs`.
 
     Returns:
         pixels (M, 2) in the first image and in the second, and confidence (M,). Where window pairs
         overlap, one match is kept for each pair of whole pixels: the most confident.
     """
     pairs = window_pairs(
-        coarse[0], coarse[1], first_image, second_image, window=window, limit=limit
+        *(*coarse[:2], first_image, second_image),
+        window=window,
+        second_window=second_window,
+        limit=limit,
+        keep_first=keep_first,
     )
     fine = match_windows(pairs) if len(pairs) else []
     nothing = np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
@@ -122,6 +140,7 @@ def coarse_to_fine(
     order = np.argsort(-confidence, kind="stable")
     whole = np.rint(np.column_stack([first, second])[order]).astype(np.int64)
     kept = np.sort(order[np.unique(whole, axis=0, return_index=True)[1]])
+    kept = kept[most_confident(confidence[kept], most)]
     return first[kept], second[kept], confidence[kept]
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.matching.cuda_device import Buffer, Device, DriverDevice
 from mast3r_ros.matching.nearest import Answer
-from mast3r_ros.matching.reciprocal import grid_seeds
+from mast3r_ros.matching.reciprocal import grid_seeds, most_confident_pairs
 
 # As in nearest.cu.
 _BLOCK, _PATCH, _QUERIES, _THREADS, _SCAN = 64, 8, 32, 128, 512
@@ -163,6 +163,29 @@ def reciprocal_on_gpu(
     return [
         np.unique(np.column_stack([pixel, partner])[settled == 1].astype(np.int64), axis=0)
         for pixel, partner, settled in zip(*parts, strict=True)
+    ]
+
+
+def reciprocal_both_ways_on_gpu(
+    pairs: Sequence[tuple[CudaDatabase, CudaDatabase]],
+    confidences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    *,
+    stride: int = 8,
+    border: int = 0,
+    limit: int | None = None,
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """`reciprocal_both_ways` for all image pairs, both ways at once.
+
+    Args:
+        pairs: as in `reciprocal_on_gpu`.
+        confidences: (H, W) of either image's descriptors, on the host.
+        stride, border, limit: as in `reciprocal_both_ways`.
+    """
+    turned = [(second, first) for first, second in pairs]
+    ways = reciprocal_on_gpu([*pairs, *turned], stride=stride)
+    return [
+        most_confident_pairs([there, back[:, ::-1]], *both, border=border, limit=limit)
+        for there, back, both in zip(ways, ways[len(pairs) :], confidences, strict=False)
     ]
 
 

@@ -9,6 +9,7 @@ what `mutual_nearest` finds by asking for every pixel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,10 +192,28 @@ def reciprocal_both_ways(
     for a, b, order in ((first, second, (0, 1)), (second, first, (1, 0))):
         seeds = grid_seeds(*_shape(a), stride)
         ways.append(reciprocal(a, b, seeds, threads=threads).pairs[:, order])
+    return most_confident_pairs(
+        ways,
+        confidence_first.reshape(_shape(first)),
+        confidence_second.reshape(_shape(second)),
+        border=border,
+        limit=limit,
+    )
+
+
+def most_confident_pairs(
+    ways: Sequence[NDArray[np.int64]],
+    confidence_first: NDArray[np.float32],
+    confidence_second: NDArray[np.float32],
+    *,
+    border: int = 0,
+    limit: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """What `reciprocal_both_ways` returns, of the pairs (P, 2) that each way has found."""
     pairs = np.unique(np.concatenate(ways), axis=0)
     pairs = pairs[
-        inside_border(pairs[:, 0], _shape(first), border)
-        & inside_border(pairs[:, 1], _shape(second), border)
+        inside_border(pairs[:, 0], confidence_first.shape, border)
+        & inside_border(pairs[:, 1], confidence_second.shape, border)
     ]
     confidence = np.minimum(
         confidence_first.ravel()[pairs[:, 0]], confidence_second.ravel()[pairs[:, 1]]
@@ -204,7 +223,7 @@ def reciprocal_both_ways(
 
 
 def inside_border(
-    index: NDArray[np.int64], shape: tuple[int, int], border: int
+    index: NDArray[np.int64], shape: tuple[int, ...], border: int
 ) -> NDArray[np.bool_]:
     """Which flat indices (N,) into an image (H, W) are at least `border` pixels from its edges."""
     height, width = shape

@@ -1,0 +1,64 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""What the front end `mast3r` keeps of an image."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.engines.base import Encoded
+from mast3r_ros.frontends.base import Description
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.pixels import PixelTransform
+
+
+@dataclass(frozen=True)
+class Mast3rDescription(Description):
+    """What a keyframe keeps of an image.
+
+    Attributes:
+        tokens: (N, C) float16, the encoder's output.
+        size: (2,) int64, (height, width) of the image that the network saw [pixels].
+        to_original: (4,) float64, scale and offset (x, y, x, y) from its pixels to the original's.
+        sensed: (height, width, 3) float16 [m], the depth sensor's points at the network's pixels
+            in the camera's frame, NaN where unknown; (0, 0, 3) without a sensor.
+        camera: () the original image's camera as JSON, empty where it is unknown.
+        detail: (n height, n width, 3) uint8, what the network saw, n times as fine, for matching
+            from coarse to fine; (0, 0, 3) where that is off or the image is too small.
+    """
+
+    tokens: NDArray[np.float16]
+    size: NDArray[np.int64]
+    to_original: NDArray[np.float64]
+    sensed: NDArray[np.float16]
+    camera: NDArray[np.str_]
+    detail: NDArray[np.uint8]
+
+    @property
+    def encoded(self) -> Encoded:
+        """For the engine."""
+        return Encoded(self.tokens, (int(self.size[0]), int(self.size[1])))
+
+    @property
+    def transform(self) -> PixelTransform:
+        """From the network's pixels to the original's."""
+        sx, sy, ox, oy = (float(value) for value in self.to_original)
+        return PixelTransform((sx, sy), (ox, oy))
+
+    @cached_property
+    def intrinsics(self) -> Camera | None:
+        """The original image's camera, where it is known."""
+        if not str(self.camera):
+            return None
+        values = json.loads(str(self.camera))
+        return Camera(**{**values, "distortion": tuple(values["distortion"])})
+
+    @cached_property
+    def windows(self) -> dict[tuple[int, int], NDArray[np.float16]]:
+        """The tokens of windows of `detail` encoded so far, by their left and top."""
+        return {}
