@@ -298,7 +298,7 @@ def demo(
     ] = Path("demo"),
     front_end: FrontEndName = "xfeat",
 ) -> None:
-    """Localize real photographs through the node, and write a report about it."""
+    """Localize real photographs through the node, then rooms by color alone; write reports."""
     from mast3r_ros.demo import run
 
     if not run.demo(folder, front_end):

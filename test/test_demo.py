@@ -219,7 +219,10 @@ def test_thirteen_of_thirteen(pictures, tmp_path, front_end):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "13 of 13" in done.stdout
-    lines = [line for line in done.stdout.splitlines() if line.startswith("ok ")]
+    photographs_said, _, rooms_said = done.stdout.partition("Rooms, by color alone")
+    assert "rooms localized" in rooms_said
+    assert (tmp_path / "rooms.html").is_file()
+    lines = [line for line in photographs_said.splitlines() if line.startswith("ok ")]
     assert len(lines) == scenes.COUNT
     for place in ("motorcycle", "stairs", "pov hands"):
         assert any(place in line and " cm " in line and " deg " in line for line in lines)

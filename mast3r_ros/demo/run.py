@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: photographs -> bag -> node -> poses -> report."""
+"""The demo: photographs -> bag -> node -> poses -> report; then rooms, by the network alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 import mast3r_ros
-from mast3r_ros.demo import photographs, scenes
+from mast3r_ros.demo import photographs, rooms, scenes
 from mast3r_ros.demo.bag import play, write_bag
 from mast3r_ros.demo.scenes import Scene
 from mast3r_ros.demo.transport import stay_on_this_machine
@@ -56,11 +56,27 @@ class _Shown:
 
 
 def demo(folder: Path, front_end: str) -> bool:
-    """Show the demo.
+    """Show both acts of the demo.
 
     Args:
-        folder: where photographs, bag, log and report go.
-        front_end: that the node shall use.
+        folder: where photographs, bag, log and reports go.
+        front_end: that the node shall use in the first act; the second is MASt3R's.
+
+    Returns:
+        Whether both succeeded, see `show_photographs` and `rooms.show_rooms`.
+
+    Raises:
+        DemoError, DownloadError, FrontEndError: it could not be shown.
+    """
+    console.rule("Photographs, through the node", align="left")
+    first = show_photographs(folder, front_end)
+    console.rule("Rooms, by color alone", align="left")
+    second = rooms.show_rooms(folder)
+    return first and second
+
+
+def show_photographs(folder: Path, front_end: str) -> bool:
+    """Play the photographs to the node, and write `report.html`.
 
     Returns:
         Whether every query was localized by the right keyframe, within 2 cm and 1 degree.

@@ -74,14 +74,14 @@ class Album:
         kept = self._kinds.setdefault(kind, [])
         if len(kept) == _PICTURES and rank <= kept[-1][0]:
             return
-        kept.append((rank, _picture(pair, outcome, answer)))
+        kept.append((rank, picture(pair, outcome, answer)))
         kept.sort(key=lambda entry: -entry[0])
         del kept[_PICTURES:]
 
     def pictures(self) -> Iterator[tuple[str, list[Picture]]]:
         """By heading."""
         for kind, kept in sorted(self._kinds.items()):
-            yield kind, [picture for _, picture in kept]
+            yield kind, [kept_one for _, kept_one in kept]
 
 
 def write_pairs_report(path: Path, lead: str, summaries: Summaries, album: Album) -> None:
@@ -98,7 +98,8 @@ def write_pairs_report(path: Path, lead: str, summaries: Summaries, album: Album
     write_page(path, "Pairs of images: an evaluation", lead, sections)
 
 
-def _picture(pair: PosedPair, outcome: PairOutcome, answer: Localization) -> Picture:
+def picture(pair: PosedPair, outcome: PairOutcome, answer: Localization) -> Picture:
+    """The matches of a pair."""
     match = answer.matches[0]
     image = draw_matches(
         pair.reference.image,
@@ -118,7 +119,8 @@ def _percent(share: float | None) -> str:
     return _UNKNOWN if share is None else percent(share)
 
 
-def _number(value: float | None, factor: float, unit: str) -> str:
+def number(value: float | None, factor: float, unit: str) -> str:
+    """A figure as people read it."""
     return _UNKNOWN if value is None else f"{_digits(factor * value)} {unit}".rstrip()
 
 
@@ -138,14 +140,14 @@ def _pose_cells(poses: Mapping[str, Any]) -> list[str]:
         _percent(poses["wrong_accepted"]),
         _percent(poses["within_50cm_10deg"]),
         _percent(poses["within_10cm_2deg"]),
-        _number(poses["median_rotation_deg"], 1, "°"),
-        _number(poses["median_translation_m"], 100, "cm"),
-        _number(poses["median_direction_deg"], 1, "°"),
+        number(poses["median_rotation_deg"], 1, "°"),
+        number(poses["median_translation_m"], 100, "cm"),
+        number(poses["median_direction_deg"], 1, "°"),
     ]
 
 
 def _match_cells(matches: Mapping[str, Any]) -> list[str]:
-    return [_number(matches["median_px"], 1, "px"), _percent(matches["right_share"])]
+    return [number(matches["median_px"], 1, "px"), _percent(matches["right_share"])]
 
 
 def _of(key: str, *inner: str) -> Callable[[dict[str, Any]], Any]:
@@ -165,7 +167,7 @@ def _as_percent(get: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any
 def _as_number(
     get: Callable[[dict[str, Any]], Any], factor: float = 1.0, unit: str = ""
 ) -> Callable[[dict[str, Any]], str]:
-    return lambda summary: _number(get(summary), factor, unit)
+    return lambda summary: number(get(summary), factor, unit)
 
 
 _FIGURES: list[tuple[str, Callable[[dict[str, Any]], str]]] = [

@@ -163,12 +163,16 @@ def _table(report: Report) -> str:
 
 def gallery(heading: str, pictures: Iterable[Picture]) -> str:
     """Pictures under a heading, as HTML; nothing where there are none."""
-    figures = "".join(
-        f"<figure>{_image('image/jpeg', _jpeg(p.image), p.title)}"
-        f"<figcaption><b>{escape(p.title)}</b> {escape(p.caption)}</figcaption></figure>"
-        for p in pictures
-    )
+    figures = "".join(map(picture_html, pictures))
     return f"<h2>{escape(heading)}</h2><div class=pictures>{figures}</div>" if figures else ""
+
+
+def picture_html(picture: Picture) -> str:
+    """One picture with its caption, as HTML."""
+    return (
+        f"<figure>{_image('image/jpeg', _jpeg(picture.image), picture.title)}<figcaption>"
+        f"<b>{escape(picture.title)}</b> {escape(picture.caption)}</figcaption></figure>"
+    )
 
 
 def _image(kind: str, data: bytes, alternative: str) -> str:

@@ -1,0 +1,203 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The second act: a small MASt3R localizes in rendered rooms by color alone, in metres.
+
+No depth and one keyframe: how far away things are is the network's own word. Rooms and textures
+were held out of its training; `render_rooms` tells where the pairs come from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from mast3r_ros.engines.base import on_host
+from mast3r_ros.evaluation.clouds import SCRIPT, STYLE, Cloud, DrawnCamera, cloud_html
+from mast3r_ros.evaluation.images import read_rgb
+from mast3r_ros.evaluation.pairs import PosedPair, locate_pair
+from mast3r_ros.evaluation.pairs_metrics import LIMITS, PairOutcome, summarize
+from mast3r_ros.evaluation.pairs_report import number, picture
+from mast3r_ros.evaluation.report import percent, picture_html, tiles, write_page
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.mast3r import Mast3rFrontEnd
+from mast3r_ros.frontends.mast3r_options import Mast3rOptions
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.localization import Localization
+from mast3r_ros.network.config import MAST3RConfig
+from mast3r_ros.network.preprocess import preprocess
+from mast3r_ros.options import RelocalizerOptions
+
+FOLDER = Path(__file__).parent / "rendered"
+# Of all rooms; fewer would be no show, and one wrong answer is a failure.
+LEAST_LOCALIZED = 0.5
+# The share of a view's points that are drawn, the surest ones.
+_DRAWN = 0.8
+_ORANGE, _BLUE, _GRAY = "#d9822b", "#2166ac", "#57606a"
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A pair, what came of it, and how it looks."""
+
+    outcome: PairOutcome
+    html: str
+
+
+def read_rooms(folder: Path = FOLDER) -> list[PosedPair]:
+    """The pairs that come with the package; their depth does not."""
+    about = json.loads((folder / "rooms.json").read_text())
+    return [
+        PosedPair(
+            pair["name"],
+            _read_view(folder, pair["reference"]),
+            _read_view(folder, pair["query"]),
+            np.array(pair["motion"]),
+            pair["overlap"],
+        )
+        for pair in about
+    ]
+
+
+def show_rooms(folder: Path, checkpoint: str = "nano") -> bool:
+    """Localize every pair, and write `rooms.html`.
+
+    Args:
+        folder: where the page goes.
+        checkpoint: weights, as the front end calls them.
+
+    Returns:
+        Whether enough of the queries were localized, and none of them wrongly.
+
+    Raises:
+        FrontEndError: the network cannot run here; says what to install.
+    """
+    # The other engines have to be built first.
+    front_end = Mast3rFrontEnd(Mast3rOptions(checkpoint=checkpoint, engine="torch"))
+    shown = []
+    for pair in read_rooms():
+        found = locate_pair(pair, {"mast3r": front_end}, RelocalizerOptions(), depth=False)
+        ((_, outcome, answer),) = found
+        shown.append(_Shown(outcome, _html(pair, outcome, answer, front_end)))
+        console.print(_line(outcome))
+    outcomes = [s.outcome for s in shown]
+    good = passes(outcomes)
+    report = folder / "rooms.html"
+    _write(report, shown, good)
+    localized = sum(o.within(LIMITS) for o in outcomes)
+    wrong = sum(o.pose is not None for o in outcomes) - localized
+    console.print(
+        f"[bold {'green' if good else 'red'}]{localized} of {len(outcomes)}[/] rooms localized "
+        f"within {LIMITS[0]:g} m and {LIMITS[1]:g} degrees by color alone, {wrong} wrongly, the "
+        f"others refused; report: {report}"
+    )
+    return good
+
+
+def passes(outcomes: Sequence[PairOutcome]) -> bool:
+    """Whether enough were localized, and none of them wrongly."""
+    localized = sum(o.within(LIMITS) for o in outcomes)
+    answered = sum(o.pose is not None for o in outcomes)
+    return answered == localized >= LEAST_LOCALIZED * len(outcomes)
+
+
+def predicted_cloud(
+    pair: PosedPair, pose: NDArray[np.float64] | None, front_end: Mast3rFrontEnd
+) -> Cloud:
+    """What the network believes that both views see, in the keyframe's camera, and the cameras."""
+    reference, query = (
+        front_end.describe(Frame(view.image, view.camera)) for view in (pair.reference, pair.query)
+    )
+    network = front_end.network
+    (decoded,) = network.decode([reference.encoded], query.encoded, query_points=True)
+    prediction = on_host(decoded)
+    points, colors = [], []
+    for view, frame in ((prediction.reference, pair.reference), (prediction.query, pair.query)):
+        assert view.points is not None
+        assert view.confidence is not None
+        sure = view.confidence >= np.quantile(view.confidence, 1.0 - _DRAWN)
+        points.append(view.points[sure])
+        colors.append(_seen(frame, network.config)[sure])
+    assert pair.reference.camera is not None
+    assert pair.query.camera is not None
+    cameras = [
+        DrawnCamera("keyframe", _ORANGE, np.eye(4), pair.reference.camera),
+        DrawnCamera("true query", _GRAY, pair.motion, pair.query.camera),
+    ]
+    if pose is not None:
+        cameras.append(DrawnCamera("localized query", _BLUE, pose, pair.query.camera))
+    shrink = front_end.network.config.image_size / max(pair.reference.size)
+    spacing = 1.0 / (pair.reference.camera.fx * shrink)
+    return Cloud(np.concatenate(points), np.concatenate(colors), cameras, spacing)
+
+
+def _seen(frame: Frame, config: MAST3RConfig) -> NDArray[np.uint8]:
+    """The image that the network saw, (H, W, 3)."""
+    values = preprocess(frame.image, config, frame.camera).values[:3]
+    return np.asarray(np.rint((values.transpose(1, 2, 0) + 1) * 127.5), np.uint8)
+
+
+def _read_view(folder: Path, about: dict[str, Any]) -> Frame:
+    values = {**about["camera"], "distortion": tuple(about["camera"]["distortion"])}
+    return Frame(read_rgb(folder / about["image"]), Camera(**values))
+
+
+def _errors(outcome: PairOutcome) -> str:
+    return f"{100 * outcome.translation_error:5.1f} cm  {outcome.rotation_error:5.2f} deg"
+
+
+def _line(outcome: PairOutcome) -> str:
+    milliseconds = f"{1e3 * sum(outcome.timings.values()):5.0f} ms"
+    if outcome.pose is None:
+        return f"[yellow]--[/]  {outcome.name:10} refused: {outcome.reason:20} {milliseconds}"
+    mark = "[green]ok[/] " if outcome.within(LIMITS) else "[red]BAD[/]"
+    return f"{mark} {outcome.name:10} {_errors(outcome):29} {milliseconds}"
+
+
+def _html(
+    pair: PosedPair, outcome: PairOutcome, answer: Localization, front_end: Mast3rFrontEnd
+) -> str:
+    """Matches, and the predicted cloud beside them."""
+    matches = picture_html(picture(pair, outcome, answer)) if answer.matches else ""
+    cloud = cloud_html(predicted_cloud(pair, outcome.pose, front_end))
+    return f"<div class=pictures>{matches}<figure>{cloud}</figure></div>"
+
+
+def _write(path: Path, shown: Sequence[_Shown], good: bool) -> None:
+    outcomes = [s.outcome for s in shown]
+    figures = summarize(outcomes)
+    facts = {
+        "within 0.5 m and 10°": percent(figures["within_50cm_10deg"]),
+        "refused": percent(1.0 - figures["accepted"]),
+        "wrong, accepted": percent(figures["wrong_accepted"]),
+    }
+    for name, key, factor, unit in (
+        ("median position error", "median_translation_m", 100, "cm"),
+        ("median orientation error", "median_rotation_deg", 1, "°"),
+        ("estimated over true distance", "metric_ratio", 1, ""),
+        ("median time", "median_ms", 1, "ms"),
+    ):
+        if figures[key] is not None:
+            facts[name] = number(figures[key], factor, unit)
+    lead = (
+        "A small MASt3R, trained by this project on rooms that it made itself, gets a keyframe and "
+        "a query of a room that it never saw, and nothing else: no depth, no third image. Every "
+        f"answer is in metres. {'Passed' if good else 'NOT PASSED'}: at least "
+        f"{percent(LEAST_LOCALIZED)} localized and none wrongly, what is not sure being refused."
+    )
+    sections = [
+        f"<style>{STYLE}</style>",
+        tiles(facts),
+        *(f"<h2>{escape(s.outcome.name)}</h2>{s.html}" for s in shown),
+        SCRIPT,
+    ]
+    write_page(path, "Rooms by color alone, in metres", lead, sections)
