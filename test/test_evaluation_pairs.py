@@ -20,7 +20,7 @@ def _moved(metres=0.0, degrees=0.0):
 
 def _accepted(metres=0.0, degrees=0.0, confidence=0.5, overlap=0.5, **more):
     pose = _moved(metres, degrees)
-    return PairOutcome("p", overlap, TRUTH, "localized", pose, pose, pose, confidence, **more)
+    return PairOutcome("p", overlap, TRUTH, "localized", pose, pose, pose, None, confidence, **more)
 
 
 def _refused(overlap=0.5, **more):
@@ -112,6 +112,14 @@ def test_the_metric_ratio_is_that_of_the_lengths():
     pairs = [PairOutcome("p", 0.5, TRUTH, "localized", p) for p in (TRUTH, double, double)]
 
     assert summarize(pairs)["metric_ratio"] == pytest.approx(2.0)
+
+
+def test_an_error_is_told_over_its_covariance():
+    pose = _moved(metres=0.3)
+    sure = np.diag([0.1, 1.0, 1.0, 1.0, 1.0, 1.0]) ** 2
+    outcomes = [PairOutcome("p", 0.5, TRUTH, "localized", pose, covariance=sure), _refused()]
+
+    assert summarize(outcomes)["median_normalized_error"] == pytest.approx(9.0)
 
 
 def test_errors_of_matches():

@@ -128,6 +128,7 @@ def _outcome(pair: PosedPair, answer: Localization, unchecked: Pose | None) -> P
         answer.pose,
         unchecked,
         relative,
+        answer.covariance,
         answer.confidence,
         _match_errors(pair, answer),
         answer.timings,

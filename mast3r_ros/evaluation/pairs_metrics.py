@@ -71,6 +71,7 @@ class PairOutcome:
         pose: the same as `truth`, estimated; None where it was refused.
         unchecked: what the answer would be if nothing were refused, where there is any pose.
         relative: rotation and direction, also where the metres are not known; None for neither.
+        covariance: (6, 6) of `pose` [m, rad], in the sense of `transforms.perturb`.
         confidence: of the pose, in [0, 1].
         matches: how good they are.
         timings: seconds by stage, without the keyframe's.
@@ -83,6 +84,7 @@ class PairOutcome:
     pose: Pose | None = None
     unchecked: Pose | None = None
     relative: Pose | None = None
+    covariance: NDArray[np.float64] | None = None
     confidence: float = 0.0
     matches: MatchErrors = field(default_factory=MatchErrors)
     timings: dict[str, float] = field(default_factory=dict)
@@ -118,6 +120,14 @@ class PairOutcome:
         return max(self.translation_error / LIMITS[0], self.rotation_error / LIMITS[1])
 
     @property
+    def normalized_error(self) -> float:
+        """Squared error over its covariance: 5.3 in the median if that is honest; NaN without."""
+        if self.pose is None or self.covariance is None:
+            return np.nan
+        delta = transforms.difference(self.pose, self.truth)
+        return float(delta @ np.linalg.solve(self.covariance, delta))
+
+    @property
     def metric_ratio(self) -> float:
         """Length of the estimated translation over the true one; NaN where there is none."""
         length = float(np.linalg.norm(self.truth[:3, 3]))
@@ -148,6 +158,7 @@ def summarize(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
             for limit in AUC_DEGREES
         },
         "metric_ratio": _median([o.metric_ratio for o in outcomes]),
+        "median_normalized_error": _median([o.normalized_error for o in outcomes]),
         "unchecked": _unchecked(outcomes),
         "refusals": dict(Counter(o.reason for o in outcomes if o.pose is None)),
         "median_ms": None if not seconds else 1e3 * float(np.median(seconds)),

@@ -180,6 +180,7 @@ _FIGURES: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("median position error", _as_number(_of("median_translation_m"), 100, "cm")),
     ("median direction error", _as_number(_of("median_direction_deg"), 1, "°")),
     ("metric ratio", _as_number(_of("metric_ratio"))),
+    ("error over covariance (5.3 is honest)", _as_number(_of("median_normalized_error"))),
     ("unchecked: within 10°, 50 cm", _as_percent(_of("unchecked", "within_50cm_10deg"))),
     ("unchecked: within 2°, 10 cm", _as_percent(_of("unchecked", "within_10cm_2deg"))),
     (
