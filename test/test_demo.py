@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from rosbags.highlevel import AnyReader
 
 from mast3r_ros.demo import photographs, run, scenes
 from mast3r_ros.demo.bag import play, write_bag
+from mast3r_ros.demo.transport import stay_on_this_machine
 from mast3r_ros.evaluation.bags import Bag
 from mast3r_ros.evaluation.metrics import Outcome
 from mast3r_ros.geometry import transforms
@@ -192,8 +194,35 @@ def test_a_query_is_good_at_the_right_place_and_near_enough():
     assert "2.10 cm" in run._line(run._Shown(far, "hall", True, None))
 
 
+@pytest.mark.parametrize(
+    ("distribution", "variable", "heartbeat"),
+    [
+        ("", "FASTDDS_DEFAULT_PROFILES_FILE", "heartbeat_period"),
+        ("jazzy", "FASTRTPS_DEFAULT_PROFILES_FILE", "heartbeatPeriod"),
+    ],
+)
+def test_the_demo_stays_on_this_machine(tmp_path, monkeypatch, distribution, variable, heartbeat):
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    # Set for this test alone.
+    monkeypatch.setenv(variable, "")
+    monkeypatch.delenv(variable)
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+
+    stay_on_this_machine(tmp_path)
+
+    name = "{http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles}"
+    root = ElementTree.parse(os.environ[variable]).getroot()
+    assert [e.text for e in root.iter(f"{name}address")] == ["127.0.0.1"]
+    assert len(list(root.iter(f"{name}{heartbeat}"))) == 1
+    # What the user has chosen stays.
+    assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+
+
 @pytest.mark.ros
-def test_a_node_that_cannot_start_is_told(tmp_path):
+def test_a_node_that_cannot_start_is_told(tmp_path, monkeypatch):
+    # What the demo sets is not for the tests that follow.
+    monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "")
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
     node = run._node("no_such_front_end", tmp_path / "node.log")
     with pytest.raises(run.DemoError, match=r"(?s)node has ended.*no_such_front_end"), node:
         pytest.fail("it has started")

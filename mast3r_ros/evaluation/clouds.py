@@ -117,7 +117,7 @@ for (const canvas of document.querySelectorAll("canvas.cloud")) {
   const image = context.createImageData(width, height);
   const nearest = new Float32Array(width * height);
   const focal = 0.9 * width;
-  let yaw = 0.4, pitch = 0.35, distance = 2.3 * radius;
+  let yaw = 0.4, pitch = 0.35, distance = 1.7 * radius;
   const project = (x, y, z) => {
     x -= x0; y -= y0; z -= z0;
     const a = Math.cos(yaw) * x + Math.sin(yaw) * z, b = -Math.sin(yaw) * x + Math.cos(yaw) * z;
