@@ -24,8 +24,21 @@ import torch
 from numpy.typing import NDArray
 
 from bench.matching import CHANNELS, STRIDE, image_pair, torch_in_blocks, torch_loop, unit
-from mast3r_ros.matching import Database, grid_seeds, nearest, reciprocal
-from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_on_gpu
+from mast3r_ros.matching import (
+    Database,
+    grid_seeds,
+    nearest,
+    reciprocal,
+    reciprocal_both_ways,
+    returning_seeds,
+)
+from mast3r_ros.matching.cuda import (
+    CudaDatabase,
+    reciprocal_both_ways_on_gpu,
+    reciprocal_on_gpu,
+    returning_seeds_on_gpu,
+    walk_on_gpu,
+)
 from mast3r_ros.matching.cuda_device import Device, DriverDevice
 
 NO_GPU = 3
@@ -71,11 +84,28 @@ def differences(device: Device, large: bool = True) -> list[str]:
                 found.append(
                     f"nearest, {name}: {np.sum(left != right)} of {len(left)} {what} differ"
                 )
-        ways = reciprocal_on_gpu([(a, b), (b, a)], stride=4)
-        for way, (one, other) in zip(ways, ((first, second), (second, first)), strict=True):
-            seeds = grid_seeds(*one.shape[:2], 4)
-            if not np.array_equal(way, reciprocal(Database(one), Database(other), seeds).pairs):
+        there = ((first, second), (second, first))
+        on_host = [(Database(one), Database(other)) for one, other in there]
+        on_gpu = [(a, b), (b, a)]
+        seeds = [grid_seeds(*one.shape[:2], 4) for one, _ in there]
+        walks = [reciprocal(*pair, s) for pair, s in zip(on_host, seeds, strict=True)]
+        for mine, walk in zip(reciprocal_on_gpu(on_gpu, stride=4), walks, strict=True):
+            if not np.array_equal(mine, walk.pairs):
                 found.append(f"reciprocal, {name}: the pairs differ")
+        for mine, walk in zip(walk_on_gpu(on_gpu, stride=4), walks, strict=True):
+            if not np.array_equal(mine.basin, walk.basin):
+                found.append(f"basins, {name}: they differ")
+        kept = returning_seeds_on_gpu(on_gpu, seeds, pixel_tolerance=3)
+        for mine, pair, some in zip(kept, on_host, seeds, strict=True):
+            if not np.array_equal(mine, returning_seeds(*pair, some, pixel_tolerance=3)):
+                found.append(f"returning seeds, {name}: the pairs differ")
+        weights = [rng.random(image.shape[:2]).astype(np.float32) for image in (first, second)]
+        ((mine, confidence),) = reciprocal_both_ways_on_gpu(
+            on_gpu[:1], [(weights[0], weights[1])], stride=4, border=2, limit=500
+        )
+        expected = reciprocal_both_ways(*on_host[0], *weights, stride=4, border=2, limit=500)
+        if not (np.array_equal(mine, expected[0]) and np.array_equal(confidence, expected[1])):
+            found.append(f"both ways, {name}: the pairs differ")
     return found
 
 

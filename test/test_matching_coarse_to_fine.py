@@ -83,6 +83,28 @@ def test_fine_matches_are_moved_back_and_merged() -> None:
     few, _, _ = coarse_to_fine(_coarse(500), (2048, 1536), (1024, 768), match_windows, limit=2)
     assert asked[1] == 2
     assert 0 < len(few) < len(first)
+    best, _, most = coarse_to_fine(
+        _coarse(500), (2048, 1536), (1024, 768), match_windows, limit=30, most=50
+    )
+    np.testing.assert_array_equal(np.sort(most), np.sort(confidence)[-50:])
+    assert len(best) == 50
+
+
+def test_windows_of_either_image_have_their_own_size_and_may_keep_to_the_grid_of_the_first() -> (
+    None
+):
+    first, second, _ = _coarse(500)
+    pairs = window_pairs(
+        *(first, second, (2048, 1536), (1024, 768)),
+        window=(512, 384),
+        second_window=(384, 512),
+        keep_first=True,
+    )
+    assert len(pairs)
+    np.testing.assert_array_equal(pairs[:, 2:4] - pairs[:, :2], [[512, 384]] * len(pairs))
+    np.testing.assert_array_equal(pairs[:, 6:] - pairs[:, 4:6], [[384, 512]] * len(pairs))
+    grid = {tuple(window) for window in window_grid((2048, 1536), (512, 384))}
+    assert {tuple(window) for window in pairs[:, :4]} <= grid
 
 
 def test_nothing_coarse_gives_nothing_fine() -> None:

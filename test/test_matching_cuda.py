@@ -25,7 +25,13 @@ from mast3r_ros.matching import (
     nearest,
     reciprocal,
 )
-from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_on_gpu
+from mast3r_ros.matching.cuda import (
+    CudaDatabase,
+    reciprocal_both_ways_on_gpu,
+    reciprocal_on_gpu,
+    returning_seeds_on_gpu,
+    walk_on_gpu,
+)
 from mast3r_ros.matching.cuda_device import cached_kernels, compile_kernels
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -126,6 +132,34 @@ def test_golden_walks_side_by_side(device: EmulatedDevice, reference: Path) -> N
                 Database(golden["B"]), Database(golden["A"]), grid_seeds(48, 64, stride)
             )
             np.testing.assert_array_equal(back, other.pairs)
+
+
+def test_golden_seeds_basins_and_both_ways(device: EmulatedDevice, reference: Path) -> None:
+    with np.load(reference / "golden/fast_nn.npz") as golden:
+
+        def pairs(name: str) -> NDArray[np.int64]:
+            return np.column_stack([golden[f"{name}_xy{i}"] @ [1, 64] for i in (1, 2)])
+
+        a, b = (CudaDatabase(golden[name], device) for name in "AB")
+        for walk in walk_on_gpu([(a, b), (a, b)], stride=4):
+            np.testing.assert_array_equal(np.append(walk.basin, -1), golden["basin_s4"])
+            np.testing.assert_array_equal(walk.pairs, pairs("frm_s4"))
+        y, x = np.mgrid[0:48:3, 0:64:3]
+        seeds = (x + 64 * y).ravel()
+        for tolerance in (1, 3, 5):
+            kept, some = returning_seeds_on_gpu(
+                [(a, b), (a, b)], [seeds, seeds[:40]], pixel_tolerance=tolerance
+            )
+            np.testing.assert_array_equal(kept, pairs(f"tol{tolerance}"))
+            np.testing.assert_array_equal(some, kept[np.isin(kept[:, 0], seeds[:40])])
+        weights = golden["cA"], golden["cB"]
+        found = reciprocal_both_ways_on_gpu([(a, b), (b, a)], [weights, weights[::-1]], stride=8)
+        np.testing.assert_array_equal(found[0][0], pairs("nonsym"))
+        np.testing.assert_array_equal(found[0][1], golden["nonsym_conf"])
+        order = np.lexsort(found[0][0].T)
+        np.testing.assert_array_equal(found[1][0], found[0][0][order][:, ::-1])
+        assert walk_on_gpu([]) == returning_seeds_on_gpu([], [], pixel_tolerance=1) == []
+        assert reciprocal_both_ways_on_gpu([], []) == []
 
 
 def test_walks_of_different_sizes_and_many_rounds(device: EmulatedDevice) -> None:
@@ -318,7 +352,9 @@ def test_the_check_for_a_gpu_finds_the_kernels_right_and_wrong_ones_wrong(
                 super().launch(name, *arguments)
 
     found = differences(Wrong(device._folder), large=False)
-    assert {text.partition(",")[0] for text in found} == {"nearest", "reciprocal"}
+    assert {text.partition(",")[0] for text in found} == {
+        *("nearest", "reciprocal", "basins", "returning seeds", "both ways")
+    }
 
 
 def test_without_a_gpu_the_check_says_so() -> None:

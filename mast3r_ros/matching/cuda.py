@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 
 from mast3r_ros.matching.cuda_device import Buffer, Device, DriverDevice
 from mast3r_ros.matching.nearest import Answer
-from mast3r_ros.matching.reciprocal import grid_seeds, most_confident_pairs
+from mast3r_ros.matching.reciprocal import (
+    Walk,
+    grid_seeds,
+    most_confident_pairs,
+    returned,
+    shape_of,
+)
 
 # As in nearest.cu.
 _BLOCK, _PATCH, _QUERIES, _THREADS, _SCAN = 64, 8, 32, 128, 512
@@ -153,16 +159,35 @@ def reciprocal_on_gpu(
     Returns:
         for each image pair, pairs (P, 2) int64 of flat indices, unique, sorted by (first, second).
     """
+    return _walk(pairs, stride, basins=False).pairs() if pairs else []
+
+
+def walk_on_gpu(
+    pairs: Sequence[tuple[CudaDatabase, CudaDatabase]], *, stride: int = 8
+) -> list[Walk]:
+    """`reciprocal_on_gpu` with the basins, which take longer to fetch than all the rest."""
     if not pairs:
         return []
-    walks = _Walks(pairs, [_seeds_in_patches(first, stride) for first, _ in pairs])
-    for _ in range(_ROUNDS):
-        walks.half_round(backward=False)
-        walks.half_round(backward=True)
-    parts = (walks.download(name, np.int32) for name in ("pixel", "partner", "settled"))
+    walks = _walk(pairs, stride, basins=True)
+    return [Walk(*both) for both in zip(walks.pairs(), walks.basins(), strict=True)]
+
+
+def returning_seeds_on_gpu(
+    pairs: Sequence[tuple[CudaDatabase, CudaDatabase]],
+    seeds: Sequence[NDArray[np.int64]],
+    *,
+    pixel_tolerance: float,
+) -> list[NDArray[np.int64]]:
+    """`returning_seeds` for all image pairs, each with its own seeds, at once."""
+    if not pairs:
+        return []
+    walks = _Walks(pairs, [np.asarray(some, np.int32) for some in seeds])
+    walks.half_round(backward=False)
+    walks.half_round(backward=True)
+    ends = (walks.download(name, np.int32) for name in ("partner", "pixel"))
     return [
-        np.unique(np.column_stack([pixel, partner])[settled == 1].astype(np.int64), axis=0)
-        for pixel, partner, settled in zip(*parts, strict=True)
+        returned(np.asarray(some, np.int64), there, back, shape_of(first), pixel_tolerance)
+        for (first, _), some, there, back in zip(pairs, seeds, *ends, strict=True)
     ]
 
 
@@ -189,6 +214,15 @@ def reciprocal_both_ways_on_gpu(
     ]
 
 
+def _walk(pairs: Sequence[tuple[CudaDatabase, CudaDatabase]], stride: int, basins: bool) -> _Walks:
+    seeds = [_seeds_in_patches(first, stride) for first, _ in pairs]
+    walks = _Walks(pairs, seeds, basins)
+    for _ in range(_ROUNDS):
+        walks.half_round(backward=False)
+        walks.half_round(backward=True)
+    return walks
+
+
 class _Walks:
     """Seeds of some image pairs on their way, in one piece of device memory."""
 
@@ -196,6 +230,7 @@ class _Walks:
         self,
         pairs: Sequence[tuple[CudaDatabase, CudaDatabase]],
         seeds: Sequence[NDArray[np.int32] | None],
+        basins: bool = False,
     ) -> None:
         self._device = pairs[0][0].device
         self._channels = pairs[0][0].channels
@@ -213,13 +248,19 @@ class _Walks:
         sizes = {
             name: itemsize[name] * self._most * len(pairs) for name in _PARTS if name != "basin"
         }
-        self._memory: Buffer = self._device.allocate(sum(sizes.values()) + records.nbytes)
+        self._pixels = [len(first) if basins else 0 for first, _ in pairs]
+        total = sum(sizes.values()) + 4 * sum(self._pixels) + records.nbytes + 8
+        self._memory: Buffer = self._device.allocate(total)
         self._starts: dict[str, int] = {}
         place = self._memory.pointer
         for name in sorted(sizes, key=lambda name: -itemsize[name]):  # keys first: aligned to 8
             self._starts[name] = place
             records[name] = place + np.arange(len(pairs)) * itemsize[name] * self._most
             place += sizes[name]
+        if basins:
+            self._starts["basin"] = place
+            records["basin"] = place + 4 * np.cumsum([0, *self._pixels[:-1]])
+            place += 4 * sum(self._pixels)
         place += -place % 8
         table = np.zeros((len(pairs), self._most), np.int32)
         for row, some in enumerate(seeds):
@@ -227,14 +268,17 @@ class _Walks:
                 records["seeds"][row] = 0
             else:
                 table[row, : len(some)] = some
+        nowhere = np.full(sum(self._pixels), -1, np.int32)
         self._device.upload(self._starts["seeds"], table)
+        if basins:
+            self._device.upload(self._starts["basin"], nowhere)
         records["first"] = [first.record for first, _ in pairs]
         records["second"] = [second.record for _, second in pairs]
         records["count"] = self._counts
         self._argument = place
         self._device.upload(place, records)
         # The device may still be reading these.
-        self._sources = (table, records)
+        self._sources = (table, nowhere, records)
         grid = (-(-self._most // _SCAN), len(pairs), 1)
         self._device.launch("start", self._channels, grid, _SCAN, self._argument)
 
@@ -246,6 +290,20 @@ class _Walks:
             grid = (len(self._counts), 1, 1)
             self._device.launch("turn", self._channels, grid, _SCAN, self._argument, backward)
 
+    def pairs(self) -> list[NDArray[np.int64]]:
+        """Where the seeds settled, unique and sorted."""
+        parts = (self.download(name, np.int32) for name in ("pixel", "partner", "settled"))
+        return [
+            np.unique(np.column_stack([pixel, partner])[settled == 1].astype(np.int64), axis=0)
+            for pixel, partner, settled in zip(*parts, strict=True)
+        ]
+
+    def basins(self) -> list[NDArray[np.int32]]:
+        """`Walk.basin` of every walk."""
+        flat = np.empty(sum(self._pixels), np.int32)
+        self._device.download(self._starts["basin"], flat)
+        return np.split(flat, np.cumsum(self._pixels)[:-1])
+
     def download(self, name: str, dtype: type[np.generic]) -> list[NDArray[Any]]:
         """One part of every walk."""
         table = np.empty((len(self._counts), self._most), dtype)
@@ -256,9 +314,7 @@ class _Walks:
 def _seeds_in_patches(image: CudaDatabase, stride: int) -> NDArray[np.int32]:
     """`grid_seeds`, those near one another together: they are searched together and pass over the
     same blocks."""
-    if image.shape is None:
-        raise ValueError("database: rows without an image; build it from (H, W, D)")
-    height, width = image.shape
+    height, width = shape_of(image)
     seeds = grid_seeds(height, width, stride)
     y, x = seeds // width // stride, seeds % width // stride
     return seeds[np.lexsort((x, y, x // 8, y // 4))].astype(np.int32)

@@ -34,8 +34,12 @@ class _Index(Protocol):
 class Searchable(Protocol):
     """What the matchers need: a `Database` of descriptors, or a `PointDatabase`."""
 
-    rows: NDArray[np.float32]
     shape: tuple[int, int] | None
+
+    @property
+    def rows(self) -> NDArray[np.float32]:
+        """(N, D)."""
+        ...
 
     def search(self, queries: NDArray[np.float32], *, threads: int, second: bool) -> Answer: ...
 

@@ -150,15 +150,27 @@ def returning_seeds(
         ValueError: different numbers of channels.
         IndexError: a seed outside the first image.
     """
-    _, width = _shape(first)
+    shape = shape_of(first)
     seeds = _checked_seeds(seeds, first)
     if not len(second.rows) or not len(seeds):
         return np.zeros((0, 2), np.int64)
     there = _nearest_of_unique(first, seeds, second, threads)
     back = _nearest_of_unique(second, there, first, threads)
+    return returned(seeds, there, back, shape, pixel_tolerance)
+
+
+def returned(
+    seeds: NDArray[np.int64],
+    there: NDArray[np.integer],
+    back: NDArray[np.integer],
+    shape: tuple[int, int],
+    pixel_tolerance: float,
+) -> NDArray[np.int64]:
+    """What `returning_seeds` returns, of seeds (S,) in an image (H, W) that came back so."""
+    width = shape[1]
     away = np.hypot(back % width - seeds % width, back // width - seeds // width)
     kept = away < pixel_tolerance
-    return np.column_stack([seeds[kept], there[kept]])
+    return np.column_stack([seeds[kept], there[kept].astype(np.int64)])
 
 
 def reciprocal_both_ways(
@@ -190,12 +202,12 @@ def reciprocal_both_ways(
     """
     ways = []
     for a, b, order in ((first, second, (0, 1)), (second, first, (1, 0))):
-        seeds = grid_seeds(*_shape(a), stride)
+        seeds = grid_seeds(*shape_of(a), stride)
         ways.append(reciprocal(a, b, seeds, threads=threads).pairs[:, order])
     return most_confident_pairs(
         ways,
-        confidence_first.reshape(_shape(first)),
-        confidence_second.reshape(_shape(second)),
+        confidence_first.reshape(shape_of(first)),
+        confidence_second.reshape(shape_of(second)),
         border=border,
         limit=limit,
     )
@@ -243,7 +255,8 @@ def _database(image: Searchable | ArrayLike) -> Searchable:
     return image if isinstance(image, Searchable) else Database(image)
 
 
-def _shape(database: Searchable) -> tuple[int, int]:
+def shape_of(database: Searchable) -> tuple[int, int]:
+    """(height, width) of the image that a database was built from."""
     if database.shape is None:
         raise ValueError("database: rows without an image; build it from (H, W, D)")
     return database.shape
