@@ -125,7 +125,8 @@ class Relocalizer:
             return _refusal(
                 Reason.POOR_SPREAD, f"{spread} cells of {options.min_cells} needed", explained
             )
-        covariance = self._covariance(solved, cells)
+        correlation = max(m.correspondences.correlation for m in explained if m.inliers.any())
+        covariance = self._covariance(solved, cells, correlation)
         position_sigma = float(np.sqrt(np.trace(covariance[:3, :3])))
         rotation_sigma = float(np.sqrt(np.trace(covariance[3:, 3:])))
         figures = f"{count} inliers, {position_sigma:.3f} m, {rotation_sigma:.4f} rad"
@@ -161,11 +162,14 @@ class Relocalizer:
             count,
         )
 
-    def _covariance(self, solved: JointPose, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _covariance(
+        self, solved: JointPose, cells: NDArray[np.int64], correlation: float
+    ) -> NDArray[np.float64]:
         """Honest covariance of a pose in the map.
 
         Neighboring matches share the errors of depth and of matching, so the matches of one cell
-        of the image count as one; and the pose is no better known than the keyframes' own.
+        of the image count as one; what cells share, `correlation` tells; and the pose is no better
+        known than the keyframes' own.
         """
         options = self.options
         _, cell, members = np.unique(cells, return_inverse=True, return_counts=True)
@@ -173,7 +177,7 @@ class Relocalizer:
         map_variance = np.repeat(
             [options.keyframe_position_sigma**2, options.keyframe_rotation_sigma**2], 3
         )
-        return invert_information(information) + np.diag(map_variance)
+        return correlation**2 * invert_information(information) + np.diag(map_variance)
 
 
 def _direction_only(

@@ -276,6 +276,12 @@ def test_the_network_decides_what_its_points_are_worth_beside_a_sensor(engine: P
         engine.config = config
         (found,) = fe.match([kept], kept)
         assert np.isfinite(found.reference_points).all() == everywhere
+    engine.config = SMALL_IMAGES
+    (measured,) = fe.match([kept], kept)
+    (predicted,) = fe.match([fe.describe(frame())], kept)
+    assert measured.correlation == OWN.correlation
+    assert predicted.correlation == OWN.predicted_correlation
+    assert predicted.select(np.arange(3)).correlation == OWN.predicted_correlation
 
 
 def test_too_little_depth_is_no_scale(engine: Plane) -> None:

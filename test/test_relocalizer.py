@@ -220,6 +220,22 @@ def test_coarse_matches_are_judged_coarsely():
     assert asked == [(_CAMERA.width, _CAMERA.height)]
 
 
+def test_errors_in_common_make_an_answer_less_certain():
+    keyframe = numbered(0, camera=make_camera(64, 48))
+    query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+    answers = []
+    for correlation in (1.0, 2.0):
+        told = replace(_matches(), correlation=correlation)
+        keyframes = KeyframeMap(ToldFrontEnd({0: told}))
+        keyframes.add(keyframe, _KEYFRAME)
+        answers.append(Relocalizer(keyframes).locate(query))
+    options = RelocalizerOptions()
+    sigmas = (options.keyframe_position_sigma, options.keyframe_rotation_sigma)
+    floor = np.diag(np.repeat(np.square(sigmas), 3))
+    alone, together = (answer.covariance - floor for answer in answers)
+    np.testing.assert_allclose(together, 4 * alone, rtol=1e-6, atol=1e-12)
+
+
 def test_an_unknown_camera():
     keyframes = KeyframeMap(ToldFrontEnd())
     keyframes.add(numbered(0), np.eye(4))

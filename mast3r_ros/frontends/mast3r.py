@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import cv2
@@ -194,7 +194,10 @@ class Mast3rFrontEnd:
                 for r, coarse in zip(kept, matches, strict=True)
             ]
         return [
-            _correspondences(r, query, some, seen, seen_by_query)
+            replace(
+                _correspondences(r, query, some, seen, seen_by_query),
+                correlation=self._correlation(r),
+            )
             for r, some, seen, seen_by_query in zip(kept, matches, points, own, strict=True)
         ]
 
@@ -231,6 +234,16 @@ class Mast3rFrontEnd:
     def _traits(self) -> Traits:
         return traits(self.network.config)
 
+    @property
+    def _use_of_depth(self) -> str:
+        chosen = self.options.scale_from_depth
+        return self._traits.scale_from_depth if chosen == "auto" else chosen
+
+    def _correlation(self, reference: Mast3rDescription) -> float:
+        """What the errors of matches have in common; those of predicted points have more."""
+        sensed = reference.sensed.size and self._use_of_depth == "replace"
+        return self._traits.correlation if sensed else self._traits.predicted_correlation
+
     def _own_points(
         self, query: Mast3rDescription, reference: Mast3rDescription
     ) -> NDArray[np.float32]:
@@ -254,11 +267,9 @@ class Mast3rFrontEnd:
     ) -> NDArray[np.float32]:
         """A view's own points, with the depth sensor's say where there is one."""
         sensed = view.sensed.astype(np.float32)
-        use = self.options.scale_from_depth
-        use = self._traits.scale_from_depth if use == "auto" else use
-        if use == "off" or not sensed.size:
+        if self._use_of_depth == "off" or not sensed.size:
             return points
-        if use == "replace":
+        if self._use_of_depth == "replace":
             return sensed
         known = np.isfinite(sensed[..., 2]) & (points[..., 2] > 0)
         # The better half of the point map is enough for one number.

@@ -24,6 +24,8 @@ class Correspondences:
         metric: False where the points are up to scale, or there are none.
         query_points: (N, 3) float32 [m], in the query camera's frame; None where the front end
             makes none.
+        correlation: how many times larger the standard deviations of a pose by these matches are
+            than if their errors had nothing in common; a network is wrong about neighbors alike.
     """
 
     reference_pixels: NDArray[np.float32]
@@ -32,6 +34,7 @@ class Correspondences:
     reference_points: NDArray[np.float32]
     metric: bool
     query_points: NDArray[np.float32] | None = None
+    correlation: float = 1.0
 
     def __post_init__(self) -> None:
         count = len(self.confidence)
@@ -56,4 +59,5 @@ class Correspondences:
             self.reference_points[which],
             self.metric,
             None if self.query_points is None else self.query_points[which],
+            self.correlation,
         )
