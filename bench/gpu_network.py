@@ -21,6 +21,7 @@ from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,12 +33,13 @@ from mast3r_ros.engines.base import (
     Precision,
     size_name,
 )
+from mast3r_ros.engines.commands import network_picture
 from mast3r_ros.engines.parity import compare
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.network.checkpoint import load_checkpoint
 from mast3r_ros.network.config import ImageSize, MAST3RConfig
 from mast3r_ros.network.mast3r import MAST3R
-from mast3r_ros.network.preprocess import preprocess, read_image
+from mast3r_ros.network.preprocess import read_image
 
 START, END = "<!-- gpu-check: begin -->", "<!-- gpu-check: end -->"
 # Multiplications and additions at 512x384 with the reference's tokens kept, both point maps.
@@ -180,19 +182,12 @@ def matmul_rate(device: str, side: int) -> float:
     return 2 * side**3 / seconds / 1e12
 
 
-def example_pictures(size: ImageSize) -> Pictures:
+def example_pictures(size: ImageSize) -> list[NDArray[np.uint8]]:
     """A smooth random picture, and the same moved by some pixels."""
-    rng = np.random.default_rng(0)
-    rough = rng.integers(0, 255, (12, 16, 3)).astype(np.uint8)
-    smooth = np.asarray(
-        torch.nn.functional.interpolate(
-            torch.from_numpy(rough).permute(2, 0, 1)[None].float(),
-            size=(size[0] + 16, size[1] + 16),
-            mode="bicubic",
-        )[0].clamp(0, 255)
-    )
-    values = (smooth / 127.5 - 1).astype(np.float32)
-    return [(values[:, : size[0], : size[1]].copy(), values[:, 16:, 16:].copy())]
+    rough = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    smooth = cv2.resize(rough, (size[1] + 16, size[0] + 16), interpolation=cv2.INTER_CUBIC)
+    moved = [smooth[: size[0], : size[1]], smooth[16:, 16:]]
+    return [np.asarray(picture, np.uint8) for picture in moved]
 
 
 def write_page(page: Path, title: str, lines: Sequence[str]) -> None:
@@ -228,12 +223,11 @@ def main(words: Sequence[str] | None = None) -> int:
         model = load_checkpoint(arguments.checkpoint)
     else:
         model = MAST3R(TINY if arguments.tiny else MAST3RConfig()).eval().requires_grad_(False)
-    size = (64, 96) if arguments.tiny else (384, 512)
-    pictures = example_pictures(size)
-    if arguments.images:
-        values = [preprocess(read_image(path)).values for path in arguments.images]
-        pictures = list(pairwise(values))
-    check = Check(model, arguments.device, pictures, arguments.runs)
+    config = model.config
+    size = (64, 96) if arguments.tiny else (config.image_size * 3 // 4, config.image_size)
+    seen = [read_image(path) for path in arguments.images or ()] or example_pictures(size)
+    values = [network_picture(picture, size, config) for picture in seen]
+    check = Check(model, arguments.device, list(pairwise(values)), arguments.runs)
     check.run()
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
     weights = arguments.checkpoint.name if arguments.checkpoint else "random weights"

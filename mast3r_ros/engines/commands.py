@@ -126,15 +126,15 @@ def _examples(
     pictures: Sequence[NDArray[np.uint8]], pair: Pair, config: MAST3RConfig
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     return [
-        (_cropped(first, pair[0], config), _cropped(second, pair[1], config))
+        (network_picture(first, pair[0], config), network_picture(second, pair[1], config))
         for first, second in pairwise(pictures)
     ]
 
 
-def _cropped(
+def network_picture(
     picture: NDArray[np.uint8], size: ImageSize, config: MAST3RConfig
 ) -> NDArray[np.float32]:
-    """The middle of a picture, cut to the proportions of a network size."""
+    """The middle of a picture, cut to the proportions of a network size: the network's input."""
     height, width = picture.shape[:2]
     wide = min(width, round(height * size[1] / size[0]))
     high = min(height, round(width * size[0] / size[1]))
