@@ -38,13 +38,13 @@ def _outcome(metres):
     ("errors", "good"),
     [
         ([0.1] * 12, True),
-        ([0.1] * 6 + [None] * 6, True),
-        ([0.1] * 5 + [None] * 7, False),
+        ([0.1] * 4 + [None] * 8, True),
+        ([0.1] * 3 + [None] * 9, False),
         ([0.1] * 11 + [0.6], False),
         ([None] * 12, False),
     ],
 )
-def test_half_localized_and_none_wrongly_is_a_pass(errors, good):
+def test_a_third_localized_and_none_wrongly_is_a_pass(errors, good):
     assert rooms.passes([_outcome(e) for e in errors]) is good
 
 
