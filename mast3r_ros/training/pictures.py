@@ -43,6 +43,7 @@ def draw(model: MAST3R, batch: Batch, count: int = 6) -> NDArray[np.uint8]:
                 width = colors.shape[-1]
                 x, y = pixel % width + view * width, pixel // width
                 ends.append((_ZOOM * x, _ZOOM * y))
-            cv2.line(row, ends[0], ends[1], (60, 220, 60) if good else (230, 60, 60), 1, cv2.LINE_AA)
+            color = (60, 220, 60) if good else (230, 60, 60)
+            cv2.line(row, ends[0], ends[1], color, 1, cv2.LINE_AA)
         rows.append(row)
     return np.concatenate(rows)
