@@ -77,10 +77,9 @@ class Relocalizer:
         """Fewest inliers of an answer."""
         return self.options.min_inliers or self.map.front_end.min_inliers
 
-    @property
-    def min_share(self) -> float:
+    def min_share(self, matches: Correspondences) -> float:
         """Smallest share of a keyframe's matches that must agree, in the best keyframe."""
-        return self.options.min_share or self.map.front_end.min_share
+        return self.options.min_share or matches.min_share or self.map.front_end.min_share
 
     def _solve(
         self, camera: Camera, keyframes: Sequence[Keyframe], found: Sequence[Correspondences]
@@ -111,11 +110,12 @@ class Relocalizer:
             return _refusal(
                 Reason.FEW_INLIERS, f"{solved.support:.0f} of {self.min_inliers} needed", explained
             )
-        share = max(m.share for m in explained)
-        if share < self.min_share:
-            return _refusal(
-                Reason.SMALL_SHARE, f"{share:.2f} of {self.min_share} needed", explained
-            )
+        share, needed = max(
+            ((m.share, self.min_share(m.correspondences)) for m in explained),
+            key=lambda pair: pair[0] / pair[1],
+        )
+        if share < needed:
+            return _refusal(Reason.SMALL_SHARE, f"{share:.2f} of {needed} needed", explained)
         cells = _cells(
             np.concatenate([c.query_pixels for c in found])[solved.inliers],
             (camera.width, camera.height),
@@ -143,7 +143,7 @@ class Relocalizer:
             )
         margins = (
             self.min_inliers / solved.support,
-            self.min_share / share,
+            needed / share,
             options.min_cells / spread,
             position_sigma / options.max_position_sigma,
             rotation_sigma / options.max_rotation_sigma,

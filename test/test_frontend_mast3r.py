@@ -281,7 +281,11 @@ def test_the_network_decides_what_its_points_are_worth_beside_a_sensor(engine: P
     (predicted,) = fe.match([fe.describe(frame())], kept)
     assert measured.correlation == OWN.correlation
     assert predicted.correlation == OWN.predicted_correlation
-    assert predicted.select(np.arange(3)).correlation == OWN.predicted_correlation
+    assert measured.min_share == OWN.min_share
+    assert predicted.min_share == OWN.predicted_share
+    picked = predicted.select(np.arange(3))
+    assert picked.correlation == OWN.predicted_correlation
+    assert picked.min_share == OWN.predicted_share
 
 
 def test_too_little_depth_is_no_scale(engine: Plane) -> None:

@@ -301,6 +301,9 @@ def test_a_small_share():
 
     assert _locate(told).localized
     _assert_refused(_locate(told, min_share=0.8), Reason.SMALL_SHARE)
+    asking_more = (_KEYFRAME, replace(told[1], min_share=0.8))
+    _assert_refused(_locate(asking_more), Reason.SMALL_SHARE)
+    assert _locate(asking_more, min_share=0.4).localized
 
 
 def test_direction_only():

@@ -194,10 +194,7 @@ class Mast3rFrontEnd:
                 for r, coarse in zip(kept, matches, strict=True)
             ]
         return [
-            replace(
-                _correspondences(r, query, some, seen, seen_by_query),
-                correlation=self._correlation(r),
-            )
+            self._judged(_correspondences(r, query, some, seen, seen_by_query), r)
             for r, some, seen, seen_by_query in zip(kept, matches, points, own, strict=True)
         ]
 
@@ -239,10 +236,13 @@ class Mast3rFrontEnd:
         chosen = self.options.scale_from_depth
         return self._traits.scale_from_depth if chosen == "auto" else chosen
 
-    def _correlation(self, reference: Mast3rDescription) -> float:
-        """What the errors of matches have in common; those of predicted points have more."""
-        sensed = reference.sensed.size and self._use_of_depth == "replace"
-        return self._traits.correlation if sensed else self._traits.predicted_correlation
+    def _judged(self, matches: Correspondences, reference: Mast3rDescription) -> Correspondences:
+        """The matches with how far they can be trusted: those with predicted points, less."""
+        known = self._traits
+        correlation, share = known.predicted_correlation, known.predicted_share
+        if reference.sensed.size and self._use_of_depth == "replace":
+            correlation, share = known.correlation, known.min_share
+        return replace(matches, correlation=correlation, min_share=share)
 
     def _own_points(
         self, query: Mast3rDescription, reference: Mast3rDescription

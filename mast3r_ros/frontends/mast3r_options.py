@@ -100,8 +100,8 @@ class Traits:
         min_inliers, min_share, coarseness: as in `FrontEnd`; the last one for an image of the size
             that the network sees.
         scale_from_depth: what the option of this name means by "auto".
-        correlation, predicted_correlation: as in `Correspondences`, with the points of a depth
-            sensor and with predicted ones.
+        correlation: as in `Correspondences`, with the points of a depth sensor.
+        predicted_share, predicted_correlation: min_share and correlation with predicted points.
     """
 
     min_inliers: int
@@ -109,17 +109,18 @@ class Traits:
     coarseness: float
     scale_from_depth: str
     correlation: float
+    predicted_share: float
     predicted_correlation: float
 
 
 # Not measured: nothing here has run with the published weights yet. Their coarseness is 1 at VGA,
 # and their errors are taken to have as much in common as those of nano.
-PUBLISHED = Traits(30, 0.1, 0.8, "rescale", 2.0, 2.5)
+PUBLISHED = Traits(30, 0.1, 0.8, "rescale", 2.0, 0.1, 2.5)
 # Networks of our own are smaller: their matches are less pure, and the shapes of their point maps
 # too wrong for a better scale to mend. Chosen on 123 pairs of held-out rendered rooms, with nano
 # after an hour of training: of the answers accepted by them, none of 82 with depth was off by 10
 # degrees or 0.5 m, and none of 39 without. On 70 new pairs, 2 of 49 and 1 of 25 were.
-OWN = Traits(30, 0.4, 0.8, "replace", 2.0, 2.5)
+OWN = Traits(30, 0.25, 0.8, "replace", 2.0, 0.5, 2.5)
 _PUBLISHED_SIZES = MAST3RConfig()
 
 
