@@ -39,7 +39,8 @@ app.add_typer(maps, name="map", no_args_is_help=True)
 FrontEndName = Annotated[
     str,
     typer.Option(
-        "--front-end", help="How images are described and matched: sift, xfeat or mast3r."
+        "--front-end",
+        help="How images are described and matched: sift, xfeat, mast3r or mast3r=CHECKPOINT.",
     ),
 ]
 CameraFile = Annotated[

@@ -27,7 +27,7 @@ from mast3r_ros.evaluation.pairs_report import (
 )
 from mast3r_ros.evaluation.trajectories import read_tum
 from mast3r_ros.frontends import create
-from mast3r_ros.frontends.base import FrontEnd, FrontEndError
+from mast3r_ros.frontends.base import FrontEnd
 from mast3r_ros.options import RelocalizerOptions
 
 WORLDS = "worlds"
@@ -41,7 +41,7 @@ def open_front_ends(names: Sequence[str]) -> dict[str, FrontEnd]:
     Raises:
         FrontEndError: there is none of that name, or it cannot run here.
     """
-    return {name: _open(name) for name in names}
+    return {name: create(name) for name in names}
 
 
 def read_pairs(
@@ -112,17 +112,6 @@ def evaluate(
         write_pairs_report(report_path, lead, summaries, album)
         console.print(f"Report: {report_path}")
     return found
-
-
-def _open(name: str) -> FrontEnd:
-    kind, _, checkpoint = name.partition("=")
-    if not checkpoint:
-        return create(kind)
-    if kind != "mast3r":
-        raise FrontEndError(f"front end '{name}': only mast3r takes a checkpoint")
-    from mast3r_ros.frontends.mast3r_options import Mast3rOptions
-
-    return create(kind, options=Mast3rOptions(checkpoint=checkpoint))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

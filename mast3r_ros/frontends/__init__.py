@@ -21,11 +21,20 @@ NAMES = tuple(_FRONT_ENDS)
 def create(name: str, **options: Any) -> FrontEnd:
     """A front end by its name; `options` are those of its constructor.
 
+    `mast3r=CHECKPOINT` is short for the front end `mast3r` with that one of its options.
+
     Raises:
         FrontEndError: there is none of that name, or it cannot run here; says what to install.
     """
+    name, _, checkpoint = name.partition("=")
     if name not in _FRONT_ENDS:
         raise FrontEndError(f"no front end '{name}': choose one of {', '.join(NAMES)}")
+    if checkpoint:
+        if name != "mast3r":
+            raise FrontEndError(f"front end '{name}={checkpoint}': only mast3r takes a checkpoint")
+        from mast3r_ros.frontends.mast3r_options import Mast3rOptions
+
+        options["options"] = Mast3rOptions(checkpoint=checkpoint)
     module, kind = _FRONT_ENDS[name]
     front_end: FrontEnd = getattr(import_module(module), kind)(**options)
     return front_end
