@@ -44,6 +44,7 @@ def gather(
         np.concatenate(points),
         np.concatenate(origins),
         np.concatenate(directions),
+        np.repeat([c.depth_error for c in found], [len(c) for c in found]),
         (camera.fx, camera.fy),
         threshold,
     )
@@ -78,6 +79,8 @@ def solve(
     if method == "pnp":
         hypotheses = [by_points(matches)]
     sure = max((h.points for h in hypotheses if h), default=0) >= _SURE * min_inliers
+    # What agrees with guessed points may agree because all are wrong alike.
+    sure = sure and not matches.depth_errors.any()
     if method != "procrustes" and not sure:
         for i in np.argsort([-len(c) for c in found], kind="stable")[:_RAY_KEYFRAMES]:
             relatives[i] = _relative(

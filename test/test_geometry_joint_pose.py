@@ -39,7 +39,17 @@ def _problem(seed=0, points=40, rays=80, noise=0.0, threshold=6.0):
     known = np.where(np.arange(count)[:, None] < points, world, np.nan)
     noisy = seen + random.normal(0, noise / _FOCAL, seen.shape)
     directions = (world - origins) * random.uniform(0.1, 3, (count, 1))
-    return pose, Matches(noisy, known, origins, directions, (_FOCAL, _FOCAL), threshold)
+    return pose, Matches(
+        noisy, known, origins, directions, np.zeros(len(noisy)), (_FOCAL, _FOCAL), threshold
+    )
+
+
+def _guessed(matches, share):
+    """The same matches, with points moved along their keyframes' rays."""
+    random = np.random.default_rng(0)
+    factor = np.exp(random.normal(0, share, len(matches.points)))[:, None]
+    points = matches.origins + factor * (matches.points - matches.origins)
+    return replace(matches, points=points, depth_errors=np.full(len(points), share))
 
 
 def _near(pose, seed=0, size=0.003):
@@ -247,3 +257,34 @@ def test_no_points_no_metres():
     pose, matches = _problem(9, points=0)
 
     assert scale_along(pose, np.array([0.0, 0.0, 1.0]), matches) is None
+
+
+@given(st.integers(0, 10_000), st.floats(0.01, 0.5))
+def test_errors_of_guessed_points_are_whitened_by_their_covariance(seed, share):
+    pose, matches = _problem(seed, points=6, rays=0, threshold=3.0)
+    pose = _near(pose, seed, 0.01)
+    soft = replace(matches, depth_errors=np.full(6, share))
+
+    _, plain, jacobian = judge(pose, matches)
+    _, whitened, by_pose = judge(pose, soft)
+
+    for i in range(6):
+        moved = (matches.points - matches.origins)[i] * share
+        image = jacobian[i, :, :3] @ moved
+        # A pixel is taken to be good to a third of the threshold.
+        weight = np.linalg.inv(np.eye(2) + np.outer(image, image))
+        assert whitened[i] @ whitened[i] == pytest.approx(plain[i] @ weight @ plain[i], rel=1e-6)
+        np.testing.assert_allclose(
+            by_pose[i].T @ by_pose[i], jacobian[i].T @ weight @ jacobian[i], rtol=1e-5, atol=1e-3
+        )
+
+
+def test_guessed_depths_leave_the_rotation_alone():
+    pose, matches = _problem(3, points=200, rays=0, noise=0.5, threshold=3.0)
+    guessed = _guessed(matches, 0.15)
+    # Taken as measured, they need a wide threshold to agree on anything.
+    measured = replace(guessed, depth_errors=np.zeros(200), threshold=60.0)
+    found = {"guessed": refine(_near(pose), guessed), "measured": refine(_near(pose), measured)}
+    turned = {k: transforms.rotation_angle(v.pose, pose) for k, v in found.items()}
+    assert turned["guessed"] < 0.3 * turned["measured"]
+    assert turned["guessed"] < np.deg2rad(0.1)

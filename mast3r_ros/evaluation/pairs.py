@@ -96,7 +96,8 @@ def evaluate_pairs(
 def locate_pair(
     pair: PosedPair, front_ends: Mapping[str, FrontEnd], options: RelocalizerOptions, depth: bool
 ) -> Iterator[tuple[str, PairOutcome, Localization]]:
-    """What each front end makes of a pair; the keyframe is the map's origin."""
+    """What each front end makes of a pair; the keyframe is the map's origin, and exactly there."""
+    options = replace(options, keyframe_position_sigma=0.0, keyframe_rotation_sigma=0.0)
     keyframe = pair.reference if depth else replace(pair.reference, depth=None)
     query = replace(pair.query, depth=None)
     for name, front_end in front_ends.items():

@@ -239,10 +239,14 @@ class Mast3rFrontEnd:
     def _judged(self, matches: Correspondences, reference: Mast3rDescription) -> Correspondences:
         """The matches with how far they can be trusted: those with predicted points, less."""
         known = self._traits
-        correlation, share = known.predicted_correlation, known.predicted_share
         if reference.sensed.size and self._use_of_depth == "replace":
-            correlation, share = known.correlation, known.min_share
-        return replace(matches, correlation=correlation, min_share=share)
+            return replace(matches, correlation=known.correlation, min_share=known.min_share)
+        return replace(
+            matches,
+            correlation=known.predicted_correlation,
+            depth_error=known.predicted_depth_error,
+            min_share=known.predicted_share,
+        )
 
     def _own_points(
         self, query: Mast3rDescription, reference: Mast3rDescription

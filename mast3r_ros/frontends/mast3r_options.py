@@ -101,7 +101,8 @@ class Traits:
             that the network sees.
         scale_from_depth: what the option of this name means by "auto".
         correlation: as in `Correspondences`, with the points of a depth sensor.
-        predicted_share, predicted_correlation: min_share and correlation with predicted points.
+        predicted_share, predicted_correlation, predicted_depth_error: min_share, correlation and
+            depth_error with predicted points.
     """
 
     min_inliers: int
@@ -111,16 +112,16 @@ class Traits:
     correlation: float
     predicted_share: float
     predicted_correlation: float
+    predicted_depth_error: float
 
 
 # Not measured: nothing here has run with the published weights yet. Their coarseness is 1 at VGA,
 # and their errors are taken to have as much in common as those of nano.
-PUBLISHED = Traits(30, 0.1, 0.8, "rescale", 2.0, 0.1, 2.5)
+PUBLISHED = Traits(30, 0.1, 0.8, "rescale", 2.0, 0.1, 2.5, 0.05)
 # Networks of our own are smaller: their matches are less pure, and the shapes of their point maps
-# too wrong for a better scale to mend. Chosen on 123 pairs of held-out rendered rooms, with nano
-# after an hour of training: of the answers accepted by them, none of 82 with depth was off by 10
-# degrees or 0.5 m, and none of 39 without. On 70 new pairs, 2 of 49 and 1 of 25 were.
-OWN = Traits(30, 0.25, 0.8, "replace", 2.0, 0.5, 2.5)
+# too wrong for a better scale to mend. Chosen with nano on 140 pairs of held-out rendered rooms,
+# of seeds other than those that the model card reports.
+OWN = Traits(30, 0.35, 0.8, "replace", 1.4, 0.6, 2.75, 0.15)
 _PUBLISHED_SIZES = MAST3RConfig()
 
 

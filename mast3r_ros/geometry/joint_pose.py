@@ -5,6 +5,9 @@
 A match with a point constrains the pose by its reprojection, one without by its distance from the
 epipolar line of the keyframe's ray. Few points are enough for the metres; the many rays bind the
 rest, and tell a right pose from a chance one.
+
+A point whose depth was guessed lies between the two: along the image of its ray, where that guess
+moves it, its error counts for less, across it for as much as any.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ Array = NDArray[np.float64]
 # for a VGA image and thresholds of a few pixels.
 RAY_WEIGHT = 0.5
 _NOISE_FLOOR = 0.5
+# The largest error of an inlier is taken to be as many standard deviations.
+_THRESHOLD_SIGMAS = 3.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Matches:
         points: (N, 3) in the map [m], NaN where unknown.
         origins: (N, 3) the keyframes' centers in the map [m].
         directions: (N, 3) the keyframes' rays in the map, of any length; NaN where unknown.
+        depth_errors: (N,) standard deviation of each point's distance from its origin, over that
+            distance; 0 where it was measured.
         focal: (fx, fy) of the query [pixels].
         threshold: largest error of an inlier [pixels]; half of it from an epipolar line.
     """
@@ -42,6 +49,7 @@ class Matches:
     points: Array
     origins: Array
     directions: Array
+    depth_errors: Array
     focal: tuple[float, float]
     threshold: float
 
@@ -59,8 +67,15 @@ class Matches:
     def without(self, these: NDArray[np.bool_]) -> Matches:
         """The matches but for some."""
         rest = ~these
-        arrays = (self.rays[rest], self.points[rest], self.origins[rest], self.directions[rest])
-        return Matches(*arrays, self.focal, self.threshold)
+        return Matches(
+            self.rays[rest],
+            self.points[rest],
+            self.origins[rest],
+            self.directions[rest],
+            self.depth_errors[rest],
+            self.focal,
+            self.threshold,
+        )
 
 
 @dataclass(frozen=True)
@@ -137,6 +152,10 @@ def judge(pose: Pose, matches: Matches) -> tuple[NDArray[np.bool_], Array, Array
         residual[at], jacobian[at] = uncertainty.residuals(
             pose, matches.points[at], matches.rays[at], matches.focal
         )
+        guessed = (matches.points - matches.origins)[at] * matches.depth_errors[at, None]
+        residual[at], jacobian[at] = _forgive(
+            residual[at], jacobian[at], guessed, matches.threshold / _THRESHOLD_SIGMAS
+        )
         inliers[at] = ahead & (np.hypot(*residual[at].T) < matches.threshold)
         at = np.flatnonzero(matches.with_ray)
         residual[at, 0], jacobian[at, 0], ahead = epipolar_residuals(
@@ -149,6 +168,29 @@ def judge(pose: Pose, matches: Matches) -> tuple[NDArray[np.bool_], Array, Array
         inliers[at] = ahead & (np.abs(residual[at, 0]) < matches.threshold / 2)
     inliers &= np.isfinite(jacobian).all(axis=(1, 2))
     return inliers, residual, jacobian
+
+
+def _forgive(
+    residual: Array, jacobian: Array, deviation: Array, noise: float
+) -> tuple[Array, Array]:
+    """Whiten reprojection errors by what the points' own errors do to them, to first order.
+
+    Args:
+        residual, jacobian: (N, 2) [pixels] and (N, 2, 6), see `uncertainty.residuals`.
+        deviation: (N, 3) one standard deviation of each point [m], in the map.
+        noise: of a pixel.
+
+    Returns:
+        Both, shortened along the image of the deviation so that `noise` is theirs there too.
+    """
+    # A point that moves does what the camera does that moves the other way.
+    image = -np.einsum("nij,nj->ni", jacobian[:, :, :3], deviation)
+    length = np.hypot(*image.T)
+    along = image / np.where(length > 0, length, 1.0)[:, None]
+    kept = noise / np.hypot(noise, length) - 1.0
+    part = (residual * along).sum(1) * kept
+    by_pose = np.einsum("ni,nij->nj", along, jacobian) * kept[:, None]
+    return residual + part[:, None] * along, jacobian + along[:, :, None] * by_pose[:, None]
 
 
 def refine(pose: Pose, matches: Matches, iterations: int = 10) -> JointPose | None:

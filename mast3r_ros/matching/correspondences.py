@@ -26,6 +26,8 @@ class Correspondences:
             makes none.
         correlation: how many times larger the standard deviations of a pose by these matches are
             than if their errors had nothing in common; a network is wrong about neighbors alike.
+        depth_error: standard deviation of a point's distance over that distance, where the points
+            were guessed by a network.
         min_share: a smaller share of these matches that agree may be chance; None takes what the
             front end needs. Points that a network guessed ask for more than measured ones.
     """
@@ -37,6 +39,7 @@ class Correspondences:
     metric: bool
     query_points: NDArray[np.float32] | None = None
     correlation: float = 1.0
+    depth_error: float = 0.0
     min_share: float | None = None
 
     def __post_init__(self) -> None:
@@ -63,5 +66,6 @@ class Correspondences:
             self.metric,
             None if self.query_points is None else self.query_points[which],
             self.correlation,
+            self.depth_error,
             self.min_share,
         )
