@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from training_pairs import RECIPE, SMALL, SyntheticSource, make_pair
+from typer.testing import CliRunner
 
+from mast3r_ros.cli import app
 from mast3r_ros.network.checkpoint import load_checkpoint
 from mast3r_ros.training import data
 from mast3r_ros.training.objective import Objective
@@ -30,6 +33,15 @@ LIMITS = {"nano": 8e6, "tiny": 60e6}
 @pytest.fixture(autouse=True)
 def _no_renderer(monkeypatch):
     monkeypatch.setattr(data, "PairSource", SyntheticSource)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Networks this small only wait for a second one, for minutes where cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def _trainer(folder, recipe=RECIPE, **more):
@@ -212,6 +224,23 @@ def test_processes_that_share_a_run_stay_alike(tmp_path):
     assert torch.equal(one, two)
     assert not torch.equal(one, _weights(_trainer(tmp_path / "none")))
     assert _trainer(tmp_path / "run").step == 3
+
+
+def test_the_command_line_trains_and_goes_on(tmp_path, monkeypatch):
+    from mast3r_ros.training import commands
+
+    monkeypatch.setitem(commands.RECIPES, "nano", RECIPE)
+    words = ["train", "nano", "--out", str(tmp_path), "--workers", "0", "--device", "cpu"]
+    for until in ("2", "4"):
+        result = CliRunner().invoke(app, [*words, "--until", until, "--validate-every", "2"])
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / WEIGHTS).is_file()
+    assert Image.open(tmp_path / "samples.png").size == (2 * 4 * 64, 2 * 6 * 48)
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 2
+    steps = [json.loads(line)["step"] for line in (tmp_path / "curve.jsonl").open()]
+    assert steps == [2, 4]
+    unknown = CliRunner().invoke(app, ["train", "huge", "--out", str(tmp_path)])
+    assert isinstance(unknown.exception, commands.RecipeError)
 
 
 def test_the_bench_tells_whether_it_learns(monkeypatch, capsys):
