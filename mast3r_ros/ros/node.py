@@ -182,6 +182,10 @@ def main(args: list[str] | None = None) -> None:
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:  # rclpy's RCLError, among others
+        # A callback was about to publish when the context was taken away from under it.
+        if rclpy.ok():
+            raise
     finally:
         node.close()
         executor.shutdown()
