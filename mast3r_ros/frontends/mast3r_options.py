@@ -117,11 +117,29 @@ class Traits:
 
 # Not measured: nothing here has run with the published weights yet. Their coarseness is 1 at VGA,
 # and their errors are taken to have as much in common as those of nano.
-PUBLISHED = Traits(30, 0.1, 0.8, "rescale", 2.0, 0.1, 2.5, 0.05)
+PUBLISHED = Traits(
+    min_inliers=30,
+    min_share=0.1,
+    coarseness=0.8,
+    scale_from_depth="rescale",
+    correlation=2.0,
+    predicted_share=0.1,
+    predicted_correlation=2.5,
+    predicted_depth_error=0.05,
+)
 # Networks of our own are smaller: their matches are less pure, and the shapes of their point maps
 # too wrong for a better scale to mend. Chosen with nano on 140 pairs of held-out rendered rooms,
 # of seeds other than those that the model card reports.
-OWN = Traits(30, 0.35, 0.8, "replace", 1.4, 0.6, 2.75, 0.15)
+OWN = Traits(
+    min_inliers=30,
+    min_share=0.35,
+    coarseness=0.8,
+    scale_from_depth="replace",
+    correlation=1.4,
+    predicted_share=0.6,
+    predicted_correlation=2.75,
+    predicted_depth_error=0.15,
+)
 _PUBLISHED_SIZES = MAST3RConfig()
 
 

@@ -18,7 +18,7 @@ from mast3r_ros.frontends.mast3r_matching import PixelMatches, match_predictions
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.coarse_to_fine import coarse_to_fine
 from mast3r_ros.network.config import ImageSize
-from mast3r_ros.network.rays import ray_channels
+from mast3r_ros.network.preprocess import network_channels
 
 _FINEST = 3  # times the network's image: 25 windows of a keyframe, with half of each overlapping
 _MOST_MATCHES = 5000  # what so many say of a pose, more would not change
@@ -148,13 +148,12 @@ def _encoded(engine: Engine, view: Mast3rDescription, window: NDArray[np.int64])
     left, top, right, bottom = (int(side) for side in window)
     size = (bottom - top, right - left)
     if (left, top) not in view.windows:
-        pixels = view.detail[top:bottom, left:right].astype(np.float32)
-        channels = [((pixels / 255 - 0.5) / 0.5).transpose(2, 0, 1)]
-        if engine.config.rays:
-            assert view.intrinsics is not None  # `describe` has seen to it
-            back = PixelTransform.crop(-left, -top).then(_to_detail(view).inverse())
-            channels.append(ray_channels(view.intrinsics, back.then(view.transform), size))
-        tokens = engine.encode(np.concatenate(channels)[None])[0]
+        # Where the network takes rays, `describe` has seen to it that the camera is known.
+        camera = view.intrinsics if engine.config.rays else None
+        back = PixelTransform.crop(-left, -top).then(_to_detail(view).inverse())
+        pixels = view.detail[top:bottom, left:right]
+        channels = network_channels(pixels, camera, back.then(view.transform))
+        tokens = engine.encode(channels[None])[0]
         require_finite(tokens, "tokens")
         view.windows[left, top] = tokens.astype(np.float16)
     return Encoded(view.windows[left, top], size)

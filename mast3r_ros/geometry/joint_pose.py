@@ -12,7 +12,7 @@ moves it, its error counts for less, across it for as much as any.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +67,13 @@ class Matches:
     def without(self, these: NDArray[np.bool_]) -> Matches:
         """The matches but for some."""
         rest = ~these
-        return Matches(
-            self.rays[rest],
-            self.points[rest],
-            self.origins[rest],
-            self.directions[rest],
-            self.depth_errors[rest],
-            self.focal,
-            self.threshold,
+        return replace(
+            self,
+            rays=self.rays[rest],
+            points=self.points[rest],
+            origins=self.origins[rest],
+            directions=self.directions[rest],
+            depth_errors=self.depth_errors[rest],
         )
 
 
@@ -152,9 +151,13 @@ def judge(pose: Pose, matches: Matches) -> tuple[NDArray[np.bool_], Array, Array
         residual[at], jacobian[at] = uncertainty.residuals(
             pose, matches.points[at], matches.rays[at], matches.focal
         )
-        guessed = (matches.points - matches.origins)[at] * matches.depth_errors[at, None]
-        residual[at], jacobian[at] = _forgive(
-            residual[at], jacobian[at], guessed, matches.threshold / _THRESHOLD_SIGMAS
+        guessed = at[matches.depth_errors[at] > 0]
+        deviation = (matches.points - matches.origins) * matches.depth_errors[:, None]
+        residual[guessed], jacobian[guessed] = _forgive(
+            residual[guessed],
+            jacobian[guessed],
+            deviation[guessed],
+            matches.threshold / _THRESHOLD_SIGMAS,
         )
         inliers[at] = ahead & (np.hypot(*residual[at].T) < matches.threshold)
         at = np.flatnonzero(matches.with_ray)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,14 +58,11 @@ class Correspondences:
 
     def select(self, which: NDArray[Any]) -> Correspondences:
         """The matches that a mask or an index array picks."""
-        return Correspondences(
-            self.reference_pixels[which],
-            self.query_pixels[which],
-            self.confidence[which],
-            self.reference_points[which],
-            self.metric,
-            None if self.query_points is None else self.query_points[which],
-            self.correlation,
-            self.depth_error,
-            self.min_share,
+        return replace(
+            self,
+            reference_pixels=self.reference_pixels[which],
+            query_pixels=self.query_pixels[which],
+            confidence=self.confidence[which],
+            reference_points=self.reference_points[which],
+            query_points=None if self.query_points is None else self.query_points[which],
         )

@@ -87,13 +87,26 @@ def preprocess(
     resampling = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
     resized = Image.fromarray(image).resize((resized_width, resized_height), resampling)
     pixels = np.asarray(resized)[top : top + new_height, left : left + new_width]
-    values = (pixels.astype(np.float32) / 255 - 0.5) / 0.5
     resize = PixelTransform.resize((width, height), (resized_width, resized_height))
     transform = resize.then(PixelTransform.crop(left, top))
-    channels = [values.transpose(2, 0, 1)]
-    if config.rays and camera is not None:
-        channels.append(ray_channels(camera, transform.inverse(), (new_height, new_width)))
-    return NetworkImage(np.concatenate(channels), transform)
+    seen_by = camera if config.rays else None
+    return NetworkImage(network_channels(pixels, seen_by, transform.inverse()), transform)
+
+
+def network_channels(
+    pixels: NDArray[np.uint8], camera: Camera | None, to_original: PixelTransform
+) -> NDArray[np.float32]:
+    """(H, W, 3) pixels of the network's size -> (C, H, W): RGB in [-1, 1], and rays.
+
+    Args:
+        pixels: uint8, RGB.
+        camera: of the original image; None for a network that takes no rays.
+        to_original: from these pixels to the original image's.
+    """
+    channels = [((pixels.astype(np.float32) / 255 - 0.5) / 0.5).transpose(2, 0, 1)]
+    if camera is not None:
+        channels.append(ray_channels(camera, to_original, pixels.shape[:2]))
+    return np.concatenate(channels)
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.network.preprocess import network_channels
 from mast3r_ros.training.ground_truth import Batch
 from mast3r_ros.training.recipes import Recipe, Stage
 from mast3r_ros.training.worlds import Pair, PairSource, View
@@ -101,10 +103,4 @@ def collate(pairs: Sequence[Pair]) -> Batch:
 
 def network_input(view: View) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(5, H, W): RGB in [-1, 1] and the rays x/z, y/z."""
-    height, width = view.depth.shape
-    camera = view.camera
-    x, y = np.meshgrid(
-        (np.arange(width) - camera.cx) / camera.fx, (np.arange(height) - camera.cy) / camera.fy
-    )
-    colors = (view.image.transpose(2, 0, 1).astype(np.float32) / 255 - 0.5) / 0.5
-    return np.concatenate((colors, np.stack((x, y)).astype(np.float32)))
+    return network_channels(view.image, view.camera, PixelTransform())

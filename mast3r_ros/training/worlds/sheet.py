@@ -28,8 +28,8 @@ def draw_pair(pair: Pair, lines: int = 12) -> NDArray[np.uint8]:
         cv2.line(images, ends[0], ends[1], color, 1, cv2.LINE_AA)
     depths = [draw_depth(view.depth) for view in (pair.reference, pair.query)]
     row = np.concatenate([images, *depths], 1)
-    angle = rotation_between(pair)
-    far = np.linalg.norm(pair.query.pose[:3, 3] - pair.reference.pose[:3, 3])
+    angle = np.rad2deg(transforms.rotation_angle(pair.reference.pose, pair.query.pose))
+    far = transforms.distance(pair.reference.pose, pair.query.pose)
     text = f"{pair.overlap:.2f} {angle:.0f}deg {far:.2f}m"
     cv2.putText(row, text, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1, cv2.LINE_AA)
     return np.asarray(row, np.uint8)
@@ -41,12 +41,6 @@ def draw_depth(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
     near = (255 * (1 - np.clip(z / _FAR, 0, 1))).astype(np.uint8)
     colors = cv2.applyColorMap(near, cv2.COLORMAP_TURBO)[..., ::-1]
     return np.where(np.isfinite(depth)[..., None], colors, 0).astype(np.uint8)
-
-
-def rotation_between(pair: Pair) -> float:
-    """By how much the cameras are turned against one another [degrees]."""
-    turn = pair.reference.pose[:3, :3].T @ pair.query.pose[:3, :3]
-    return float(np.rad2deg(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
 
 
 def correspondences(pair: Pair, stride: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
