@@ -43,6 +43,13 @@ FrontEndName = Annotated[
         help="How images are described and matched: sift, xfeat, mast3r or mast3r=CHECKPOINT.",
     ),
 ]
+MapFrontEnd = Annotated[
+    str | None,
+    typer.Option(
+        "--front-end",
+        help="What the map was made with, where that was mast3r=CHECKPOINT.",
+    ),
+]
 CameraFile = Annotated[
     Path | None,
     typer.Option("--camera", help="ROS calibration of the camera.", rich_help_panel=_SOURCE),
@@ -155,6 +162,7 @@ def evaluate_bag(
     bag: Annotated[Path, typer.Argument(help="A rosbag2, sqlite3 or mcap.")],
     map_path: Annotated[Path, typer.Option("--map", help="A saved map.")],
     options: RelocalizerOptions,
+    front_end: MapFrontEnd = None,
     image_topic: ImageTopic = None,
     pose_topic: PoseTopic = None,
     pose_frame: PoseFrame = None,
@@ -167,7 +175,7 @@ def evaluate_bag(
     from mast3r_ros.evaluation import commands
     from mast3r_ros.evaluation.bags import Bag
 
-    keyframes = commands.load_map(map_path)
+    keyframes = commands.load_map(map_path, front_end)
     recording = Bag(bag, image_topic, None, pose_topic, pose_frame, map_frame, camera)
     about = {"bag": str(bag), "map": str(map_path), "front_end": keyframes.front_end.name}
     commands.evaluate(keyframes, recording, len(recording), options, about, json, report)
@@ -266,11 +274,14 @@ def map_build(
 
 
 @maps.command("info")
-def map_info(path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")]) -> None:
+def map_info(
+    path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
+    front_end: MapFrontEnd = None,
+) -> None:
     """Tell what a map holds."""
     from mast3r_ros.evaluation import commands
 
-    commands.map_info(path)
+    commands.map_info(path, front_end)
 
 
 @app.command()
@@ -279,6 +290,7 @@ def locate(
     map_path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
     image: Annotated[Path, typer.Argument(help="An image file.")],
     options: RelocalizerOptions,
+    front_end: MapFrontEnd = None,
     camera: Annotated[
         Path | None,
         typer.Option(help="Its ROS calibration; by default the camera that the map was made with."),
@@ -288,7 +300,7 @@ def locate(
     """Localize one image in a map. Exit status 1 where there is no pose to trust."""
     from mast3r_ros.evaluation import commands
 
-    if not commands.locate(map_path, image, camera, options, json):
+    if not commands.locate(map_path, image, front_end, camera, options, json):
         raise typer.Exit(1)
 
 

@@ -15,6 +15,9 @@ from mast3r_ros import cli
 from mast3r_ros.demo.bag import write_bag
 from mast3r_ros.demo.scenes import Scene
 from mast3r_ros.geometry import transforms
+from mast3r_ros.mapping.storage import MapError
+from mast3r_ros.network.checkpoint import load_checkpoint, save_checkpoint
+from mast3r_ros.network.fetch import nano_checkpoint
 from mast3r_ros.options import RelocalizerOptions
 
 KEYS = {
@@ -116,6 +119,22 @@ def test_map_info(saved):
     assert "sift (rootsift" in printed
     assert "extent [m]" in printed
     assert "0.36 x 0.00 x 0.00" in printed
+
+
+def test_a_map_of_other_weights_is_opened_by_them(walk, tmp_path):
+    network = load_checkpoint(nano_checkpoint())
+    network.enc_norm.bias += 0.01
+    weights, saved = tmp_path / "other.safetensors", tmp_path / "map"
+    save_checkpoint(network, weights)
+    by_them = ("--front-end", f"mast3r={weights}")
+    run("map", "build", walk, saved, "--every", 3, *by_them)
+
+    assert "mast3r (mast3r-" in run("map", "info", saved, *by_them)
+    image = walk / "rgb" / "2.000000.png"
+    unchecked = ("--max-position-sigma", 9, "--min-share", 0.01)
+    assert json.loads(run("locate", saved, image, "--json", *by_them, *unchecked))["localized"]
+    with pytest.raises(MapError, match="build the map again"):
+        run("map", "info", saved)
 
 
 def test_locate_in_json(saved, walk):

@@ -128,6 +128,29 @@ def test_more_steps_may_be_asked_for_later(tmp_path):
     assert longer.step == 8
 
 
+def test_a_run_may_begin_with_weights_and_goes_on_with_its_own(tmp_path):
+    _trainer(tmp_path / "first").run()
+    weights = tmp_path / "first" / WEIGHTS
+    second = _trainer(tmp_path / "second", weights=weights)
+    assert second.step == 0
+    given = load_checkpoint(weights).state_dict()
+    for kept in (second.model, second.averaged):
+        assert all(torch.equal(value, given[key]) for key, value in kept.state_dict().items())
+    second.run()
+    again = _trainer(tmp_path / "second", weights=weights)
+    assert again.step == RECIPE.steps
+    assert torch.equal(_weights(again), _weights(second))
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    _trainer(tmp_path / "first").run()
+    other = replace(
+        RECIPE, config=replace(RECIPE.config, encoder_depth=RECIPE.config.encoder_depth + 1)
+    )
+    with pytest.raises(StateError, match="weights of the same recipe"):
+        _trainer(tmp_path / "second", other, weights=tmp_path / "first" / WEIGHTS)
+
+
 def test_a_gradient_that_is_not_finite_stops_the_run_and_keeps_its_state(tmp_path, monkeypatch):
     _trainer(tmp_path).run(until=2)
     before = (tmp_path / "state.pt").read_bytes()
@@ -153,6 +176,30 @@ def test_batches_are_the_same_whoever_reads_them():
 def test_the_curriculum_changes_at_its_numbers():
     recipe = replace(RECIPE, curriculum=(Stage(0, 0.5, 0.0), Stage(10, 0.2, 1.0)))
     assert [recipe.stage(n).min_overlap for n in (0, 9, 10, 999)] == [0.5, 0.5, 0.2, 0.2]
+
+
+def test_a_run_begins_with_smaller_images_where_its_curriculum_says_so(tmp_path, monkeypatch):
+    stages = (Stage(0, 0.15, 1.0, image_size=32), Stage(2 * RECIPE.batch, 0.15, 1.0))
+    trainer = _trainer(tmp_path, replace(RECIPE, curriculum=stages))
+    seen, step = [], trainer._step
+    monkeypatch.setattr(
+        trainer,
+        "_step",
+        lambda objective, batch, *more: (
+            seen.append(tuple(batch.images.shape[-2:])),
+            step(objective, batch, *more),
+        )[1],
+    )
+    trainer.run()
+    assert seen == [(24, 32)] * 2 + [(48, 64)] * (RECIPE.steps - 2)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_stages_begin_with_a_batch_and_fit_the_patches(recipe):
+    for stage in recipe.curriculum:
+        assert stage.first % recipe.batch == 0
+        assert all(side % recipe.config.patch_size == 0 for side in recipe.size(stage))
+    assert recipe.curriculum[-1].image_size in (0, recipe.config.image_size)
 
 
 @pytest.mark.parametrize("name", list(RECIPES))

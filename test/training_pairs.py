@@ -48,11 +48,11 @@ class SyntheticSource:
     """Stands in for the renderer, with the same signature."""
 
     def __init__(self, seed, split="train", size=(48, 64), min_overlap=0.15, wildness=1.0):
-        self.seed = seed
+        self.seed, self.size = seed, size
 
     def pair(self, index: int, portrait: bool = False) -> Pair:
         """The pair of a number; only the first eight differ."""
-        return make_pair(1000 * self.seed + index % 8, portrait)
+        return make_pair(1000 * self.seed + index % 8, portrait, max(self.size))
 
 
 def batch(count: int = 3, portrait: bool = False) -> data.Batch:

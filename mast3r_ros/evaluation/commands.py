@@ -49,13 +49,18 @@ def build_map(
     return keyframes
 
 
-def load_map(path: Path) -> KeyframeMap:
+def load_map(path: Path, front_end: str | None = None) -> KeyframeMap:
     """A saved map, with the front end that it was made by.
 
+    Args:
+        front_end: as in `frontends.create`; by default the one that the map names, as it comes.
+
     Raises:
-        MapError: there is no such map, or it is damaged.
+        MapError: there is no such map, it is damaged or of another front end.
+        FrontEndError: there is no such front end, or it cannot run here.
     """
-    return KeyframeMap.load(path, create(str(storage.read_manifest(path).get("front_end"))))
+    made_by = str(storage.read_manifest(path).get("front_end"))
+    return KeyframeMap.load(path, create(front_end or made_by))
 
 
 def evaluate(
@@ -158,9 +163,9 @@ class _Album:
         }
 
 
-def map_info(path: Path) -> None:
+def map_info(path: Path, front_end: str | None = None) -> None:
     """Print what a map holds."""
-    keyframes = load_map(path)
+    keyframes = load_map(path, front_end)
     places = np.array([k.pose[:3, 3] for k in keyframes]).reshape(-1, 3)
     size = " x ".join(f"{s:.2f}" for s in np.ptp(places, axis=0)) if len(places) else "0"
     files = [f for f in path.rglob("*") if f.is_file()]
@@ -175,10 +180,15 @@ def map_info(path: Path) -> None:
 
 
 def locate(
-    map_path: Path, image: Path, camera: Path | None, options: RelocalizerOptions, as_json: bool
+    map_path: Path,
+    image: Path,
+    front_end: str | None,
+    camera: Path | None,
+    options: RelocalizerOptions,
+    as_json: bool,
 ) -> bool:
     """Localize an image file in a saved map and print the answer; whether there is a pose."""
-    keyframes = load_map(map_path)
+    keyframes = load_map(map_path, front_end)
     pixels = read_rgb(image)
     intrinsics = _camera_of(keyframes, pixels.shape) if camera is None else Camera.from_yaml(camera)
     answer = Relocalizer(keyframes, options).locate(Frame(pixels, intrinsics))

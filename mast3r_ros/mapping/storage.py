@@ -196,7 +196,8 @@ def load(path: Path, front_end: FrontEnd) -> tuple[list[Keyframe], int]:
     if described_by != (front_end.name, front_end.fingerprint):
         raise MapError(
             f"{path} was made by front end '{described_by[0]}' ({described_by[1]}), running is "
-            f"'{front_end.name}' ({front_end.fingerprint}): set `front_end`, or build the map again"
+            f"'{front_end.name}' ({front_end.fingerprint}): set `front_end`, and for mast3r its "
+            "`checkpoint` (--front-end mast3r=CHECKPOINT), or build the map again"
         )
     try:
         entries = [(int(e["id"]), str(e["file"]), str(e["sha256"])) for e in header["keyframes"]]

@@ -34,6 +34,7 @@ def train(
     save_every: int,
     validate_every: int,
     tensorboard: bool,
+    weights: Path | None,
 ) -> None:
     """Train a recipe, going on where the folder's last run was stopped.
 
@@ -41,6 +42,7 @@ def train(
 
     Raises:
         RecipeError: there is no recipe of that name.
+        StateError, CheckpointError, FileNotFoundError: as `Trainer` raises them.
     """
     if name not in RECIPES:
         raise RecipeError(f"recipe {name!r}: choose one of {', '.join(RECIPES)}")
@@ -88,7 +90,7 @@ def train(
 
     try:
         with progress:
-            trainer = Trainer(recipe, folder, seed, workers, device, listen, show)
+            trainer = Trainer(recipe, folder, seed, workers, device, listen, show, weights)
             trainer.run(save_every, validate_every, until)
     finally:
         if writer is not None:

@@ -56,7 +56,7 @@ class Pairs(Dataset[Pair]):
             source = PairSource(
                 self.seed,
                 self.split,
-                self.recipe.size,
+                self.recipe.size(stage),
                 min_overlap=stage.min_overlap,
                 wildness=stage.wildness,
             )

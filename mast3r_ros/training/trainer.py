@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mast3r_ros.network.checkpoint import save_checkpoint
+from mast3r_ros.network.checkpoint import load_checkpoint, save_checkpoint
 from mast3r_ros.network.mast3r import MAST3R
 from mast3r_ros.training.data import PairNumbers, loader
 from mast3r_ros.training.ground_truth import Batch
@@ -50,9 +50,13 @@ class Trainer:
         device: "cpu", "cuda" or "cuda:N".
         listener: told of each step's figures, and of each validation's.
         pictures: given each validation's picture, (H, W, 3) uint8 RGB.
+        weights: file that a new run begins with, in place of random weights.
 
     Raises:
-        StateError: the folder's state is damaged, or of another network or seed.
+        StateError: the folder's state is damaged, or of another network or seed; or `weights` are
+            of another network.
+        CheckpointError: `weights` is damaged.
+        FileNotFoundError: there is no such file.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Trainer:
         device: str = "cpu",
         listener: Listener | None = None,
         pictures: Callable[[int, NDArray[np.uint8]], None] | None = None,
+        weights: Path | None = None,
     ) -> None:
         self.recipe, self.folder, self.seed, self.workers = recipe, folder, seed, workers
         self.device = torch.device(device)
@@ -73,6 +78,8 @@ class Trainer:
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         folder.mkdir(parents=True, exist_ok=True)
         self.model = new_network(recipe.config, seed).to(self.device)
+        if weights is not None:
+            self._begin_with(weights)
         self.average = AveragedModel(
             self.model,
             multi_avg_fn=get_ema_multi_avg_fn(recipe.ema),  # type: ignore[no-untyped-call]
@@ -193,6 +200,16 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+    def _begin_with(self, weights: Path) -> None:
+        """Take the weights of a file; where the folder has a state, that takes their place."""
+        found = load_checkpoint(weights)
+        if found.config != self.recipe.config:
+            raise StateError(
+                f"{weights} holds a network of {found.config}, not of {self.recipe.config}; give "
+                "the weights of the same recipe"
+            )
+        self.model.load_state_dict(found.state_dict())
 
     def _about(self) -> str:
         """What may not change within a run."""

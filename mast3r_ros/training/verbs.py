@@ -32,6 +32,10 @@ def train(
     workers: Annotated[
         int, typer.Option(help="Processes that render; 0 renders between the steps.", min=0)
     ] = 1,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Begin with these, not with random ones; a run goes on with its own."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     save_every: Annotated[
         int, typer.Option(help="Steps between two states on disk: what a kill costs.", min=1)
@@ -57,4 +61,5 @@ def train(
         save_every,
         validate_every,
         tensorboard,
+        weights,
     )
