@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,11 +70,15 @@ class PairsResult:
         return {name: summarize(found) for name, found in self.outcomes.items()}
 
 
+Listener = Callable[[str, PosedPair, PairOutcome, Localization], None]
+
+
 def evaluate_pairs(
     pairs: Iterable[PosedPair],
     front_ends: Mapping[str, FrontEnd],
     options: RelocalizerOptions | None = None,
     depth: bool = True,
+    listener: Listener | None = None,
 ) -> PairsResult:
     """Localize every pair by every front end.
 
@@ -83,13 +87,16 @@ def evaluate_pairs(
         front_ends: by the name that their figures shall have.
         options: of the relocalizer.
         depth: whether the keyframes know their depth; the queries never do.
+        listener: told what each front end makes of each pair.
     """
     options = options or RelocalizerOptions()
     outcomes: dict[str, list[PairOutcome]] = {GUESS: [], **{name: [] for name in front_ends}}
     for pair in pairs:
         outcomes[GUESS].append(guess(pair))
-        for name, outcome, _ in locate_pair(pair, front_ends, options, depth):
+        for name, outcome, answer in locate_pair(pair, front_ends, options, depth):
             outcomes[name].append(outcome)
+            if listener is not None:
+                listener(name, pair, outcome, answer)
     return PairsResult(outcomes)
 
 

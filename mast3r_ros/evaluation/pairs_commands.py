@@ -17,8 +17,7 @@ from rich.table import Table
 
 from mast3r_ros.evaluation import pairs_sources
 from mast3r_ros.evaluation.commands import console
-from mast3r_ros.evaluation.pairs import GUESS, PairsResult, PosedPair, guess, locate_pair
-from mast3r_ros.evaluation.pairs_metrics import PairOutcome
+from mast3r_ros.evaluation.pairs import PosedPair, evaluate_pairs
 from mast3r_ros.evaluation.pairs_report import (
     Album,
     detail_tables,
@@ -88,15 +87,10 @@ def evaluate(
     Returns:
         The figures, those of each front end under `front_ends`.
     """
-    outcomes: dict[str, list[PairOutcome]] = {GUESS: [], **{name: [] for name in front_ends}}
     album = Album()
-    for pair in track(pairs, "Localizing", total=count, console=console, transient=True):
-        outcomes[GUESS].append(guess(pair))
-        for name, outcome, answer in locate_pair(pair, front_ends, options, depth):
-            outcomes[name].append(outcome)
-            if report_path is not None:
-                album.consider(name, pair, outcome, answer)
-    summaries = PairsResult(outcomes).summary()
+    pairs = track(pairs, "Localizing", total=count, console=console, transient=True)
+    listener = None if report_path is None else album.consider
+    summaries = evaluate_pairs(pairs, front_ends, options, depth, listener).summary()
     found = {**about, "depth": depth, "front_ends": summaries, "options": asdict(options)}
     text = json.dumps(found, indent=2)
     if json_path is None:
