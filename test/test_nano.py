@@ -37,7 +37,7 @@ def keyframes(front_end: Mast3rFrontEnd) -> KeyframeMap:
 def test_they_are_small_and_take_rays(front_end: Mast3rFrontEnd) -> None:
     assert nano_checkpoint().stat().st_size < 8e6
     config = front_end.network.config
-    assert (config.image_size, config.patch_size, config.rays) == (128, 8, True)
+    assert (config.image_size, config.patch_size, config.rays) == (160, 8, True)
     assert front_end.needs_camera
 
 
