@@ -253,6 +253,25 @@ def test_points_vote_for_the_distance_along_a_line(distance):
     np.testing.assert_array_equal(found[:3, :3], pose[:3, :3])
 
 
+@given(st.integers(0, 10_000), st.lists(st.floats(0.0, 8.0), min_size=1, max_size=50))
+def test_nowhere_on_the_line_do_more_points_agree(seed, elsewhere):
+    pose, matches = _problem(seed, points=30, rays=0, noise=3.0)
+    direction = np.random.default_rng(seed).normal(size=3)
+    direction /= np.linalg.norm(direction)
+    start = transforms.make(pose[:3, :3], pose[:3, 3] - 0.7 * direction)
+
+    def agreeing(at):
+        seen = (matches.points - at[:3, 3]) @ at[:3, :3]
+        error = np.hypot(*((seen[:, :2] / seen[:, 2:] - matches.rays) * matches.focal).T)
+        return int(((error < matches.threshold) & (seen[:, 2] > 0)).sum())
+
+    best = agreeing(scale_along(start, direction, matches))
+
+    for distance in elsewhere:
+        moved = transforms.make(start[:3, :3], start[:3, 3] + distance * direction)
+        assert agreeing(moved) <= best
+
+
 def test_no_points_no_metres():
     pose, matches = _problem(9, points=0)
 
