@@ -128,8 +128,8 @@ PUBLISHED = Traits(
     predicted_depth_error=0.05,
 )
 # Networks of our own are smaller: their matches are less pure, and the shapes of their point maps
-# too wrong for a better scale to mend. Chosen with nano on some 140 pairs of held-out rendered rooms,
-# of seeds other than those that the model card reports.
+# too wrong for a better scale to mend. Chosen with nano on some 140 pairs of held-out rendered
+# rooms, of seeds other than those that the model card reports.
 OWN = Traits(
     min_inliers=30,
     min_share=0.35,
