@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -168,6 +169,9 @@ class RelocalizerNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> None:
     """Run the node until it is interrupted."""
+    # An interrupt ends the context, by rclpy's own handler, and with it `spin`. Python's handler
+    # would raise KeyboardInterrupt wherever it strikes, such as amid the executor's bookkeeping.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init(args=args)
     try:
         node = RelocalizerNode()
@@ -180,7 +184,7 @@ def main(args: list[str] | None = None) -> None:
         if node.options.autostart and _succeeded(node.trigger_configure()):
             node.trigger_activate()
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except RuntimeError:  # rclpy's RCLError, among others
         # A callback was about to publish when the context was taken away from under it.
