@@ -78,7 +78,8 @@ class Trainer:
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         folder.mkdir(parents=True, exist_ok=True)
         self.model = new_network(recipe.config, seed).to(self.device)
-        if weights is not None:
+        state = load_state(folder, self.device)
+        if weights is not None and state is None:
             self._begin_with(weights)
         self.average = AveragedModel(
             self.model,
@@ -89,7 +90,8 @@ class Trainer:
         )
         self.step = 0
         self.seconds = 0.0
-        self._resume()
+        if state is not None:
+            self._resume(state)
         self._batches: list[Batch] | None = None
 
     @property
@@ -187,10 +189,7 @@ class Trainer:
         save_checkpoint(self.averaged, part, half=True)
         os.replace(part, self.folder / WEIGHTS)
 
-    def _resume(self) -> None:
-        state = load_state(self.folder, self.device)
-        if state is None:
-            return
+    def _resume(self, state: dict[str, Any]) -> None:
         if state["about"] != self._about():
             raise StateError(
                 f"{self.folder} holds a run of {state['about']}, not of {self._about()}; give "
@@ -202,7 +201,7 @@ class Trainer:
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def _begin_with(self, weights: Path) -> None:
-        """Take the weights of a file; where the folder has a state, that takes their place."""
+        """Take the weights of a file of the same network."""
         found = load_checkpoint(weights)
         if found.config != self.recipe.config:
             raise StateError(
