@@ -33,7 +33,7 @@ from mast3r_ros.engines.base import (
     Precision,
     size_name,
 )
-from mast3r_ros.engines.commands import network_picture
+from mast3r_ros.engines.building import network_picture
 from mast3r_ros.engines.parity import compare
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.network.checkpoint import load_checkpoint
@@ -126,7 +126,7 @@ class Check:
             yield f"tensorrt {precision}", lambda precision=precision: self._tensorrt(precision)  # type: ignore[misc]
 
     def _tensorrt(self, precision: Precision) -> Engine:
-        from mast3r_ros.engines.commands import build_engines
+        from mast3r_ros.engines.building import build_engines
         from mast3r_ros.engines.export import export
         from mast3r_ros.engines.tensorrt_engine import import_tensorrt
 

@@ -43,7 +43,7 @@ def relocalize(path: Path, runs: int) -> dict[str, float]:
     """Time by stage and peak memory of this process."""
     from mast3r_ros.engines.torch_engine import TorchEngine
     from mast3r_ros.frame import Frame
-    from mast3r_ros.frontends.mast3r import Mast3rFrontEnd
+    from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
     from mast3r_ros.network.checkpoint import load_checkpoint
 
     start = time.perf_counter()

@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from mast3r_ros.frame import Frame
     from mast3r_ros.frontends import create as create_front_end
     from mast3r_ros.geometry.camera import Camera
-    from mast3r_ros.localization import Localization, Reason
-    from mast3r_ros.mapping.keyframe_map import KeyframeMap
-    from mast3r_ros.mapping.retrieval import PosePrior
-    from mast3r_ros.options import RelocalizerOptions
-    from mast3r_ros.relocalizer import Relocalizer
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.keyframes.retrieval import PosePrior
+    from mast3r_ros.localization.options import RelocalizerOptions
+    from mast3r_ros.localization.relocalizer import Relocalizer
+    from mast3r_ros.localization.result import Localization, Reason
 
 # The public face, loaded when asked for: the command line and the messages do not wait for OpenCV.
 _HOMES = {
     "Camera": "geometry.camera",
     "Frame": "frame",
-    "KeyframeMap": "mapping.keyframe_map",
-    "Localization": "localization",
-    "PosePrior": "mapping.retrieval",
-    "Reason": "localization",
-    "Relocalizer": "relocalizer",
-    "RelocalizerOptions": "options",
+    "KeyframeMap": "keyframes.keyframe_map",
+    "Localization": "localization.result",
+    "PosePrior": "keyframes.retrieval",
+    "Reason": "localization.result",
+    "Relocalizer": "localization.relocalizer",
+    "RelocalizerOptions": "localization.options",
     "create_front_end": "frontends",
 }
 

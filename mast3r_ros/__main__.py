@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m mast3r_ros`: the command line."""
 
-from mast3r_ros.cli import main
+from mast3r_ros.cli.app import main
 
 main()

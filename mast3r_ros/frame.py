@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.geometry.camera import Camera
 
 
-class FrameError(ValueError):
+class FrameError(UserError, ValueError):
     """An image, depth image or camera that do not make a frame."""
 
 

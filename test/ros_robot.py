@@ -30,8 +30,8 @@ from std_srvs.srv import Empty
 from tf2_msgs.msg import TFMessage
 
 from mast3r_ros import srv
+from mast3r_ros.messages import conversions
 from mast3r_ros.msg import RelocalizationStatus
-from mast3r_ros.ros import conversions
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 PATIENCE = 30.0

@@ -11,14 +11,14 @@ import pytest
 from evaluation_world import POSES, pose_line, view, write_calibration, write_tum
 from typer.testing import CliRunner
 
-from mast3r_ros import cli
+from mast3r_ros.cli import app as cli
 from mast3r_ros.demo.bag import write_bag
 from mast3r_ros.demo.scenes import Scene
 from mast3r_ros.geometry import transforms
-from mast3r_ros.mapping.storage import MapError
+from mast3r_ros.keyframes.store import MapError
+from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.network.checkpoint import load_checkpoint, save_checkpoint
 from mast3r_ros.network.fetch import nano_checkpoint
-from mast3r_ros.options import RelocalizerOptions
 
 KEYS = {
     "queries", "localized", "within_5cm_1deg", "within_10cm_2deg", "within_25cm_5deg",
@@ -49,7 +49,7 @@ def saved(walk, tmp_path_factory):
 def test_help_needs_nothing_heavy():
     heavy = ("torch", "cv2", "faiss", "rclpy", "matplotlib")
     script = (
-        "import sys\nfrom mast3r_ros.cli import main\nsys.argv = ['mast3r_ros', '--help']\n"
+        "import sys\nfrom mast3r_ros.cli.app import main\nsys.argv = ['mast3r_ros', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         f"print([m for m in {heavy!r} if m in sys.modules])"
     )

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from mast3r_ros import doctor
-from mast3r_ros.cli import app
+from mast3r_ros.cli import doctor
+from mast3r_ros.cli.app import app
 from mast3r_ros.network import fetch
 
 

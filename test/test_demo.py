@@ -17,10 +17,10 @@ import pytest
 from browser import Page
 from rosbags.highlevel import AnyReader
 
+from mast3r_ros.datasets.bag import Bag
 from mast3r_ros.demo import photographs, run, scenes
 from mast3r_ros.demo.bag import play, write_bag
 from mast3r_ros.demo.transport import stay_on_this_machine
-from mast3r_ros.evaluation.bags import Bag
 from mast3r_ros.evaluation.metrics import Outcome
 from mast3r_ros.geometry import transforms
 

@@ -10,7 +10,7 @@ import pytest
 from browser import Page
 
 from mast3r_ros.demo import rooms
-from mast3r_ros.evaluation.clouds import SCRIPT, Cloud, DrawnCamera, cloud_html
+from mast3r_ros.drawing.clouds import SCRIPT, Cloud, DrawnCamera, cloud_html
 from mast3r_ros.evaluation.pairs_metrics import PairOutcome
 from mast3r_ros.evaluation.report import write_page
 from mast3r_ros.geometry import transforms

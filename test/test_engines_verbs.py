@@ -15,7 +15,8 @@ from network_reference import TINY, random_network
 from PIL import Image
 from typer.testing import CliRunner
 
-from mast3r_ros.engines import parity, verbs
+from mast3r_ros.cli import engines as verbs
+from mast3r_ros.engines import parity
 from mast3r_ros.engines.graphs import Graphs
 from mast3r_ros.engines.tensorrt_engine import TensorRtEngine
 from mast3r_ros.network import fetch

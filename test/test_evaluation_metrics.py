@@ -7,7 +7,7 @@ import pytest
 
 from mast3r_ros.evaluation.metrics import Outcome, summarize
 from mast3r_ros.geometry import transforms
-from mast3r_ros.localization import Localization, Reason
+from mast3r_ros.localization.result import Localization, Reason
 
 
 def _outcome(distance, degrees, seconds=0.1, **more):

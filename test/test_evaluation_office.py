@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from mast3r_ros.cli import app
+from mast3r_ros.cli.app import app
 from mast3r_ros.frontends import create
 from mast3r_ros.frontends.base import FrontEndError
 

@@ -12,16 +12,16 @@ from evaluation_world import write_tum
 from synthetic import ROOM, camera_pose, view
 from typer.testing import CliRunner
 
-from mast3r_ros import cli
+from mast3r_ros.cli import app as cli
+from mast3r_ros.datasets.pairs import recorded_pairs, rendered_pairs
+from mast3r_ros.datasets.recording import PosedImage
+from mast3r_ros.datasets.tum import read_tum
 from mast3r_ros.evaluation.pairs import GUESS, PosedPair, evaluate_pairs
-from mast3r_ros.evaluation.pairs_sources import recorded_pairs, rendered_pairs
-from mast3r_ros.evaluation.recording import PosedImage
-from mast3r_ros.evaluation.trajectories import read_tum
 from mast3r_ros.frontends import create
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import overlap
+from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.matching.correspondences import Correspondences
-from mast3r_ros.options import RelocalizerOptions
 
 
 def _pair(x, turn=0.0, z=0.0):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from browser import Page
 
+from mast3r_ros.drawing.matches import draw_matches
+from mast3r_ros.drawing.plots import error_histograms, top_view
 from mast3r_ros.evaluation.metrics import CLASSES, Outcome, summarize
-from mast3r_ros.evaluation.pictures import draw_matches
-from mast3r_ros.evaluation.plots import error_histograms, top_view
 from mast3r_ros.evaluation.report import Picture, Report, figures, write_report
 from mast3r_ros.geometry import transforms
 

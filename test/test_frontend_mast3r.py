@@ -15,23 +15,23 @@ from mast3r_ros.engines.base import Encoded, EngineInfo
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.engines.torch_nearest import TorchDatabase
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends import mast3r_matching
 from mast3r_ros.frontends.base import FrontEndError
-from mast3r_ros.frontends.mast3r import Mast3rDescription, Mast3rFrontEnd
-from mast3r_ros.frontends.mast3r_matching import match_predictions
-from mast3r_ros.frontends.mast3r_options import OWN, PUBLISHED, Mast3rOptions
+from mast3r_ros.frontends.mast3r import matching as mast3r_matching
+from mast3r_ros.frontends.mast3r.frontend import Mast3rDescription, Mast3rFrontEnd
+from mast3r_ros.frontends.mast3r.matching import match_predictions
+from mast3r_ros.frontends.mast3r.options import OWN, PUBLISHED, Mast3rOptions
 from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
-from mast3r_ros.localization import Reason
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Reason
 from mast3r_ros.matching import cuda
 from mast3r_ros.matching.nearest import Database, nearest
 from mast3r_ros.matching.reciprocal import grid_seeds, reciprocal
 from mast3r_ros.network import MAST3RConfig, fetch
 from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
-from mast3r_ros.options import RelocalizerOptions
-from mast3r_ros.relocalizer import Relocalizer
 
 SIZE = (48, 64)  # what the network sees, (height, width)
 SHIFT = (5, -3)  # reference pixel (x, y) is query pixel (x + 5, y - 3)

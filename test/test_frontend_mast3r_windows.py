@@ -13,9 +13,9 @@ from mast3r_ros.engines.base import Encoded, EngineInfo
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import FrontEndError
-from mast3r_ros.frontends.mast3r import Mast3rFrontEnd
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions
-from mast3r_ros.frontends.mast3r_windows import NO_DETAIL, detail_of, points_at
+from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+from mast3r_ros.frontends.mast3r.windows import NO_DETAIL, detail_of, points_at
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences

@@ -8,13 +8,13 @@ from synthetic import camera_pose, make_camera, render
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
-from mast3r_ros.frontends.mast3r import Mast3rFrontEnd
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions
+from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 from mast3r_ros.geometry import transforms
-from mast3r_ros.localization import Reason
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Reason
 from mast3r_ros.network.fetch import nano_checkpoint
-from mast3r_ros.relocalizer import Relocalizer
 
 QUERY = camera_pose(0.1, 0.05, 0.1, 0.05)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
+from mast3r_ros.common.cache import cache_folder
 from mast3r_ros.network import fetch
 
 
@@ -100,6 +101,6 @@ def test_a_failed_download_says_what_else_to_do(
 def test_the_cache_follows_the_desktop_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MAST3R_ROS_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert fetch.cache_folder() == Path("/somewhere/mast3r_ros")
+    assert cache_folder() == Path("/somewhere/mast3r_ros")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert fetch.cache_folder() == Path.home() / ".cache/mast3r_ros"
+    assert cache_folder() == Path.home() / ".cache/mast3r_ros"

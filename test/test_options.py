@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
-from mast3r_ros.options import RelocalizerOptions, check, option
+from mast3r_ros.common.options import check, option
+from mast3r_ros.localization.options import RelocalizerOptions
 
 
 @dataclass(frozen=True)

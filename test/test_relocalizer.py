@@ -12,12 +12,12 @@ from told import ToldFrontEnd, numbered
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
-from mast3r_ros.localization import KeyframeMatch, Localization, Reason
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
-from mast3r_ros.mapping.retrieval import PosePrior
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.retrieval import PosePrior
+from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
 from mast3r_ros.matching.correspondences import Correspondences
-from mast3r_ros.options import RelocalizerOptions
-from mast3r_ros.relocalizer import Relocalizer
 
 _CAMERA = make_camera()
 _SIZE = np.array([_CAMERA.width, _CAMERA.height])

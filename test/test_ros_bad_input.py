@@ -15,8 +15,8 @@ from ros_robot import Robot
 from ros_world import HEIGHT, WIDTH, calibration, camera_pose, header, image_message, render
 from sensor_msgs.msg import Image
 
+from mast3r_ros.messages import conversions
 from mast3r_ros.msg import RelocalizationStatus
-from mast3r_ros.ros import conversions
 from mast3r_ros.srv import AddKeyframe, RemoveKeyframe
 
 pytestmark = pytest.mark.ros

@@ -118,7 +118,7 @@ def test_by_itself_it_starts_and_stays_even_so(tmp_path):
 
 _FAILING = """
 from mast3r_ros.frontends.sift import SiftFrontEnd
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.ros.node import main
 
 describe, count = SiftFrontEnd.describe, [0]

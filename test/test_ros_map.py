@@ -17,7 +17,7 @@ from ros_world import camera_pose, render
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.srv import AddKeyframe, ClearMap, LoadMap, RemoveKeyframe, SaveMap
 

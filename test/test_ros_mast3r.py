@@ -17,8 +17,8 @@ from synthetic import make_camera
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.network.checkpoint import save_checkpoint
 from mast3r_ros.srv import LoadMap, SaveMap

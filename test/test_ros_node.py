@@ -17,8 +17,8 @@ from std_srvs.srv import Empty
 from visualization_msgs.msg import Marker, MarkerArray
 
 from mast3r_ros.geometry import transforms
+from mast3r_ros.messages import conversions
 from mast3r_ros.msg import Correspondences, RelativePose, RelocalizationStatus
-from mast3r_ros.ros import conversions
 from mast3r_ros.srv import AddKeyframe, Relocalize
 
 pytestmark = pytest.mark.ros

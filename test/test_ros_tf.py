@@ -14,8 +14,8 @@ from std_srvs.srv import Empty
 from tf2_msgs.msg import TFMessage
 
 from mast3r_ros.geometry import transforms
+from mast3r_ros.messages import conversions
 from mast3r_ros.msg import RelocalizationStatus
-from mast3r_ros.ros import conversions
 from mast3r_ros.srv import AddKeyframe
 
 pytestmark = pytest.mark.ros

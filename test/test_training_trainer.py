@@ -17,7 +17,7 @@ from PIL import Image
 from training_pairs import RECIPE, SMALL, SyntheticSource, make_pair
 from typer.testing import CliRunner
 
-from mast3r_ros.cli import app
+from mast3r_ros.cli.app import app
 from mast3r_ros.network.checkpoint import load_checkpoint
 from mast3r_ros.training import data
 from mast3r_ros.training.objective import Objective
@@ -274,9 +274,9 @@ def test_processes_that_share_a_run_stay_alike(tmp_path):
 
 
 def test_the_command_line_trains_and_goes_on(tmp_path, monkeypatch):
-    from mast3r_ros.training import commands
+    from mast3r_ros.training import run
 
-    monkeypatch.setitem(commands.RECIPES, "nano", RECIPE)
+    monkeypatch.setitem(run.RECIPES, "nano", RECIPE)
     words = ["train", "nano", "--out", str(tmp_path), "--workers", "0", "--device", "cpu"]
     for until in ("2", "4"):
         result = CliRunner().invoke(app, [*words, "--until", until, "--validate-every", "2"])
@@ -287,7 +287,7 @@ def test_the_command_line_trains_and_goes_on(tmp_path, monkeypatch):
     steps = [json.loads(line)["step"] for line in (tmp_path / "curve.jsonl").open()]
     assert steps == [2, 4]
     unknown = CliRunner().invoke(app, ["train", "huge", "--out", str(tmp_path)])
-    assert isinstance(unknown.exception, commands.RecipeError)
+    assert isinstance(unknown.exception, run.RecipeError)
 
 
 def test_the_bench_tells_whether_it_learns(monkeypatch, capsys):

@@ -16,6 +16,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mast3r_ros.common.errors import UserError
+
 ROOMS = (
     "bedroom_chair",
     "corridor",
@@ -33,7 +35,7 @@ ROOMS = (
 CALIBRATION = "stereodemo_calibration.json"
 
 
-class DownloadError(RuntimeError):
+class DownloadError(UserError, RuntimeError):
     """Photographs that cannot be had."""
 
 

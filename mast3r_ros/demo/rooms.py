@@ -19,21 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from mast3r_ros.datasets.images import read_rgb
+from mast3r_ros.drawing.clouds import SCRIPT, STYLE, Cloud, DrawnCamera, cloud_html
 from mast3r_ros.engines.base import on_host
-from mast3r_ros.evaluation.clouds import SCRIPT, STYLE, Cloud, DrawnCamera, cloud_html
-from mast3r_ros.evaluation.images import read_rgb
 from mast3r_ros.evaluation.pairs import PosedPair, locate_pair
 from mast3r_ros.evaluation.pairs_metrics import LIMITS, PairOutcome, summarize
 from mast3r_ros.evaluation.pairs_report import number, picture
 from mast3r_ros.evaluation.report import percent, picture_html, tiles, write_page
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.mast3r import Mast3rFrontEnd
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions
+from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.localization import Localization
+from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.result import Localization
 from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.network.preprocess import preprocess
-from mast3r_ros.options import RelocalizerOptions
 
 FOLDER = Path(__file__).parent / "rendered"
 # Of all rooms; fewer would be no show, and one wrong answer is a failure.

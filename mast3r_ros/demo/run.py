@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.progress import track
 
 import mast3r_ros
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.demo import photographs, rooms, scenes
 from mast3r_ros.demo.bag import play, write_bag
 from mast3r_ros.demo.scenes import Scene
 from mast3r_ros.demo.transport import stay_on_this_machine
+from mast3r_ros.drawing.matches import draw_matches
 from mast3r_ros.evaluation.metrics import Outcome
-from mast3r_ros.evaluation.pictures import draw_matches
 from mast3r_ros.evaluation.report import Picture, Report, write_report
 from mast3r_ros.geometry.transforms import Pose
 
@@ -36,7 +37,7 @@ _START_TIMEOUT = 120.0
 console = Console()
 
 
-class DemoError(RuntimeError):
+class DemoError(UserError, RuntimeError):
     """A demo that cannot be shown, and why."""
 
 
@@ -111,7 +112,7 @@ def _node(front_end: str, log: Path) -> Iterator[Any]:
     # The demo is nobody else's business.
     stay_on_this_machine(log.parent)
     try:
-        from mast3r_ros.ros.demo_client import DemoClient, NoAnswerError
+        from mast3r_ros.demo.client import DemoClient, NoAnswerError
     except ImportError as error:
         raise DemoError(
             f"{error}: the demo needs ROS 2 and the package built; run `make demo`, or "

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.datasets.images import read_rgb
 from mast3r_ros.demo.photographs import CALIBRATION, ROOMS
-from mast3r_ros.evaluation.images import read_rgb
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.network.config import ImageSize, MAST3RConfig
 from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
 
@@ -26,7 +27,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class EngineError(RuntimeError):
+class EngineError(UserError, RuntimeError):
     """An engine that cannot do what is asked of it; the message says what can be done."""
 
 

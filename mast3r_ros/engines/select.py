@@ -8,10 +8,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from mast3r_ros.common.cache import cache_folder
 from mast3r_ros.engines.base import Engine, EngineUnavailableError, as_precision
 from mast3r_ros.network.fetch import (
     CheckpointMissingError,
-    cache_folder,
     checkpoint_hash,
     find_checkpoint,
     note_on,

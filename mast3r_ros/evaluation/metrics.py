@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.localization import Localization
+from mast3r_ros.localization.result import Localization
 
 # Distance [m] and angle [degrees] of the classes, finest first. Beyond the last, a pose is wrong.
 CLASSES = ((0.05, 1.0), (0.10, 2.0), (0.25, 5.0))

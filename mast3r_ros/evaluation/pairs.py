@@ -17,10 +17,10 @@ from mast3r_ros.frontends.base import FrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import carry, depth_at
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.localization import Localization, Reason
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
-from mast3r_ros.options import RelocalizerOptions
-from mast3r_ros.relocalizer import Relocalizer
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Localization, Reason
 
 # Every check of the relocalizer as weak as it can be.
 _UNCHECKED: dict[str, Any] = {

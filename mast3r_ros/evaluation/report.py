@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.evaluation import plots
+from mast3r_ros.drawing import plots
 from mast3r_ros.evaluation.metrics import Outcome
 from mast3r_ros.geometry.transforms import Pose
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from mast3r_ros.datasets.recording import PosedImage
 from mast3r_ros.evaluation.metrics import Outcome
-from mast3r_ros.evaluation.recording import PosedImage
 from mast3r_ros.frame import Frame
-from mast3r_ros.localization import Localization
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
-from mast3r_ros.relocalizer import Relocalizer
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Localization
 
 
 def split(

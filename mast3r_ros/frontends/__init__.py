@@ -11,7 +11,7 @@ from mast3r_ros.frontends.base import FrontEnd, FrontEndError
 
 # Where each one lives: imported when asked for, so that `sift` runs without torch.
 _FRONT_ENDS = {
-    "mast3r": ("mast3r_ros.frontends.mast3r", "Mast3rFrontEnd"),
+    "mast3r": ("mast3r_ros.frontends.mast3r.frontend", "Mast3rFrontEnd"),
     "sift": ("mast3r_ros.frontends.sift", "SiftFrontEnd"),
     "xfeat": ("mast3r_ros.frontends.xfeat", "XFeatFrontEnd"),
 }
@@ -32,7 +32,7 @@ def create(name: str, **options: Any) -> FrontEnd:
     if checkpoint:
         if name != "mast3r":
             raise FrontEndError(f"front end '{name}={checkpoint}': only mast3r takes a checkpoint")
-        from mast3r_ros.frontends.mast3r_options import Mast3rOptions
+        from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 
         options["options"] = Mast3rOptions(checkpoint=checkpoint)
     module, kind = _FRONT_ENDS[name]

@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.matching.correspondences import Correspondences
 
 
-class FrontEndError(RuntimeError):
+class FrontEndError(UserError, RuntimeError):
     """A front end that cannot run, with what to install."""
 
 

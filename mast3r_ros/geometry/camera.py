@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 from numpy.typing import ArrayLike, NDArray
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.geometry.pixels import PixelTransform
 
 # ROS distortion models and how many coefficients each may have.
@@ -22,7 +23,7 @@ _COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidista
 _MAX_RAY_ANGLE = np.deg2rad(80.0)
 
 
-class CameraError(ValueError):
+class CameraError(UserError, ValueError):
     """Intrinsics that describe no camera."""
 
 

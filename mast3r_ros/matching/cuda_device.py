@@ -16,6 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.cache import cache_folder
+
 _KERNELS = Path(__file__).parent / "kernels"
 _NAMES = ("pack", "search", "start", "turn")
 
@@ -87,16 +89,15 @@ def compile_kernels(
 def cached_kernels(channels: int, architecture: int) -> bytes:
     """The cubin from the cache, compiled where it is not there.
 
-    The cache is ``$XDG_CACHE_HOME/mast3r_ros/kernels`` (``~/.cache`` by default). A file is named
-    by its architecture and by the hash of the sources, the channels and the compiler's version.
+    They lie in `cache_folder()`/kernels. A file is named by its architecture and by the hash of the
+    sources, the channels and the compiler's version.
     """
     _, nvrtc = _bindings()
     version = ".".join(map(str, _checked(nvrtc.nvrtcVersion())))
     digest = hashlib.sha256(f"{channels} {version}".encode())
     for name in ("nearest.cu", "dot.hpp"):
         digest.update((_KERNELS / name).read_bytes())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    path = folder / "mast3r_ros/kernels" / f"sm_{architecture}_{digest.hexdigest()[:32]}.cubin"
+    path = cache_folder() / "kernels" / f"sm_{architecture}_{digest.hexdigest()[:32]}.cubin"
     if path.is_file():
         return path.read_bytes()
     cubin, _ = compile_kernels(channels, architecture)

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.network.mast3r import MAST3R
 
@@ -33,7 +34,7 @@ _PUBLISHED_HEAD_WIDTH = 64
 _NAMED = 5  # how many names an error lists before it only counts
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError, ValueError):
     """A file that does not hold the weights of such a network."""
 
 

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
+from mast3r_ros.common.cache import cache_folder
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.network.config import PUBLISHED
 
 REPOSITORY = f"naver/{PUBLISHED}"
@@ -34,20 +35,12 @@ A network trained with this package's own training code is bound by neither.
 """
 
 
-class LicenseNotAcceptedError(RuntimeError):
+class LicenseNotAcceptedError(UserError, RuntimeError):
     """The terms of the published weights were not accepted."""
 
 
-class CheckpointMissingError(FileNotFoundError):
+class CheckpointMissingError(UserError, FileNotFoundError):
     """The weights are not on this machine; the message says how to get them."""
-
-
-def cache_folder() -> Path:
-    """Where weights and built engines are kept: $MAST3R_ROS_CACHE or the user's own cache."""
-    own = os.environ.get("MAST3R_ROS_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mast3r_ros"
 
 
 def published_checkpoint() -> Path:

@@ -14,10 +14,10 @@ from std_msgs.msg import Header
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.localization import KeyframeMatch, Localization, Reason
-from mast3r_ros.mapping.keyframe import Keyframe
+from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
+from mast3r_ros.messages import conversions
 from mast3r_ros.msg import Correspondences, RelativePose, RelocalizationStatus, StageLatency
-from mast3r_ros.ros import conversions
 
 _STATES = {
     Reason.LOCALIZED: RelocalizationStatus.STATE_LOCALIZED,

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.ros import conversions, images
+from mast3r_ros.messages import conversions, images
 from mast3r_ros.ros.parameters import NodeOptions
 
 # Deep enough that the executor sees every image and can count it.

@@ -22,18 +22,19 @@ from rclpy.parameter import Parameter
 from mast3r_ros import frontends
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import FrontEndError
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
-from mast3r_ros.mapping.storage import MapError
-from mast3r_ros.options import RelocalizerOptions
-from mast3r_ros.ros import parameters, tf
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.store import MapError
+from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.ros import parameters
 from mast3r_ros.ros.diagnostics import Diagnostics
 from mast3r_ros.ros.outputs import Outputs
 from mast3r_ros.ros.parameters import NodeOptions
 from mast3r_ros.ros.prior import Prior
 from mast3r_ros.ros.services import Services
 from mast3r_ros.ros.session import Session
+from mast3r_ros.ros.tf import source as tf
 
 # A service that waits, images, TF and lifecycle: none holds up the others.
 _THREADS = 4

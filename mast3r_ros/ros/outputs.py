@@ -12,8 +12,8 @@ from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.localization import Localization
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.result import Localization
 from mast3r_ros.msg import Correspondences, RelativePose, RelocalizationStatus
 from mast3r_ros.ros import answers, pictures
 

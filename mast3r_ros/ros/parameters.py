@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mast3r_ros import frontends
-from mast3r_ros.frontends.mast3r_options import Mast3rOptions
-from mast3r_ros.options import RelocalizerOptions, check, option
+from mast3r_ros.common.options import check, option
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+from mast3r_ros.localization.options import RelocalizerOptions
 
 Options = TypeVar("Options")
 

@@ -14,15 +14,15 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from mast3r_ros.evaluation.pictures import draw_matches
+from mast3r_ros.drawing.matches import draw_matches
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.localization import KeyframeMatch, Localization
-from mast3r_ros.mapping.keyframe import Keyframe, decode_thumbnail
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
-from mast3r_ros.ros import conversions, images
+from mast3r_ros.keyframes.keyframe import Keyframe, decode_thumbnail
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.result import KeyframeMatch, Localization
+from mast3r_ros.messages import conversions, images
 
 _FRUSTUM = 0.15  # [m]
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.mapping.retrieval import PosePrior
-from mast3r_ros.ros import conversions
-from mast3r_ros.ros.tf import Tf, TransformError
+from mast3r_ros.keyframes.retrieval import PosePrior
+from mast3r_ros.messages import conversions
+from mast3r_ros.ros.tf.source import Tf, TransformError
 
 # REP-103: the body looks along x with z up, the optical frame along z with y down.
 _BODY_OPTICAL = transforms.make([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [0, 0, 0])

@@ -15,16 +15,17 @@ import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Empty
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.frontends.base import estimates_camera
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.mapping import storage
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
-from mast3r_ros.mapping.storage import MapError
-from mast3r_ros.ros import conversions
+from mast3r_ros.keyframes import store as storage
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.store import MapError
+from mast3r_ros.messages import conversions
 from mast3r_ros.ros.inputs import Incoming, Inputs
 from mast3r_ros.ros.prior import Prior
 from mast3r_ros.ros.session import BAD_INPUT, Session
-from mast3r_ros.ros.tf import TransformError
+from mast3r_ros.ros.tf.source import TransformError
 from mast3r_ros.srv import (
     AddKeyframe,
     ClearMap,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class ServiceError(RuntimeError):
+class ServiceError(UserError, RuntimeError):
     """Why a service cannot do what it was asked, and what to do about it."""
 
 

@@ -13,18 +13,18 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 
 from mast3r_ros.frame import Frame, FrameError
 from mast3r_ros.geometry.camera import CameraError
-from mast3r_ros.localization import Localization, Reason
-from mast3r_ros.mapping.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Localization, Reason
+from mast3r_ros.messages.images import ImageError
 from mast3r_ros.msg import RelocalizationStatus
-from mast3r_ros.relocalizer import Relocalizer
 from mast3r_ros.ros import answers
-from mast3r_ros.ros.images import ImageError
 from mast3r_ros.ros.inputs import Incoming, Inputs
 from mast3r_ros.ros.outputs import Outputs
 from mast3r_ros.ros.prior import Prior
-from mast3r_ros.ros.solver import Solver
-from mast3r_ros.ros.tf import Tf
-from mast3r_ros.ros.tf_output import TfOutput
+from mast3r_ros.ros.tf.output import TfOutput
+from mast3r_ros.ros.tf.source import Tf
+from mast3r_ros.ros.worker import Solver
 
 # What a user can put right; anything else is the node's own failure.
 BAD_INPUT = (ImageError, CameraError, FrameError)

@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
+from mast3r_ros.common.errors import UserError
+
 _FILE = "state.pt"
 
 
-class StateError(ValueError):
+class StateError(UserError, ValueError):
     """A run's state that cannot be gone on with."""
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
@@ -27,7 +28,7 @@ _NEAR, _FAR = 0.05, 60.0
 _SAMPLES = 4
 
 
-class NoOpenGL(RuntimeError):
+class NoOpenGL(UserError, RuntimeError):
     """There is no OpenGL on this machine. The message says what to install."""
 
 

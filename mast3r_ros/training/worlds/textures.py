@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.training.worlds.patterns import SIDE, SURFACES
 from mast3r_ros.training.worlds.pictures import PICTURES
 
@@ -101,7 +102,7 @@ _HELD_OUT = {
 }
 
 
-class TexturesMissing(RuntimeError):
+class TexturesMissing(UserError, RuntimeError):
     """The package that the textures come from is not installed."""
 
 

@@ -1,0 +1,370 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Front end `mast3r`: metric matches of two images by one network (arXiv 2406.09756).
+
+A keyframe keeps the encoder's tokens, so its share of the work is done once; a query is encoded
+once and decoded against all its candidates in one batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.engines.base import (
+    DeviceArray,
+    Engine,
+    EngineUnavailableError,
+    to_numpy,
+)
+from mast3r_ros.engines.select import open_engine
+from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import Description, FrontEndError
+from mast3r_ros.frontends.features import second_order_descriptor
+from mast3r_ros.frontends.mast3r.description import Mast3rDescription
+from mast3r_ros.frontends.mast3r.matching import (
+    PixelMatches,
+    match_predictions,
+    require_finite,
+)
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions, Traits, kind_of, traits
+from mast3r_ros.frontends.mast3r.windows import NO_DETAIL, detail_of, match_finely, points_at
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.focal import estimate_focal
+from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.matching.correspondences import Correspondences
+from mast3r_ros.network.prediction import ViewPrediction
+from mast3r_ros.network.preprocess import network_size, preprocess
+
+_PROJECTED = 48  # channels of the global descriptor's second moments
+_FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
+
+
+class Mast3rFrontEnd:
+    """Dense matches with metric points, even of far apart views.
+
+    Args:
+        options: how the network runs, and how its answers become matches.
+        engine: a running engine; by default the one that `options` name is opened.
+        query_points: give matches the query's points too, in its own frame (pose method
+            procrustes): one more decoding a candidate, with the two images' roles exchanged.
+
+    Raises:
+        FrontEndError: no engine can run here; says what to install or to fetch.
+    """
+
+    name: ClassVar[str] = "mast3r"
+    description_type: ClassVar[type[Description]] = Mast3rDescription
+
+    def __init__(
+        self,
+        options: Mast3rOptions | None = None,
+        engine: Engine | None = None,
+        query_points: bool = False,
+    ) -> None:
+        self.options = options or Mast3rOptions()
+        self.network = engine or _open(self.options)
+        self.query_points = query_points
+        # A fixed random projection keeps distances well enough (Johnson-Lindenstrauss).
+        width = self.network.config.encoder_width
+        self._projection = np.random.default_rng(0).standard_normal((width, _PROJECTED))
+
+    @property
+    def needs_camera(self) -> bool:
+        """Whether the network takes rays: then it has no way of telling them."""
+        return self.network.config.rays
+
+    @property
+    def min_inliers(self) -> int:
+        """Fewest inliers of an answer, by this network."""
+        return self._traits.min_inliers
+
+    @property
+    def min_share(self) -> float:
+        """Smallest share of the matches with the best keyframe that must agree, likewise."""
+        return self._traits.min_share
+
+    def coarseness(self, size: tuple[int, int]) -> float:
+        """How far its matches scatter, in images of (width, height)."""
+        return self._traits.coarseness * max(size) / self.network.config.image_size
+
+    @property
+    def fingerprint(self) -> str:
+        """Tokens fit as long as the weights and the image size that the network sees are the same,
+        and the details of images are kept or not.
+
+        Engines and precisions may change: their tokens differ by less than float16's own rounding
+        matters.
+        """
+        size = self.network.config.image_size
+        detail = "-fine" if self.options.coarse_to_fine else ""
+        return f"mast3r-3-{size}-{self.network.info().checkpoint[:16] or 'unnamed'}{detail}"
+
+    @property
+    def engine(self) -> str:
+        """What runs the network, in short: "torch:cpu:fp32"."""
+        info = self.network.info()
+        return f"{info.name}:{info.device}:{info.precision}"
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What runs the network, for diagnostics."""
+        info = self.network.info()
+        memory = "unknown" if info.memory is None else f"{info.memory / 1e9:.2f} GB"
+        stages = {f"{name} [ms]": f"{1e3 * s:.1f}" for name, s in info.latency.items()}
+        config = self.network.config
+        return {
+            "weights": f"{kind_of(config)}, images of {config.image_size} px, "
+            f"{info.checkpoint[:16] or 'from no file'}",
+            "precision": info.precision,
+            "device": info.device,
+            "memory": memory,
+            "keyframes at once": str(info.batch),
+            **stages,
+            **({"notes": "; ".join(info.notes)} if info.notes else {}),
+        }
+
+    def warm_up(self) -> None:
+        """Run the network once at each size that it has, or at that of a 4:3 image."""
+        usual = network_size((480, 640), self.network.config)
+        self.network.warm_up(self.network.info().sizes or [usual])
+
+    def describe(self, frame: Frame) -> Mast3rDescription:
+        """Encode the image, once.
+
+        Raises:
+            FrontEndError: the network's answer is not finite, or it needs a camera and the frame
+                has none.
+        """
+        if self.needs_camera and frame.camera is None:
+            raise FrontEndError(
+                "front end 'mast3r': this network sees the rays of the camera, but the frame has "
+                "no camera: calibrate it, or use weights of a network without rays"
+            )
+        image = preprocess(frame.image, self.network.config, frame.camera)
+        tokens = self.network.encode(image.values[None])[0]
+        require_finite(tokens, "tokens")
+        back = image.to_original
+        sensed = np.zeros((0, 0, 3), np.float16)
+        if frame.depth is not None and frame.camera is not None:
+            sensed = _sensed_points(frame.depth, frame.camera, back, image.size)
+        return Mast3rDescription(
+            global_descriptor=self._global_descriptor(tokens),
+            tokens=tokens.astype(np.float16),
+            size=np.array(image.size, np.int64),
+            to_original=np.array([*back.scale, *back.offset], np.float64),
+            sensed=sensed,
+            camera=np.array("" if frame.camera is None else json.dumps(asdict(frame.camera))),
+            detail=(
+                detail_of(frame.image, back, image.size)
+                if self.options.coarse_to_fine
+                else NO_DETAIL
+            ),
+        )
+
+    def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
+        """Decode and match one query against all its candidates.
+
+        Raises:
+            FrontEndError: the network's answer is not finite: this frame has none.
+        """
+        assert isinstance(query, Mast3rDescription)
+        kept: list[Mast3rDescription] = []
+        for reference in references:
+            assert isinstance(reference, Mast3rDescription)
+            kept.append(reference)
+        # The engine's arrays last until its next call: what is needed later is copied.
+        own = [self._own_points(query, r) if self.query_points else None for r in kept]
+        predictions = self.network.decode([r.encoded for r in kept], query.encoded)
+        points = [self._points(p.reference, r) for p, r in zip(predictions, kept, strict=True)]
+        stride, border = self.options.in_pixels(self.network.config.image_size)
+        matches = match_predictions(predictions, stride, border)
+        if self.options.coarse_to_fine:
+            limit = self.options.window_pairs
+            matches = [
+                match_finely(
+                    self.network, r, query, coarse, stride=stride, border=border, limit=limit
+                )
+                for r, coarse in zip(kept, matches, strict=True)
+            ]
+        return [
+            self._judged(_correspondences(r, query, some, seen, seen_by_query), r)
+            for r, some, seen, seen_by_query in zip(kept, matches, points, own, strict=True)
+        ]
+
+    def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
+        """The intrinsics of an image whose own are unknown, from its point map.
+
+        The image is decoded with itself; its principal point is taken to be the middle.
+
+        Args:
+            description: the image's.
+            size: (width, height) of the original image [pixels].
+
+        Raises:
+            FrontEndError: the point map tells no focal length.
+        """
+        assert isinstance(description, Mast3rDescription)
+        encoded = description.encoded
+        (prediction,) = self.network.decode([encoded], encoded)
+        points = to_numpy(prediction.reference.points)
+        require_finite(points, "points")
+        to_original = description.transform
+        width, height = size
+        center = to_original.inverse().apply(np.array([(width - 1) / 2, (height - 1) / 2]))
+        try:
+            focal = estimate_focal(
+                points, to_numpy(prediction.reference.confidence), (center[0], center[1])
+            )
+        except ValueError as error:
+            raise FrontEndError(f"front end 'mast3r': {error}") from error
+        fx, fy = (focal * scale for scale in to_original.scale)
+        return Camera(width, height, fx, fy, (width - 1) / 2, (height - 1) / 2)
+
+    @property
+    def _traits(self) -> Traits:
+        return traits(self.network.config)
+
+    @property
+    def _use_of_depth(self) -> str:
+        chosen = self.options.scale_from_depth
+        return self._traits.scale_from_depth if chosen == "auto" else chosen
+
+    def _judged(self, matches: Correspondences, reference: Mast3rDescription) -> Correspondences:
+        """The matches with how far they can be trusted: those with predicted points, less."""
+        known = self._traits
+        if reference.sensed.size and self._use_of_depth == "replace":
+            return replace(matches, correlation=known.correlation, min_share=known.min_share)
+        return replace(
+            matches,
+            correlation=known.predicted_correlation,
+            depth_error=known.predicted_depth_error,
+            min_share=known.predicted_share,
+        )
+
+    def _own_points(
+        self, query: Mast3rDescription, reference: Mast3rDescription
+    ) -> NDArray[np.float32]:
+        """The query's point map in its own camera's frame, seen together with a reference."""
+        (swapped,) = self.network.decode([query.encoded], reference.encoded)
+        return self._points(swapped.reference, query)
+
+    def _points(
+        self, prediction: ViewPrediction[DeviceArray], view: Mast3rDescription
+    ) -> NDArray[np.float32]:
+        """A view's point map in its own camera's frame."""
+        points = np.array(to_numpy(prediction.points))
+        require_finite(points, "points")
+        return self._scaled(points, to_numpy(prediction.confidence), view)
+
+    def _scaled(
+        self,
+        points: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        view: Mast3rDescription,
+    ) -> NDArray[np.float32]:
+        """A view's own points, with the depth sensor's say where there is one."""
+        sensed = view.sensed.astype(np.float32)
+        if self._use_of_depth == "off" or not sensed.size:
+            return points
+        if self._use_of_depth == "replace":
+            return sensed
+        known = np.isfinite(sensed[..., 2]) & (points[..., 2] > 0)
+        # The better half of the point map is enough for one number.
+        known &= confidence >= np.median(confidence)
+        if known.sum() < _FEWEST_DEPTHS:
+            return points
+        rescaled: NDArray[np.float32] = points * np.median(sensed[known, 2] / points[known, 2])
+        return rescaled
+
+    def _global_descriptor(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
+        values = tokens.astype(np.float32)
+        values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+        return second_order_descriptor(values @ self._projection.astype(np.float32))
+
+
+def _open(options: Mast3rOptions) -> Engine:
+    try:
+        return open_engine(
+            options.engine,
+            options.checkpoint,
+            options.graphs,
+            options.device,
+            options.precision,
+            options.batch,
+        )
+    except EngineUnavailableError as error:
+        raise FrontEndError(f"front end 'mast3r': {error}") from error
+
+
+def _sensed_points(
+    depth: NDArray[np.float32],
+    camera: Camera,
+    to_original: PixelTransform,
+    size: tuple[int, int],
+) -> NDArray[np.float16]:
+    """The sensor's points at the network's pixels, from the nearest pixel of its depth image."""
+    height, width = size
+    x = to_original.apply(np.column_stack([np.arange(width), np.zeros(width)]))[:, 0]
+    y = to_original.apply(np.column_stack([np.zeros(height), np.arange(height)]))[:, 1]
+    columns, rows = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    sampled = cv2.remap(
+        depth,
+        columns,
+        rows,
+        cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(np.nan,) * 4,
+    )
+    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+    points = camera.unproject(pixels, sampled.ravel())
+    return points.reshape(height, width, 3).astype(np.float16)
+
+
+def _correspondences(
+    reference: Mast3rDescription,
+    query: Mast3rDescription,
+    matches: PixelMatches,
+    reference_points: NDArray[np.float32],
+    query_points: NDArray[np.float32] | None,
+) -> Correspondences:
+    """Matches in the original images, with the points that the point maps have there."""
+    pixels = [
+        view.transform.apply(some)
+        for view, some in ((reference, matches.reference), (query, matches.query))
+    ]
+    lesser = matches.confidence
+    return Correspondences(
+        reference_pixels=pixels[0].astype(np.float32),
+        query_pixels=pixels[1].astype(np.float32),
+        # The head's exponential undone, and a logistic in its place: e^x -> 1 / (1 + e^-x).
+        confidence=(lesser / (1 + lesser)).astype(np.float32),
+        reference_points=_on_rays(
+            points_at(reference_points, matches.reference), pixels[0], reference.intrinsics
+        ),
+        metric=True,
+        query_points=(
+            None
+            if query_points is None
+            else _on_rays(points_at(query_points, matches.query), pixels[1], query.intrinsics)
+        ),
+    )
+
+
+def _on_rays(
+    points: NDArray[np.float32], pixels: NDArray[np.float64], camera: Camera | None
+) -> NDArray[np.float32]:
+    """Points (N, 3) of a view, moved onto their own pixels' rays where its camera is known.
+
+    The network guesses all three coordinates, but given the depth a calibrated camera leaves no
+    choice of the other two. What is not in front of the camera becomes unknown, NaN.
+    """
+    if camera is None:
+        return points
+    return camera.unproject(pixels, points[:, 2]).astype(np.float32)

@@ -1,0 +1,60 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the relocalizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mast3r_ros.common.options import check, option
+
+
+@dataclass(frozen=True)
+class RelocalizerOptions:
+    """How a pose is found, and when it is sure enough to be an answer."""
+
+    candidates: int = option(5, "Keyframes matched against each query", 1, 100)
+    reprojection_threshold: float = option(
+        4.0,
+        "Largest reprojection error of an inlier [pixels]; mast3r allows more in images larger "
+        "than its network's",
+        0.5,
+        50.0,
+    )
+    min_inliers: int = option(
+        0, "Fewest inliers of an answer; 0 takes what the front end needs", 0, 10_000
+    )
+    min_share: float = option(
+        0.0,
+        "Smallest share of its matches that must agree, in the best keyframe; 0 takes what the "
+        "front end needs",
+        0.0,
+        1.0,
+    )
+    min_cells: int = option(
+        5, "Fewest cells of an 8 x 8 grid over the image that hold inliers", 1, 64
+    )
+    max_position_sigma: float = option(
+        0.1, "Largest standard deviation of an answer's position [m]", 0.001, 100.0
+    )
+    max_rotation_sigma: float = option(
+        0.035, "Largest standard deviation of an answer's orientation [rad]", 0.001, 3.2
+    )
+    max_rival: float = option(
+        0.5, "Refuse when another pose explains this share of the answer's inliers", 0.05, 1.0
+    )
+    keyframe_position_sigma: float = option(
+        0.01, "How well the keyframes' positions are known [m]", 0.0, 100.0
+    )
+    keyframe_rotation_sigma: float = option(
+        0.01, "How well the keyframes' orientations are known [rad]", 0.0, 3.2
+    )
+    pose_method: str = option(
+        "pnp",
+        "pnp: 2D-3D matches; essential: epipolar geometry, scaled by the points; procrustes: "
+        "alignment of both images' points (front end mast3r)",
+        choices=("pnp", "essential", "procrustes"),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -1,0 +1,73 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The door to TF: tf2_ros where it is installed, the package's own otherwise."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from abc import ABC, abstractmethod
+from typing import Any
+
+from geometry_msgs.msg import TransformStamped
+from std_msgs.msg import Header
+
+from mast3r_ros.geometry.frame_tree import TransformError as TransformError
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.messages import conversions
+
+_POLL = 0.005
+
+
+class Tf(ABC):
+    """Listens to TF, and sends transforms."""
+
+    @abstractmethod
+    def find(self, target: str, source: str, stamp: int) -> Pose:
+        """T_target_source, (4, 4), at a stamp [ns]; 0 asks for the latest.
+
+        Raises:
+            TransformError: it is not known (yet).
+        """
+
+    @abstractmethod
+    def send_message(self, message: TransformStamped) -> None:
+        """Publish on /tf."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Time was set back: take transforms older than those heard before."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop listening."""
+
+    def wait_for(self, target: str, source: str, stamp: int, timeout: float) -> Pose:
+        """As `find`, and waits; not to be called by the executor's only thread."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self.find(target, source, stamp)
+            except TransformError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_POLL)
+
+    def send(self, parent: str, child: str, pose: Pose, stamp: int) -> None:
+        """Publish T_parent_child at a stamp [ns]."""
+        header = Header(stamp=conversions.to_stamp(stamp), frame_id=parent)
+        transform = conversions.to_transform(pose)
+        self.send_message(
+            TransformStamped(header=header, child_frame_id=child, transform=transform)
+        )
+
+
+def create(node: Any) -> Tf:
+    """What is installed here."""
+    if importlib.util.find_spec("tf2_ros") is None:
+        from mast3r_ros.ros.tf.own import OwnTf
+
+        return OwnTf(node)
+    from mast3r_ros.ros.tf.tf2 import Tf2
+
+    return Tf2(node)

@@ -1,0 +1,148 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of images with poses, as they should be and as they should not."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from evaluation_world import CAMERA, POSES, pose_line, view, write_calibration, write_tum
+
+from mast3r_ros.datasets.recording import RecordingError
+from mast3r_ros.datasets.tum import read_images, read_tum
+from mast3r_ros.evaluation.run import split
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_tum(tmp_path / "walk")
+
+
+def test_images_come_with_pose_camera_stamp_and_depth(folder):
+    recording = read_tum(folder)
+
+    assert [image.name for image in recording] == [f"{i / 2:.6f}.png" for i in range(7)]
+    np.testing.assert_allclose([image.pose for image in recording], POSES, atol=1e-8)
+    frame, truth = recording[3].load(True), view(POSES[3])
+    assert frame.camera == CAMERA
+    assert frame.stamp == 1_500_000_000
+    np.testing.assert_array_equal(frame.image, truth.image)
+    np.testing.assert_allclose(frame.depth[5:], truth.depth[5:], atol=6e-4)
+    assert np.isnan(frame.depth[:5]).all()
+    assert recording[3].load(False).depth is None
+
+
+def test_the_benchmarks_own_layout(folder):
+    for kind in ("rgb", "depth"):
+        lines = [f"{i / 2 + 0.004} {kind}/{i / 2:.6f}.png" for i in range(6)]
+        (folder / f"{kind}.txt").write_text("# timestamp filename\n" + "\n".join(lines))
+
+    recording = read_tum(folder)
+
+    assert len(recording) == 6
+    assert recording[2].load(True).stamp == 1_004_000_000
+
+
+def test_the_depth_scale(tmp_path):
+    folder = write_tum(tmp_path / "five", depth_scale=5000.0)
+
+    depth = read_tum(folder, depth_scale=5000.0)[0].load(True).depth
+
+    np.testing.assert_allclose(depth[5:], 2.0, atol=2e-4)
+
+
+def test_what_is_far_in_time_does_not_belong_together(folder):
+    (folder / "depth" / "1.000000.png").rename(folder / "depth" / "1.030000.png")
+    lines = (folder / "groundtruth.txt").read_text().splitlines()
+    lines[1] = lines[1].replace("0.000000", "0.030000", 1)
+    lines[2] = lines[2].replace("0.500000", "0.490000", 1)
+    (folder / "groundtruth.txt").write_text("\n".join(lines))
+
+    recording = read_tum(folder)
+
+    assert [image.name for image in recording][:2] == ["0.500000.png", "1.000000.png"]
+    assert recording[1].load(True).depth is None
+
+
+def test_depth_may_be_missing(folder):
+    shutil.rmtree(folder / "depth")
+
+    assert read_tum(folder)[0].load(True).depth is None
+
+
+def test_another_calibration(folder, tmp_path):
+    (folder / "camera_info.yaml").rename(tmp_path / "mine.yaml")
+
+    assert read_tum(folder, tmp_path / "mine.yaml")[0].load(False).camera == CAMERA
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("groundtruth.txt", None, "cannot read .*groundtruth.txt"),
+        ("groundtruth.txt", "# nothing\n", "no lines"),
+        ("groundtruth.txt", "0.0 1 2 3 0 0 0\n", "line 1: expected .* found 6 numbers"),
+        ("groundtruth.txt", "\n0.0 1 2 3 0 0 0 0\n", "line 2: .*not a pose"),
+        ("groundtruth.txt", "now 1 2 3 0 0 0 1\n", "line 1: 'now' is not a time"),
+        ("groundtruth.txt", "99 1 2 3 0 0 0 1\n", "none of 7 images has a pose"),
+        ("camera_info.yaml", None, "--camera"),
+        ("rgb.txt", "soon rgb/x.png\n", "line 1: 'soon' is not a time"),
+        ("rgb/start.png", "", "names must be time stamps"),
+    ],
+)
+def test_bad_folders_are_told(folder, file, text, message):
+    if text is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(text)
+
+    with pytest.raises(RecordingError, match=message):
+        read_tum(folder)
+
+
+def test_no_folder_and_no_images(tmp_path):
+    with pytest.raises(RecordingError, match="is not a folder"):
+        read_tum(tmp_path / "nowhere")
+    with pytest.raises(RecordingError, match="no images"):
+        read_tum(tmp_path)
+
+
+def test_bad_images_are_told(folder):
+    recording = read_tum(folder)
+    (folder / "rgb" / "0.000000.png").write_bytes(b"no picture")
+    (folder / "rgb" / "0.500000.png").unlink()
+    cv2.imwrite(str(folder / "depth" / "1.000000.png"), np.zeros((4, 4), np.uint8))
+
+    with pytest.raises(RecordingError, match=r"0.000000.png is not an image"):
+        recording[0].load(False)
+    with pytest.raises(RecordingError, match=r"0.500000.png does not exist"):
+        recording[1].load(False)
+    with pytest.raises(RecordingError, match="depth must be 16-bit"):
+        recording[2].load(True)
+
+
+def test_images_with_a_file_of_poses(folder, tmp_path):
+    poses, camera = tmp_path / "poses.txt", tmp_path / "camera.yaml"
+    write_calibration(camera)
+    poses.write_text(f"# name pose\n1.000000.png {pose_line(POSES[2])}\n")
+
+    (image,) = read_images(folder / "rgb", poses, camera)
+
+    np.testing.assert_allclose(image.pose, POSES[2], atol=1e-8)
+    assert image.load(True).depth is None
+    poses.write_text(f"gone.png {pose_line(POSES[2])}\n")
+    with pytest.raises(RecordingError, match=r"line 1: there is no image .*gone.png"):
+        read_images(folder / "rgb", poses, camera)
+    poses.write_text("")
+    with pytest.raises(RecordingError, match="no lines"):
+        read_images(folder / "rgb", poses, camera)
+
+
+def test_every_third_is_mapped_from_an_offset(folder):
+    recording = read_tum(folder)
+
+    mapped, queries = split(recording, every=3, offset=1)
+
+    assert mapped == [recording[1], recording[4]]
+    assert queries == [recording[i] for i in (0, 2, 3, 5, 6)]
