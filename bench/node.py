@@ -3,7 +3,7 @@
 """The node's own time and memory, with 640x480 rgb8 images at 30 Hz from another process.
 
 Own time is what passes between a message in and the answer out, less what the front end and the
-solver take. It is told twice: by the node's own clock, and from publishing the image here to having
+worker take. It is told twice: by the node's own clock, and from publishing the image here to having
 the status here, which adds the middleware's way there and back. `--minutes 10` for memory.
 """
 
@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT, FOCAL, DISTANCE = 640, 480, 525.0, 2.0
-# Not the node's own: `wait` is for the front end and the solver to finish the image before.
+# Not the node's own: `wait` is for the front end and the worker to finish the image before.
 _OTHERS = ("wait", "describe", "retrieve", "match", "solve")
 _TIMEOUT = 60.0
 

@@ -96,11 +96,11 @@ def test_the_options_of_the_relocalizer_are_options(walk, tmp_path):
 
 def test_an_option_out_of_its_limits_is_told(walk):
     result = CliRunner().invoke(
-        cli.app, ["evaluate", "tum", str(walk), "--map-every", "3", "--candidates", "0"]
+        cli.app, ["evaluate", "tum", str(walk), "--map-every", "3", "--num-candidates", "0"]
     )
 
     assert result.exit_code == 2
-    assert "candidates = 0" in result.stderr
+    assert "num_candidates = 0" in result.stderr
 
 
 def test_without_depth_there_are_metres_from_the_second_keyframe_on(walk):
@@ -131,8 +131,8 @@ def test_a_map_of_other_weights_is_opened_by_them(walk, tmp_path):
 
     assert "mast3r (mast3r-" in run("map", "info", saved, *by_them)
     image = walk / "rgb" / "2.000000.png"
-    unchecked = ("--max-position-sigma", 9, "--min-share", 0.01)
-    assert json.loads(run("locate", saved, image, "--json", *by_them, *unchecked))["localized"]
+    unchecked = ("--max-position-sigma", 9, "--min-inlier-ratio", 0.01)
+    assert json.loads(run("localize", saved, image, "--json", *by_them, *unchecked))["localized"]
     with pytest.raises(MapError, match="build the map again"):
         run("map", "info", saved)
 
@@ -140,21 +140,21 @@ def test_a_map_of_other_weights_is_opened_by_them(walk, tmp_path):
 def test_locate_in_json(saved, walk):
     image = walk / "rgb" / "2.000000.png"
 
-    answer = json.loads(run("locate", saved, image, "--json"))
+    answer = json.loads(run("localize", saved, image, "--json"))
 
     assert answer["localized"] is True
     pose = transforms.from_quaternion(answer["position"], answer["orientation_xyzw"])
     assert transforms.distance(pose, POSES[4]) < 0.01
     assert transforms.rotation_angle(pose, POSES[4]) < 0.005
     assert len(answer["covariance"]) == 6
-    assert "position" in run("locate", saved, image, "--camera", walk / "camera_info.yaml")
+    assert "position" in run("localize", saved, image, "--camera", walk / "camera_info.yaml")
 
 
 def test_a_refusal_of_locate_is_an_exit_status(saved, walk):
     image = walk / "rgb" / "2.000000.png"
 
     sure = ["--max-position-sigma", 0.001]
-    answer = json.loads(run("locate", saved, image, "--json", *sure, code=1))
+    answer = json.loads(run("localize", saved, image, "--json", *sure, code=1))
 
     assert answer["reason"] == "uncertain"
     assert answer["position"] is None
@@ -232,7 +232,7 @@ def test_an_image_of_another_size_needs_its_camera(saved, tmp_path, monkeypatch,
     import numpy as np
 
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((10, 20, 3), np.uint8))
-    arguments = ["locate", str(saved), str(tmp_path / "small.png")]
+    arguments = ["localize", str(saved), str(tmp_path / "small.png")]
     monkeypatch.setattr(sys, "argv", ["mast3r_ros", *arguments])
 
     with pytest.raises(SystemExit):

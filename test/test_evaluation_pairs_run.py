@@ -89,9 +89,9 @@ class _Wrong:
 
     def __init__(self, sift):
         self._sift = sift
-        self.name, self.min_inliers, self.min_share = "wrong", 10, 0.1
+        self.name, self.min_inliers, self.min_inlier_ratio = "wrong", 10, 0.1
 
-    def coarseness(self, size):
+    def pixel_error_scale(self, size):
         return 1.0
 
     def describe(self, frame):

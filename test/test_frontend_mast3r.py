@@ -166,7 +166,7 @@ def test_a_map_of_keyframes_localizes_by_every_method(
     keyframes.save(tmp_path / "map")
     keyframes = KeyframeMap.load(tmp_path / "map", fe)
     query = frame() if calibrated else replace(frame(), camera=None)
-    answer = Relocalizer(keyframes, RelocalizerOptions(pose_method=method)).locate(query)
+    answer = Relocalizer(keyframes, RelocalizerOptions(pose_method=method)).localize(query)
     assert answer.localized, answer.message
     assert answer.pose is not None
     assert answer.camera_estimated != calibrated
@@ -235,8 +235,8 @@ def test_a_network_of_rays_gets_them_and_needs_a_camera(
     keyframes = KeyframeMap(fe)
     keyframes.add(seen, np.eye(4))
     relocalizer = Relocalizer(keyframes)
-    assert relocalizer.locate(seen).localized
-    assert relocalizer.locate(blind).reason is Reason.NO_CAMERA
+    assert relocalizer.localize(seen).localized
+    assert relocalizer.localize(blind).reason is Reason.NO_CAMERA
 
 
 def test_what_a_network_needs_goes_with_its_size(engine: Plane) -> None:
@@ -244,10 +244,13 @@ def test_what_a_network_needs_goes_with_its_size(engine: Plane) -> None:
     assert Mast3rOptions().in_pixels(128) == (2, 1)
     assert Mast3rOptions(stride=5, border=0).in_pixels(128) == (5, 0)
     fe = front_end(engine)
-    assert (fe.min_inliers, fe.min_share) == (OWN.min_inliers, OWN.min_share)
-    assert fe.coarseness((480, 640)) == pytest.approx(10 * OWN.coarseness)
+    assert (fe.min_inliers, fe.min_inlier_ratio) == (OWN.min_inliers, OWN.min_inlier_ratio)
+    assert fe.pixel_error_scale((480, 640)) == pytest.approx(10 * OWN.pixel_error_scale)
     engine.config = MAST3RConfig()
-    assert (fe.min_inliers, fe.min_share) == (PUBLISHED.min_inliers, PUBLISHED.min_share)
+    assert (fe.min_inliers, fe.min_inlier_ratio) == (
+        PUBLISHED.min_inliers,
+        PUBLISHED.min_inlier_ratio,
+    )
 
 
 def test_no_candidates_no_matches(engine: Plane) -> None:
@@ -281,11 +284,11 @@ def test_the_network_decides_what_its_points_are_worth_beside_a_sensor(engine: P
     (predicted,) = fe.match([fe.describe(frame())], kept)
     assert measured.correlation == OWN.correlation
     assert predicted.correlation == OWN.predicted_correlation
-    assert measured.min_share == OWN.min_share
-    assert predicted.min_share == OWN.predicted_share
+    assert measured.min_inlier_ratio == OWN.min_inlier_ratio
+    assert predicted.min_inlier_ratio == OWN.predicted_share
     picked = predicted.select(np.arange(3))
     assert picked.correlation == OWN.predicted_correlation
-    assert picked.min_share == OWN.predicted_share
+    assert picked.min_inlier_ratio == OWN.predicted_share
 
 
 def test_too_little_depth_is_no_scale(engine: Plane) -> None:

@@ -360,7 +360,7 @@ def test_sift_localizes_without_torch():
         "from mast3r_ros.localization.relocalizer import Relocalizer\n"
         "keyframes = KeyframeMap(frontends.create('sift'))\n"
         "keyframes.add(view(camera_pose()), camera_pose())\n"
-        "print(Relocalizer(keyframes).locate(view(camera_pose(0.1))).reason.name)\n"
+        "print(Relocalizer(keyframes).localize(view(camera_pose(0.1))).reason.name)\n"
     )
 
     assert said == "LOCALIZED"

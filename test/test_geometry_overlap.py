@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Where depth and poses carry a pixel, and how much two views share."""
+"""Where depth and poses reproject a pixel, and how much two views share."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from synthetic import ROOM, camera_pose, make_camera, render
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.overlap import carry, depth_at, overlap, share_seen
+from mast3r_ros.geometry.overlap import covisibility, depth_at, overlap, reproject
 
 CAMERA = Camera(40, 30, 30.0, 30.0, 19.5, 14.5)
 
@@ -48,7 +48,7 @@ def test_a_carried_pixel_is_where_the_scene_is_seen():
     depth = np.full((30, 40), 2.0, np.float32)
     moved = transforms.inverse(camera_pose(x=0.1))
 
-    there = carry([(10.25, 7.5), (0.0, 0.0)], depth, CAMERA, CAMERA, moved)
+    there = reproject([(10.25, 7.5), (0.0, 0.0)], depth, CAMERA, CAMERA, moved)
 
     np.testing.assert_allclose(there, [(8.75, 7.5), (-1.5, 0.0)])
 
@@ -56,7 +56,7 @@ def test_a_carried_pixel_is_where_the_scene_is_seen():
 def test_what_lies_behind_the_query_is_nowhere():
     depth = np.full((30, 40), 2.0, np.float32)
 
-    there = carry([(10, 10)], depth, CAMERA, CAMERA, transforms.inverse(camera_pose(z=2.5)))
+    there = reproject([(10, 10)], depth, CAMERA, CAMERA, transforms.inverse(camera_pose(z=2.5)))
 
     assert np.isnan(there).all()
 
@@ -84,7 +84,7 @@ def test_what_is_hidden_is_not_shared():
     camera, hidden = make_camera(), wall.copy()
     hidden[:, : camera.width // 2] = 1.0
 
-    assert share_seen(wall, hidden, camera, camera, np.eye(4)) == pytest.approx(0.5, abs=0.02)
+    assert covisibility(wall, hidden, camera, camera, np.eye(4)) == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_lesser_side_counts_where_one_view_is_a_detail_of_the_other():
@@ -94,7 +94,7 @@ def test_the_lesser_side_counts_where_one_view_is_a_detail_of_the_other():
     _, near = render(camera_pose(z=1.0))
     motion = transforms.inverse(camera_pose(z=1.0))
 
-    assert share_seen(near, far, camera, camera, transforms.inverse(motion)) > 0.98
+    assert covisibility(near, far, camera, camera, transforms.inverse(motion)) > 0.98
     assert overlap(far, near, camera, camera, motion) == pytest.approx(0.25, abs=0.02)
 
 

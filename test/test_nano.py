@@ -42,7 +42,7 @@ def test_they_are_small_and_take_rays(front_end: Mast3rFrontEnd) -> None:
 
 
 def test_they_localize_by_a_map_with_depth(keyframes: KeyframeMap) -> None:
-    answer = Relocalizer(keyframes).locate(Frame(render(QUERY)[0], make_camera()))
+    answer = Relocalizer(keyframes).localize(Frame(render(QUERY)[0], make_camera()))
     assert answer.localized, answer.message
     assert answer.pose is not None
     assert transforms.distance(answer.pose, QUERY) < 0.1
@@ -53,5 +53,5 @@ def test_they_do_not_localize_elsewhere(keyframes: KeyframeMap) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
     noise = noise.repeat(10, 0).repeat(10, 1)
     camera = make_camera(640, 480)
-    answer = Relocalizer(keyframes).locate(Frame(noise, camera))
+    answer = Relocalizer(keyframes).localize(Frame(noise, camera))
     assert answer.reason is not Reason.LOCALIZED

@@ -90,7 +90,7 @@ def _locate(*told: tuple[np.ndarray, Correspondences], **options) -> Localizatio
         keyframes.add(numbered(number, size, camera=_CAMERA), pose)
     relocalizer = Relocalizer(keyframes, RelocalizerOptions(**options))
     query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
-    return relocalizer.locate(query)
+    return relocalizer.localize(query)
 
 
 def _assert_refused(answer: Localization, reason: Reason) -> None:
@@ -198,7 +198,7 @@ def test_procrustes_needs_points_of_the_query():
 def test_an_empty_map():
     keyframes = KeyframeMap(ToldFrontEnd())
 
-    _assert_refused(Relocalizer(keyframes).locate(numbered(0)), Reason.EMPTY_MAP)
+    _assert_refused(Relocalizer(keyframes).localize(numbered(0)), Reason.EMPTY_MAP)
 
 
 def test_coarse_matches_are_judged_coarsely():
@@ -211,10 +211,10 @@ def test_coarse_matches_are_judged_coarsely():
     keyframes = KeyframeMap(ToldFrontEnd({0: noisy}))
     keyframes.add(numbered(0, camera=make_camera(64, 48)), _KEYFRAME)
     query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
-    sharp = Relocalizer(keyframes).locate(query)
+    sharp = Relocalizer(keyframes).localize(query)
     asked = []
-    keyframes.front_end.coarseness = lambda size: asked.append(size) or 3.0
-    coarse = Relocalizer(keyframes).locate(query)
+    keyframes.front_end.pixel_error_scale = lambda size: asked.append(size) or 3.0
+    coarse = Relocalizer(keyframes).localize(query)
 
     assert coarse.inliers >= 58 > sharp.inliers
     assert asked == [(_CAMERA.width, _CAMERA.height)]
@@ -228,7 +228,7 @@ def test_errors_in_common_make_an_answer_less_certain():
         told = replace(_matches(), correlation=correlation)
         keyframes = KeyframeMap(ToldFrontEnd({0: told}))
         keyframes.add(keyframe, _KEYFRAME)
-        answers.append(Relocalizer(keyframes).locate(query))
+        answers.append(Relocalizer(keyframes).localize(query))
     options = RelocalizerOptions()
     sigmas = (options.keyframe_position_sigma, options.keyframe_rotation_sigma)
     floor = np.diag(np.repeat(np.square(sigmas), 3))
@@ -240,7 +240,7 @@ def test_an_unknown_camera():
     keyframes = KeyframeMap(ToldFrontEnd())
     keyframes.add(numbered(0), np.eye(4))
 
-    _assert_refused(Relocalizer(keyframes).locate(numbered(0)), Reason.NO_CAMERA)
+    _assert_refused(Relocalizer(keyframes).localize(numbered(0)), Reason.NO_CAMERA)
 
 
 class _KnowsCameras(ToldFrontEnd):
@@ -257,13 +257,13 @@ def test_a_front_end_may_know_the_camera():
     keyframes = KeyframeMap(_KnowsCameras({0: _matches()}))
     keyframes.add(numbered(0), _KEYFRAME)
 
-    answer = Relocalizer(keyframes).locate(numbered(0, (_CAMERA.width, _CAMERA.height)))
+    answer = Relocalizer(keyframes).localize(numbered(0, (_CAMERA.width, _CAMERA.height)))
 
     _assert_at(answer, _QUERY)
     assert answer.camera_estimated
 
     keyframes.front_end.needs_camera = True
-    _assert_refused(Relocalizer(keyframes).locate(numbered(0)), Reason.NO_CAMERA)
+    _assert_refused(Relocalizer(keyframes).localize(numbered(0)), Reason.NO_CAMERA)
 
 
 def test_few_matches():
@@ -296,14 +296,14 @@ def test_an_option_asks_for_more_inliers():
     )
 
 
-def test_a_small_share():
+def test_a_low_inlier_ratio():
     told = (_KEYFRAME, _joined(_matches(count=100), _wild(100)))
 
     assert _locate(told).localized
-    _assert_refused(_locate(told, min_share=0.8), Reason.SMALL_SHARE)
-    asking_more = (_KEYFRAME, replace(told[1], min_share=0.8))
-    _assert_refused(_locate(asking_more), Reason.SMALL_SHARE)
-    assert _locate(asking_more, min_share=0.4).localized
+    _assert_refused(_locate(told, min_inlier_ratio=0.8), Reason.LOW_INLIER_RATIO)
+    asking_more = (_KEYFRAME, replace(told[1], min_inlier_ratio=0.8))
+    _assert_refused(_locate(asking_more), Reason.LOW_INLIER_RATIO)
+    assert _locate(asking_more, min_inlier_ratio=0.4).localized
 
 
 def test_direction_only():
@@ -342,7 +342,7 @@ def test_no_direction_without_the_keyframes_camera():
     keyframes.add(numbered(0), _KEYFRAME)
     query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
 
-    _assert_refused(Relocalizer(keyframes).locate(query), Reason.FEW_INLIERS)
+    _assert_refused(Relocalizer(keyframes).localize(query), Reason.FEW_INLIERS)
 
 
 def test_points_do_without_the_keyframes_camera():
@@ -350,7 +350,7 @@ def test_points_do_without_the_keyframes_camera():
     keyframes.add(numbered(0), _KEYFRAME)
     query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
 
-    _assert_at(Relocalizer(keyframes).locate(query), _QUERY)
+    _assert_at(Relocalizer(keyframes).localize(query), _QUERY)
 
 
 def test_poor_spread():
@@ -398,7 +398,7 @@ def test_two_poses_that_explain_as_much_are_ambiguous():
     # A rival of a quarter of the support is one that the option may refuse or not.
     weak = (elsewhere, _matches(twin, elsewhere, count=40, seed=3))
     _assert_at(_locate(told[0], weak), _QUERY)
-    _assert_refused(_locate(told[0], weak, max_rival=0.1), Reason.AMBIGUOUS)
+    _assert_refused(_locate(told[0], weak, max_ambiguity=0.1), Reason.AMBIGUOUS)
 
 
 def test_the_confidence_falls_towards_the_limits():
@@ -434,7 +434,7 @@ def _walk(front_end, depth: bool, count: int) -> KeyframeMap:
 def test_images_of_a_room_give_the_pose_in_metres(sift, depth, count):
     keyframes = _walk(sift, depth, count)
 
-    answer = Relocalizer(keyframes).locate(view(_SEEN, depth=False))
+    answer = Relocalizer(keyframes).localize(view(_SEEN, depth=False))
 
     _assert_at(answer, _SEEN, 0.02, 0.01)
     for match in answer.matches:
@@ -444,7 +444,7 @@ def test_images_of_a_room_give_the_pose_in_metres(sift, depth, count):
 
 
 def test_one_image_without_depth_gives_the_direction(sift):
-    answer = Relocalizer(_walk(sift, False, 1)).locate(view(_SEEN, depth=False))
+    answer = Relocalizer(_walk(sift, False, 1)).localize(view(_SEEN, depth=False))
 
     _assert_refused(answer, Reason.DIRECTION_ONLY)
     (match,) = answer.matches
@@ -453,7 +453,7 @@ def test_one_image_without_depth_gives_the_direction(sift):
 
 
 def test_another_room_is_not_this_one(sift):
-    answer = Relocalizer(_walk(sift, True, 3)).locate(view(_SEEN, OTHER_ROOM, depth=False))
+    answer = Relocalizer(_walk(sift, True, 3)).localize(view(_SEEN, OTHER_ROOM, depth=False))
 
     assert not answer.localized, answer.message
 
@@ -461,7 +461,7 @@ def test_another_room_is_not_this_one(sift):
 def test_nothing_to_see_is_few_matches(sift):
     blank = Frame(np.full((240, 320, 3), 90, np.uint8), _CAMERA)
 
-    answer = Relocalizer(_walk(sift, True, 1)).locate(blank)
+    answer = Relocalizer(_walk(sift, True, 1)).localize(blank)
 
     assert answer.reason is Reason.FEW_MATCHES
 
@@ -473,13 +473,13 @@ def test_two_rooms_that_look_the_same_are_ambiguous(sift):
         keyframes.add(view(pose), away @ pose)
     relocalizer, query = Relocalizer(keyframes), view(_SEEN, depth=False)
 
-    _assert_refused(relocalizer.locate(query), Reason.AMBIGUOUS)
+    _assert_refused(relocalizer.localize(query), Reason.AMBIGUOUS)
 
 
 def test_a_wrong_prior_costs_nothing_but_time(sift):
     prior = PosePrior(camera_pose(100.0), np.eye(6) * 0.01)
 
-    answer = Relocalizer(_walk(sift, True, 3)).locate(view(_SEEN, depth=False), prior)
+    answer = Relocalizer(_walk(sift, True, 3)).localize(view(_SEEN, depth=False), prior)
 
     _assert_at(answer, _SEEN)
 
@@ -487,7 +487,7 @@ def test_a_wrong_prior_costs_nothing_but_time(sift):
 def test_the_same_query_gives_the_same_answer(sift):
     relocalizer, query = Relocalizer(_walk(sift, True, 3)), view(_SEEN, depth=False)
 
-    first, second = relocalizer.locate(query), relocalizer.locate(query)
+    first, second = relocalizer.localize(query), relocalizer.localize(query)
 
     np.testing.assert_array_equal(first.pose, second.pose)
     np.testing.assert_array_equal(first.covariance, second.covariance)
@@ -496,10 +496,10 @@ def test_the_same_query_gives_the_same_answer(sift):
 def test_the_map_may_grow_and_shrink_between_queries(sift):
     keyframes = _walk(sift, True, 1)
     relocalizer, query = Relocalizer(keyframes), view(_SEEN, depth=False)
-    assert relocalizer.locate(query).localized
+    assert relocalizer.localize(query).localized
 
     keyframes.remove(0)
-    _assert_refused(relocalizer.locate(query), Reason.EMPTY_MAP)
+    _assert_refused(relocalizer.localize(query), Reason.EMPTY_MAP)
     keyframes.add(view(_STEPS[1]), _STEPS[1])
 
-    _assert_at(relocalizer.locate(query), _SEEN)
+    _assert_at(relocalizer.localize(query), _SEEN)

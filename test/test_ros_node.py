@@ -320,7 +320,7 @@ def test_the_node_is_active(robot):
 
 def test_a_prior_steers_the_search_until_it_is_old_or_dropped():
     """Of two keyframes only one is looked at: the one that looks alike, or the one believed in."""
-    robot = Robot("priors", candidates=1, prior_timeout=2.0)
+    robot = Robot("priors", num_candidates=1, prior_timeout=2.0)
     try:
         robot.add(camera_pose())
         # Another place, 50 m away, that shows something else.

@@ -121,7 +121,7 @@ def test_what_cannot(robot, name, value, told):
     [
         ("front_end:=magic", "front_end = 'magic': choose one of"),
         ("tf_rate:=0.0", "tf_rate"),
-        ("candidates:=many", "candidates"),
+        ("num_candidates:=many", "num_candidates"),
     ],
 )
 def test_a_node_does_not_start_with_nonsense(setting, told):

@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The solver's thread, its mailbox and its jobs."""
+"""The worker's thread, its mailbox and its jobs."""
 
 import threading
 from concurrent.futures import CancelledError
@@ -9,17 +9,17 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
 
-from mast3r_ros.ros.worker import Solver
+from mast3r_ros.ros.worker import Worker
 
 pytestmark = pytest.mark.ros
 
 
 class _Slow:
-    """A solver that takes up an item only when told to go on."""
+    """A worker that takes up an item only when told to go on."""
 
     def __init__(self):
         self.solved, self.begun, self.go_on = [], threading.Semaphore(0), threading.Semaphore(0)
-        self.solver = Solver(self._solve)
+        self.worker = Worker(self._solve)
 
     def _solve(self, item):
         self.begun.release()
@@ -28,32 +28,32 @@ class _Slow:
 
     def finish(self):
         self.go_on.release(100)
-        self.solver.submit(lambda: None).result(10)
-        self.solver.close()
+        self.worker.submit(lambda: None).result(10)
+        self.worker.close()
 
 
 def test_the_newest_wins_and_the_others_are_counted():
     slow = _Slow()
-    slow.solver.offer(0)
+    slow.worker.offer(0)
     assert slow.begun.acquire(timeout=10)
 
     for item in range(1, 6):
-        slow.solver.offer(item)
+        slow.worker.offer(item)
     slow.go_on.release()
     assert slow.begun.acquire(timeout=10)
     slow.finish()
 
     assert slow.solved == [0, 5]
-    assert (slow.solver.seen, slow.solver.dropped) == (6, 4)
+    assert (slow.worker.seen, slow.worker.dropped) == (6, 4)
 
 
 def test_jobs_go_first_and_bring_their_results_back():
     slow = _Slow()
-    slow.solver.offer("a")
+    slow.worker.offer("a")
     assert slow.begun.acquire(timeout=10)
-    slow.solver.offer("b")
-    job = slow.solver.submit(lambda: list(slow.solved))
-    failing = slow.solver.submit(lambda: 1 / 0)
+    slow.worker.offer("b")
+    job = slow.worker.submit(lambda: list(slow.solved))
+    failing = slow.worker.submit(lambda: 1 / 0)
     slow.finish()
 
     assert job.result(10) == ["a"]
@@ -63,28 +63,28 @@ def test_jobs_go_first_and_bring_their_results_back():
 
 def test_discard_empties_the_mailbox():
     slow = _Slow()
-    slow.solver.offer("a")
+    slow.worker.offer("a")
     assert slow.begun.acquire(timeout=10)
-    slow.solver.offer("b")
-    slow.solver.discard()
+    slow.worker.offer("b")
+    slow.worker.discard()
     slow.finish()
 
-    assert (slow.solved, slow.solver.dropped) == (["a"], 1)
+    assert (slow.solved, slow.worker.dropped) == (["a"], 1)
 
 
 def test_close_cancels_what_waits():
     slow = _Slow()
-    slow.solver.offer("a")
+    slow.worker.offer("a")
     assert slow.begun.acquire(timeout=10)
-    waiting = slow.solver.submit(lambda: None)
-    given_up = slow.solver.submit(lambda: None)
+    waiting = slow.worker.submit(lambda: None)
+    given_up = slow.worker.submit(lambda: None)
     given_up.cancel()
-    closing = threading.Thread(target=slow.solver.close)
+    closing = threading.Thread(target=slow.worker.close)
     closing.start()
     slow.go_on.release()
     closing.join(10)
 
-    late = slow.solver.submit(lambda: None)
+    late = slow.worker.submit(lambda: None)
 
     for future in (waiting, given_up, late):
         with pytest.raises(CancelledError):
@@ -93,10 +93,10 @@ def test_close_cancels_what_waits():
 
 def test_a_job_given_up_is_passed_over():
     slow = _Slow()
-    slow.solver.offer("a")
+    slow.worker.offer("a")
     assert slow.begun.acquire(timeout=10)
     done = []
-    slow.solver.submit(lambda: done.append(1)).cancel()
+    slow.worker.submit(lambda: done.append(1)).cancel()
     slow.finish()
 
     assert done == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.overlap import carry, depth_at, overlap
+from mast3r_ros.geometry.overlap import depth_at, overlap, reproject
 from mast3r_ros.training.worlds import PairSource, __main__
 
 pytest.importorskip("moderngl")
@@ -39,7 +39,7 @@ def _visible(pair):
     reference, query = pair.reference, pair.query
     height, width = reference.depth.shape
     pixels = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2)
-    there = carry(pixels, reference.depth, reference.camera, query.camera, _motion(pair))
+    there = reproject(pixels, reference.depth, reference.camera, query.camera, _motion(pair))
     points = reference.camera.unproject(pixels, reference.depth.ravel())
     z = transforms.apply(_motion(pair), points)[:, 2]
     with np.errstate(invalid="ignore"):
@@ -68,7 +68,7 @@ def test_correspondences_lead_back_to_where_they_came_from(pairs):
     for pair in pairs:
         pixels, there = _visible(pair)
         assert len(pixels) > 0.5 * pair.overlap * pair.reference.depth.size
-        back = carry(
+        back = reproject(
             there,
             pair.query.depth,
             pair.query.camera,

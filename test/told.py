@@ -29,14 +29,14 @@ class ToldFrontEnd:
     name: ClassVar[str] = "told"
     description_type: ClassVar[type[Description]] = ToldDescription
     min_inliers: ClassVar[int] = 20
-    min_share: ClassVar[float] = 0.2
+    min_inlier_ratio: ClassVar[float] = 0.2
     fingerprint = "told-1"
 
     def __init__(self, matches: dict[int, Correspondences] | None = None) -> None:
         """`matches`: what each keyframe's number has in common with any query."""
         self.matches = matches or {}
 
-    def coarseness(self, size: tuple[int, int]) -> float:
+    def pixel_error_scale(self, size: tuple[int, int]) -> float:
         """That of features."""
         return 1.0
 

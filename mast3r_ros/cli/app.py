@@ -289,7 +289,7 @@ def map_info(
 
 @app.command()
 @relocalizer_options
-def locate(
+def localize(
     map_path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
     image: Annotated[Path, typer.Argument(help="An image file.")],
     options: RelocalizerOptions,
@@ -303,7 +303,7 @@ def locate(
     """Localize one image in a map. Exit status 1 where there is no pose to trust."""
     from mast3r_ros.cli import commands
 
-    if not commands.locate(map_path, image, front_end, camera, options, json):
+    if not commands.localize(map_path, image, front_end, camera, options, json):
         raise typer.Exit(1)
 
 

@@ -179,7 +179,7 @@ def map_info(path: Path, front_end: str | None = None) -> None:
     Console().print(_table(facts))
 
 
-def locate(
+def localize(
     map_path: Path,
     image: Path,
     front_end: str | None,
@@ -191,7 +191,7 @@ def locate(
     keyframes = load_map(map_path, front_end)
     pixels = read_rgb(image)
     intrinsics = _camera_of(keyframes, pixels.shape) if camera is None else Camera.from_yaml(camera)
-    answer = Relocalizer(keyframes, options).locate(Frame(pixels, intrinsics))
+    answer = Relocalizer(keyframes, options).localize(Frame(pixels, intrinsics))
     facts: dict[str, Any] = {
         "localized": answer.localized,
         "reason": answer.reason.name.lower(),

@@ -41,7 +41,7 @@ Images = Annotated[
     typer.Argument(help="Two or more pictures of one place, for the parity check."),
 ]
 PrecisionOption = Annotated[
-    str, typer.Option("--precision", help="Of the trunk: fp16, bf16 or fp32.")
+    str, typer.Option("--precision", help="Of the backbone: fp16, bf16 or fp32.")
 ]
 
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from mast3r_ros.datasets.images import read_rgb
 from mast3r_ros.drawing.clouds import SCRIPT, STYLE, Cloud, DrawnCamera, cloud_html
 from mast3r_ros.engines.base import on_host
-from mast3r_ros.evaluation.pairs import PosedPair, locate_pair
+from mast3r_ros.evaluation.pairs import PosedPair, localize_pair
 from mast3r_ros.evaluation.pairs_metrics import LIMITS, PairOutcome, summarize
 from mast3r_ros.evaluation.pairs_report import number, picture
 from mast3r_ros.evaluation.report import percent, picture_html, tiles, write_page
@@ -85,7 +85,7 @@ def show_rooms(folder: Path, checkpoint: str = "nano") -> bool:
     front_end = Mast3rFrontEnd(Mast3rOptions(checkpoint=checkpoint, engine="torch"))
     shown = []
     for pair in read_rooms():
-        found = locate_pair(pair, {"mast3r": front_end}, RelocalizerOptions(), depth=False)
+        found = localize_pair(pair, {"mast3r": front_end}, RelocalizerOptions(), depth=False)
         ((_, outcome, answer),) = found
         shown.append(_Shown(outcome, _html(pair, outcome, answer, front_end)))
         console.print(_line(outcome))

@@ -54,7 +54,7 @@ class EngineInfo:
 
     Attributes:
         name: torch, onnxruntime or tensorrt.
-        precision: of the trunk; norms and heads are in float32.
+        precision: of the backbone; norms and heads are in float32.
         device: as its library names it.
         checkpoint: SHA-256 of the weights' file, or empty where they came from none.
         sizes: the image sizes that can be run; None for any.

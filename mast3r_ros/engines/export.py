@@ -4,7 +4,7 @@
 
 Traced at a batch of two by PyTorch's dynamo exporter; every reshape keeps the batch in front, so
 putting -1 there frees it, with no Shape node in the graph. Precision is in the types: a
-half-precision trunk between float32 norms and heads, for strongly typed builds.
+half-precision backbone between float32 norms and heads, for strongly typed builds.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def export(
     """Write the graphs of all sizes and pairs, and their manifest.
 
     Args:
-        model: the network, float32; its trunk is converted in place.
+        model: the network, float32; its backbone is converted in place.
         folder: where the files go; made where it is not there.
         sizes: image sizes (height, width).
         pairs: (reference size, query size).
-        precision: of the trunk.
+        precision: of the backbone.
         query_points: whether the decoder makes the query's point map.
         checkpoint: SHA-256 of the weights' file, for the manifest.
     """

@@ -40,7 +40,7 @@ class Graphs:
     Attributes:
         folder: where they are.
         config: the network's sizes.
-        precision: of the trunk.
+        precision: of the backbone.
         checkpoint: SHA-256 of the weights' file.
         sizes: image sizes of the encoders.
         pairs: (reference size, query size) of the decoders.

@@ -45,7 +45,7 @@ def open_engine(
             refused where others are named here.
         graphs: folder of exported graphs and built engines; `graphs_folder` if None.
         device: "cpu", "cuda", "cuda:N", or "auto": a GPU where there is one.
-        precision: of torch's trunk; "auto": fp16 on a GPU, fp32 on a CPU. Graphs have their own.
+        precision: of torch's backbone; "auto": fp16 on a GPU, fp32 on a CPU. Graphs have their own.
         batch: most references decoded at once on a GPU; a CPU takes them one by one, which is as
             fast and needs less memory.
         cuda_graphs: capture each shape as a CUDA graph (torch, tensorrt).

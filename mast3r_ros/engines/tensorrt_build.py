@@ -30,7 +30,7 @@ class Stamp:
     Attributes:
         graphs: SHA-256 of the manifest of the graphs.
         checkpoint: SHA-256 of the weights' file.
-        precision: of the trunk.
+        precision: of the backbone.
         batch: most references at once.
         gpu: name and compute capability.
         tensorrt: version.

@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The network in PyTorch: float32 on a CPU, a half-precision trunk on a GPU.
+"""The network in PyTorch: float32 on a CPU, a half-precision backbone on a GPU.
 
 On a GPU each shape is captured once as a CUDA graph, which takes the launch of some 1,500 kernels
 a pair off the CPU; the results stay on the device.
@@ -40,8 +40,8 @@ class TorchEngine:
     Args:
         model: the network, float32; it is moved and converted in place.
         device: "cpu", "cuda" or "cuda:N".
-        precision: of the trunk. Norms and heads stay in float32; with a half-precision trunk the
-            heads' products use TF32, whose mantissa is no shorter than the trunk's.
+        precision: of the backbone. Norms and heads stay in float32; with a half-precision backbone
+            the heads' products use TF32, whose mantissa is no shorter than the backbone's.
         batch: most references decoded at once.
         cuda_graphs: capture each shape as a CUDA graph (on a GPU alone).
         checkpoint: SHA-256 of the weights' file.

@@ -15,7 +15,7 @@ from mast3r_ros.evaluation.pairs_metrics import MatchErrors, PairOutcome, summar
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import FrontEnd
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.overlap import carry, depth_at
+from mast3r_ros.geometry.overlap import depth_at, reproject
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -25,11 +25,11 @@ from mast3r_ros.localization.result import Localization, Reason
 # Every check of the relocalizer as weak as it can be.
 _UNCHECKED: dict[str, Any] = {
     "min_inliers": 4,
-    "min_share": 1e-9,
+    "min_inlier_ratio": 1e-9,
     "min_cells": 1,
     "max_position_sigma": 100.0,
     "max_rotation_sigma": 3.2,
-    "max_rival": 1.0,
+    "max_ambiguity": 1.0,
 }
 
 # The baseline that needs no image: the camera has not moved.
@@ -93,14 +93,14 @@ def evaluate_pairs(
     outcomes: dict[str, list[PairOutcome]] = {GUESS: [], **{name: [] for name in front_ends}}
     for pair in pairs:
         outcomes[GUESS].append(guess(pair))
-        for name, outcome, answer in locate_pair(pair, front_ends, options, depth):
+        for name, outcome, answer in localize_pair(pair, front_ends, options, depth):
             outcomes[name].append(outcome)
             if listener is not None:
                 listener(name, pair, outcome, answer)
     return PairsResult(outcomes)
 
 
-def locate_pair(
+def localize_pair(
     pair: PosedPair, front_ends: Mapping[str, FrontEnd], options: RelocalizerOptions, depth: bool
 ) -> Iterator[tuple[str, PairOutcome, Localization]]:
     """What each front end makes of a pair; the keyframe is the map's origin, and exactly there."""
@@ -110,10 +110,10 @@ def locate_pair(
     for name, front_end in front_ends.items():
         keyframes = KeyframeMap(front_end)
         keyframes.add(keyframe, np.eye(4))
-        answer = Relocalizer(keyframes, options).locate(query)
+        answer = Relocalizer(keyframes, options).localize(query)
         pose = answer.pose
         if pose is None:
-            pose = Relocalizer(keyframes, replace(options, **_UNCHECKED)).locate(query).pose
+            pose = Relocalizer(keyframes, replace(options, **_UNCHECKED)).localize(query).pose
         yield name, _outcome(pair, answer, pose), answer
 
 
@@ -152,7 +152,7 @@ def _match_errors(pair: PosedPair, answer: Localization) -> MatchErrors:
     errors: NDArray[np.float64] = np.full(len(found), np.nan)
     reference, query = pair.reference, pair.query
     if reference.depth is not None and reference.camera is not None and query.camera is not None:
-        there = carry(
+        there = reproject(
             found.reference_pixels,
             reference.depth,
             reference.camera,

@@ -37,5 +37,5 @@ def localize(
     """Localize images by themselves, without their depth and without what came before."""
     for query in queries:
         frame = query.load(False)
-        answer = relocalizer.locate(frame)
+        answer = relocalizer.localize(frame)
         yield Outcome.of(query.name, query.pose, answer), frame, answer

@@ -48,11 +48,11 @@ class FrontEnd(Protocol):
         ...
 
     @property
-    def min_share(self) -> float:
+    def min_inlier_ratio(self) -> float:
         """A smaller share of the matches with the best keyframe may be chance, likewise."""
         ...
 
-    def coarseness(self, size: tuple[int, int]) -> float:
+    def pixel_error_scale(self, size: tuple[int, int]) -> float:
         """How far its matches scatter, in images of (width, height).
 
         1 for features found in the image itself; a network that sees a small copy of the image has

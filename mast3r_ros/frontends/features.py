@@ -80,7 +80,7 @@ class FeatureFrontEnd(ABC):
     description_type: ClassVar[type[Description]] = FeatureDescription
 
     min_inliers: ClassVar[int]
-    min_share: ClassVar[float]
+    min_inlier_ratio: ClassVar[float]
     # Keep a match of at least this cosine, and under this ratio to the second nearest.
     min_score: ClassVar[float]
     ratio: ClassVar[float | None] = None
@@ -88,7 +88,7 @@ class FeatureFrontEnd(ABC):
     guided_min_score: ClassVar[float]
     guided_ratio: ClassVar[float]
 
-    def coarseness(self, size: tuple[int, int]) -> float:
+    def pixel_error_scale(self, size: tuple[int, int]) -> float:
         """1: features are found in the image itself."""
         return 1.0
 

@@ -27,7 +27,7 @@ class SiftFrontEnd(FeatureFrontEnd):
 
     name: ClassVar[str] = "sift"
     min_inliers: ClassVar[int] = 20
-    min_share: ClassVar[float] = 0.15
+    min_inlier_ratio: ClassVar[float] = 0.15
     min_score: ClassVar[float] = 0.6
     ratio: ClassVar[float | None] = 0.85
     guided_min_score: ClassVar[float] = 0.5

@@ -34,7 +34,7 @@ class XFeatFrontEnd(FeatureFrontEnd):
 
     name: ClassVar[str] = "xfeat"
     min_inliers: ClassVar[int] = 40
-    min_share: ClassVar[float] = 0.27
+    min_inlier_ratio: ClassVar[float] = 0.27
     min_score: ClassVar[float] = 0.82
     guided_min_score: ClassVar[float] = 0.75
     guided_ratio: ClassVar[float] = 0.9

@@ -38,7 +38,7 @@ def depth_at(depth: NDArray[np.floating], pixels: ArrayLike) -> NDArray[np.float
     return np.where(inside & smooth, 1.0 / (weights / corners).sum(0), np.nan)
 
 
-def carry(
+def reproject(
     pixels: ArrayLike,
     depth: NDArray[np.floating],
     reference: Camera,
@@ -61,7 +61,7 @@ def carry(
     return query.project(transforms.apply(query_reference, points))
 
 
-def share_seen(
+def covisibility(
     reference_depth: NDArray[np.floating],
     query_depth: NDArray[np.floating],
     reference: Camera,
@@ -106,9 +106,9 @@ def overlap(
     query_reference: Pose,
     tolerance: float = 0.05,
 ) -> float:
-    """How much of their images two views share, in [0, 1]: the lesser of both `share_seen`."""
+    """How much of their images two views share, in [0, 1]: the lesser of both `covisibility`."""
     back = transforms.inverse(query_reference)
     return min(
-        share_seen(reference_depth, query_depth, reference, query, query_reference, tolerance),
-        share_seen(query_depth, reference_depth, query, reference, back, tolerance),
+        covisibility(reference_depth, query_depth, reference, query, query_reference, tolerance),
+        covisibility(query_depth, reference_depth, query, reference, back, tolerance),
     )

@@ -13,7 +13,7 @@ from mast3r_ros.common.options import check, option
 class RelocalizerOptions:
     """How a pose is found, and when it is sure enough to be an answer."""
 
-    candidates: int = option(5, "Keyframes matched against each query", 1, 100)
+    num_candidates: int = option(5, "Keyframes matched against each query", 1, 100)
     reprojection_threshold: float = option(
         4.0,
         "Largest reprojection error of an inlier [pixels]; mast3r allows more in images larger "
@@ -24,7 +24,7 @@ class RelocalizerOptions:
     min_inliers: int = option(
         0, "Fewest inliers of an answer; 0 takes what the front end needs", 0, 10_000
     )
-    min_share: float = option(
+    min_inlier_ratio: float = option(
         0.0,
         "Smallest share of its matches that must agree, in the best keyframe; 0 takes what the "
         "front end needs",
@@ -40,7 +40,7 @@ class RelocalizerOptions:
     max_rotation_sigma: float = option(
         0.035, "Largest standard deviation of an answer's orientation [rad]", 0.001, 3.2
     )
-    max_rival: float = option(
+    max_ambiguity: float = option(
         0.5, "Refuse when another pose explains this share of the answer's inliers", 0.05, 1.0
     )
     keyframe_position_sigma: float = option(

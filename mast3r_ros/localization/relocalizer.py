@@ -37,8 +37,8 @@ _MIN_PARALLAX = np.deg2rad(0.3)
 class Relocalizer:
     """Finds a camera in a map of keyframes.
 
-    An answer that is not sure is a refusal: every pose that `locate` returns has passed all checks
-    of `RelocalizerOptions`.
+    An answer that is not sure is a refusal: every pose that `localize` returns has passed all
+    checks of `RelocalizerOptions`.
     """
 
     def __init__(self, keyframes: KeyframeMap, options: RelocalizerOptions | None = None) -> None:
@@ -46,7 +46,7 @@ class Relocalizer:
         self.map = keyframes
         self.options = options or RelocalizerOptions()
 
-    def locate(self, frame: Frame, prior: PosePrior | None = None) -> Localization:
+    def localize(self, frame: Frame, prior: PosePrior | None = None) -> Localization:
         """Where the frame's camera is in the map.
 
         Args:
@@ -65,7 +65,7 @@ class Relocalizer:
                 assert estimates_camera(front_end)
                 camera = front_end.estimate_camera(query, frame.size)
         with _timed(timings, "retrieve"):
-            keyframes = self.map.nearest(query, self.options.candidates, prior)
+            keyframes = self.map.nearest(query, self.options.num_candidates, prior)
         with _timed(timings, "match"):
             found = front_end.match([k.description for k in keyframes], query)
         with _timed(timings, "solve"):
@@ -77,9 +77,13 @@ class Relocalizer:
         """Fewest inliers of an answer."""
         return self.options.min_inliers or self.map.front_end.min_inliers
 
-    def min_share(self, matches: Correspondences) -> float:
+    def min_inlier_ratio(self, matches: Correspondences) -> float:
         """Smallest share of a keyframe's matches that must agree, in the best keyframe."""
-        return self.options.min_share or matches.min_share or self.map.front_end.min_share
+        return (
+            self.options.min_inlier_ratio
+            or matches.min_inlier_ratio
+            or self.map.front_end.min_inlier_ratio
+        )
 
     def _solve(
         self, camera: Camera, keyframes: Sequence[Keyframe], found: Sequence[Correspondences]
@@ -93,8 +97,8 @@ class Relocalizer:
         most = max(len(c) for c in found)
         if most < self.min_inliers:
             return _refusal(Reason.FEW_MATCHES, f"{most} at the most", unexplained)
-        coarseness = self.map.front_end.coarseness((camera.width, camera.height))
-        threshold = options.reprojection_threshold * coarseness
+        pixel_error_scale = self.map.front_end.pixel_error_scale((camera.width, camera.height))
+        threshold = options.reprojection_threshold * pixel_error_scale
         matches, owner = solving.gather(camera, keyframes, found, threshold)
         solved, relatives = solving.solve(
             camera, keyframes, found, matches, options.pose_method, self.min_inliers
@@ -111,11 +115,11 @@ class Relocalizer:
                 Reason.FEW_INLIERS, f"{solved.support:.0f} of {self.min_inliers} needed", explained
             )
         share, needed = max(
-            ((m.share, self.min_share(m.correspondences)) for m in explained),
+            ((m.inlier_ratio, self.min_inlier_ratio(m.correspondences)) for m in explained),
             key=lambda pair: pair[0] / pair[1],
         )
         if share < needed:
-            return _refusal(Reason.SMALL_SHARE, f"{share:.2f} of {needed} needed", explained)
+            return _refusal(Reason.LOW_INLIER_RATIO, f"{share:.2f} of {needed} needed", explained)
         cells = _cells(
             np.concatenate([c.query_pixels for c in found])[solved.inliers],
             (camera.width, camera.height),
@@ -137,7 +141,7 @@ class Relocalizer:
             return _refusal(Reason.UNCERTAIN, figures, explained)
         rival = solving.by_points(matches.without(solved.inliers))
         against = 0.0 if rival is None else rival.support
-        if against > options.max_rival * solved.support and against >= self.min_inliers:
+        if against > options.max_ambiguity * solved.support and against >= self.min_inliers:
             return _refusal(
                 Reason.AMBIGUOUS, f"support {against:.0f} against {solved.support:.0f}", explained
             )
@@ -147,7 +151,7 @@ class Relocalizer:
             options.min_cells / spread,
             position_sigma / options.max_position_sigma,
             rotation_sigma / options.max_rotation_sigma,
-            min(against / (options.max_rival * solved.support), 1.0),
+            min(against / (options.max_ambiguity * solved.support), 1.0),
         )
         return Localization(
             Reason.LOCALIZED,

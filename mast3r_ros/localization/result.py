@@ -23,7 +23,7 @@ class Reason(Enum):
     FEW_MATCHES = "too few matches with any keyframe"
     DIRECTION_ONLY = "no keyframe in view knows its metres: direction only"
     FEW_INLIERS = "too few matches agree on a pose"
-    SMALL_SHARE = "too small a share of the matches agree on a pose"
+    LOW_INLIER_RATIO = "too low an inlier ratio"
     POOR_SPREAD = "the matches that agree fill too little of the image"
     UNCERTAIN = "the pose is too uncertain"
     AMBIGUOUS = "another pose explains the image almost as well"
@@ -50,7 +50,7 @@ class KeyframeMatch:
     metric: bool = False
 
     @property
-    def share(self) -> float:
+    def inlier_ratio(self) -> float:
         """Share of the matches that agree, in [0, 1]."""
         return float(self.inliers.mean()) if len(self.inliers) else 0.0
 

@@ -28,8 +28,8 @@ class Correspondences:
             than if their errors had nothing in common; a network is wrong about neighbors alike.
         depth_error: standard deviation of a point's distance over that distance, where the points
             were guessed by a network.
-        min_share: a smaller share of these matches that agree may be chance; None takes what the
-            front end needs. Points that a network guessed ask for more than measured ones.
+        min_inlier_ratio: a smaller share of these matches that agree may be chance; None takes what
+            the front end needs. Points that a network guessed ask for more than measured ones.
     """
 
     reference_pixels: NDArray[np.float32]
@@ -40,7 +40,7 @@ class Correspondences:
     query_points: NDArray[np.float32] | None = None
     correlation: float = 1.0
     depth_error: float = 0.0
-    min_share: float | None = None
+    min_inlier_ratio: float | None = None
 
     def __post_init__(self) -> None:
         count = len(self.confidence)

@@ -3,7 +3,7 @@
 """Transformer blocks of the encoder and of the two decoders (pre-norm, arXiv 2010.11929).
 
 The stream of tokens and its LayerNorms stay in float32; the matrix products run in the type of
-their weights (float32, or the half precision of the trunk). That costs little memory traffic and
+their weights (float32, or the half precision of the backbone). That costs little memory traffic and
 takes away the usual cause of drift in half precision.
 """
 

@@ -66,15 +66,15 @@ class MAST3R(nn.Module):
         )
 
     def set_trunk_type(self, dtype: torch.dtype) -> MAST3R:
-        """Hold the trunk's matrix products in `dtype`; norms and heads stay in float32."""
-        for trunk in (
+        """Hold the backbone's matrix products in `dtype`; norms and heads stay in float32."""
+        for backbone in (
             self.patch_embed,
             self.enc_blocks,
             self.decoder_embed,
             self.dec_blocks,
             self.dec_blocks2,
         ):
-            for module in trunk.modules():
+            for module in backbone.modules():
                 if isinstance(module, nn.Linear | nn.Conv2d):
                     module.to(dtype)
         return self

@@ -50,18 +50,18 @@ class Diagnostics:
             return Health(DiagnosticStatus.WARN, "not configured")
         now, status = time.monotonic(), session.last_status
         seconds = max(now - self._since, 1e-3)
-        seen, localized = session.solver.seen, session.localized
+        seen, localized = session.worker.seen, session.localized
         rate, successes = (seen - self._seen) / seconds, (localized - self._localized) / seconds
         if localized != self._localized:
             self._last_success = now
         self._seen, self._localized, self._since = seen, localized, now
-        session.solver.submit(lambda: session.outputs.publish_keyframes(session.map))
+        session.worker.submit(lambda: session.outputs.publish_keyframes(session.map))
         success = "never" if self._last_success is None else f"{now - self._last_success:.1f} s ago"
         values = {
             "images per second": f"{rate:.1f}",
             "answers per second": f"{successes:.1f}",
             "images seen": str(seen),
-            "images dropped": str(session.solver.dropped),
+            "images dropped": str(session.worker.dropped),
             "last localized": success,
             "keyframes": str(len(session.map)),
             "front end": session.map.front_end.name,

@@ -46,7 +46,7 @@ class ServiceError(UserError, RuntimeError):
 
 
 class Services:
-    """The node's services. They wait for the solver's thread, one service at a time."""
+    """The node's services. They wait for the worker's thread, one service at a time."""
 
     def __init__(self, node: RelocalizerNode) -> None:
         """Offer them; `node.session` is there from configure to cleanup."""
@@ -104,8 +104,8 @@ class Services:
             raise ServiceError(f"timeout {requested}: must be 0 (the default) or more [s]")
         return requested or self._node.options.service_timeout
 
-    def _in_solver(self, job: Callable[[], Result]) -> Result:
-        return self._session.solver.submit(job).result()
+    def _in_worker(self, job: Callable[[], Result]) -> Result:
+        return self._session.worker.submit(job).result()
 
     def _add(self, request: AddKeyframe.Request, response: AddKeyframe.Response) -> str:
         session, inputs = self._session, self._inputs()
@@ -129,7 +129,7 @@ class Services:
             return keyframe_id, len(session.map)
 
         try:
-            response.keyframe_id, count = self._in_solver(add)
+            response.keyframe_id, count = self._in_worker(add)
         except ValueError as error:
             raise ServiceError(str(error)) from error
         response.has_depth = frame.depth is not None
@@ -161,7 +161,7 @@ class Services:
             session.outputs.publish_keyframes(session.map)
             return len(session.map)
 
-        left = self._in_solver(remove)
+        left = self._in_worker(remove)
         return f"removed keyframe {request.keyframe_id}; the map holds {left}"
 
     def _clear(self, _: ClearMap.Request, response: ClearMap.Response) -> str:
@@ -179,7 +179,7 @@ class Services:
             session.outputs.publish_keyframes(keyframes)
             return before
 
-        return self._in_solver(replace)
+        return self._in_worker(replace)
 
     def _folder(self, requested: str) -> Path:
         path = requested or self._path or self._node.options.map
@@ -189,8 +189,8 @@ class Services:
 
     def _save(self, request: SaveMap.Request, response: SaveMap.Response) -> str:
         session, path = self._session, self._folder(request.path)
-        # Writing takes its time: the solver goes on, only the list is taken between two images.
-        keyframes, next_id = self._in_solver(lambda: (list(session.map), session.map.next_id))
+        # Writing takes its time: the worker goes on, only the list is taken between two images.
+        keyframes, next_id = self._in_worker(lambda: (list(session.map), session.map.next_id))
         storage.save(keyframes, session.map.front_end, next_id, path)
         self._path = response.path = str(path)
         response.keyframes = len(keyframes)

@@ -24,7 +24,7 @@ from mast3r_ros.ros.outputs import Outputs
 from mast3r_ros.ros.prior import Prior
 from mast3r_ros.ros.tf.output import TfOutput
 from mast3r_ros.ros.tf.source import Tf
-from mast3r_ros.ros.worker import Solver
+from mast3r_ros.ros.worker import Worker
 
 # What a user can put right; anything else is the node's own failure.
 BAD_INPUT = (ImageError, CameraError, FrameError)
@@ -50,7 +50,7 @@ class _Request:
 class Session:
     """What the node has between configure and cleanup.
 
-    The map is touched by the solver's thread alone: services go through `solver.submit`.
+    The map is touched by the worker's thread alone: services go through `worker.submit`.
     """
 
     def __init__(self, node: Any, keyframes: KeyframeMap, tf: Tf, outputs: Outputs) -> None:
@@ -61,7 +61,7 @@ class Session:
         self.relocalizer = Relocalizer(keyframes, node.relocalizer_options)
         self.tf_output = TfOutput(tf, node.get_clock(), lambda: node.options)
         self.inputs: Inputs | None = None
-        self.solver: Solver[Incoming] = Solver(self._solve)
+        self.worker: Worker[Incoming] = Worker(self._solve)
         self.localized = 0
         self.last_status = RelocalizationStatus()
         self._prior: Prior | None = None
@@ -70,12 +70,12 @@ class Session:
 
     @property
     def map(self) -> KeyframeMap:
-        """The map; to be touched in the solver's thread."""
+        """The map; to be touched in the worker's thread."""
         return self.relocalizer.map
 
     def activate(self) -> None:
         """Take images."""
-        self.inputs = Inputs(self._node, lambda: self._node.options, self.solver.offer)
+        self.inputs = Inputs(self._node, lambda: self._node.options, self.worker.offer)
         waiting = f"no image yet on {self.inputs.image_topic}"
         self.outputs.publish_status(self._status(RelocalizationStatus.STATE_WAITING, waiting))
 
@@ -83,9 +83,9 @@ class Session:
         """Take no more images."""
         if self.inputs is not None:
             self.inputs.close()
-            self.solver.discard()
+            self.worker.discard()
             # What is being solved now is finished before anything is forgotten.
-            self.solver.submit(lambda: None).result()
+            self.worker.submit(lambda: None).result()
             self.inputs = None
         for request in self._requests:
             request.answer.cancel()
@@ -95,7 +95,7 @@ class Session:
     def close(self) -> None:
         """End the thread; what waits for it is canceled."""
         self.deactivate()
-        self.solver.close()
+        self.worker.close()
         self.tf.close()
 
     def reset(self) -> None:
@@ -117,10 +117,10 @@ class Session:
         """Describe an image for nothing: the first time costs most."""
         front_end = self.map.front_end
         own = getattr(front_end, "warm_up", None)
-        self.solver.submit(own or (lambda: front_end.describe(frame))).result()
+        self.worker.submit(own or (lambda: front_end.describe(frame))).result()
 
     def _solve(self, incoming: Incoming) -> None:
-        """Everything that happens to an image, in the solver's thread; never raises."""
+        """Everything that happens to an image, in the worker's thread; never raises."""
         inputs = self.inputs
         if inputs is None:
             return
@@ -161,7 +161,7 @@ class Session:
         timings["convert"] = time.perf_counter() - started
         chosen = prior or self._current_prior()
         near = chosen.for_camera(frame.frame_id, self.tf) if chosen else None
-        answer = self.relocalizer.locate(frame, near)
+        answer = self.relocalizer.localize(frame, near)
         timings.update(answer.timings)
         started = time.perf_counter()
         pose = None
@@ -202,8 +202,8 @@ class Session:
             state=state,
             reason=reason,
             latency=answers.latencies(timings or {}),
-            frames_seen=self.solver.seen,
-            frames_dropped=self.solver.dropped,
+            frames_seen=self.worker.seen,
+            frames_dropped=self.worker.dropped,
             frames_localized=self.localized,
             map_keyframes=len(self.map),
             front_end=front_end.name,

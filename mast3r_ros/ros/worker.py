@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Solver(Generic[Item]):
+class Worker(Generic[Item]):
     """A thread with a mailbox of one place, and a queue of jobs that go first.
 
     Newest wins: an item that is still waiting when the next one comes is dropped and counted.
@@ -29,7 +29,7 @@ class Solver(Generic[Item]):
         self._closed = False
         self.seen = 0
         self.dropped = 0
-        self._thread = threading.Thread(target=self._run, name="solver", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
 
     def offer(self, item: Item) -> None:

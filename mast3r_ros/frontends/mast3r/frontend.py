@@ -86,13 +86,13 @@ class Mast3rFrontEnd:
         return self._traits.min_inliers
 
     @property
-    def min_share(self) -> float:
+    def min_inlier_ratio(self) -> float:
         """Smallest share of the matches with the best keyframe that must agree, likewise."""
-        return self._traits.min_share
+        return self._traits.min_inlier_ratio
 
-    def coarseness(self, size: tuple[int, int]) -> float:
+    def pixel_error_scale(self, size: tuple[int, int]) -> float:
         """How far its matches scatter, in images of (width, height)."""
-        return self._traits.coarseness * max(size) / self.network.config.image_size
+        return self._traits.pixel_error_scale * max(size) / self.network.config.image_size
 
     @property
     def fingerprint(self) -> str:
@@ -240,12 +240,14 @@ class Mast3rFrontEnd:
         """The matches with how far they can be trusted: those with predicted points, less."""
         known = self._traits
         if reference.sensed.size and self._use_of_depth == "replace":
-            return replace(matches, correlation=known.correlation, min_share=known.min_share)
+            return replace(
+                matches, correlation=known.correlation, min_inlier_ratio=known.min_inlier_ratio
+            )
         return replace(
             matches,
             correlation=known.predicted_correlation,
             depth_error=known.predicted_depth_error,
-            min_share=known.predicted_share,
+            min_inlier_ratio=known.predicted_share,
         )
 
     def _own_points(

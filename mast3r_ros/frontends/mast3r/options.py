@@ -38,7 +38,8 @@ class Mast3rOptions:
     )
     precision: str = option(
         "auto",
-        "mast3r: precision of the network's trunk in PyTorch; auto: fp16 on a GPU, fp32 on a CPU",
+        "mast3r: precision of the network's backbone in PyTorch; auto: fp16 on a GPU, fp32 "
+        "on a CPU",
         choices=("auto", "fp32", "fp16", "bf16"),
         read_only=True,
     )
@@ -97,17 +98,17 @@ class Traits:
     """What depends on which network runs.
 
     Attributes:
-        min_inliers, min_share, coarseness: as in `FrontEnd`; the last one for an image of the size
-            that the network sees.
+        min_inliers, min_inlier_ratio, pixel_error_scale: as in `FrontEnd`; the last one for an
+            image of the size that the network sees.
         scale_from_depth: what the option of this name means by "auto".
         correlation: as in `Correspondences`, with the points of a depth sensor.
-        predicted_share, predicted_correlation, predicted_depth_error: min_share, correlation and
-            depth_error with predicted points.
+        predicted_share, predicted_correlation, predicted_depth_error: min_inlier_ratio,
+            correlation and depth_error with predicted points.
     """
 
     min_inliers: int
-    min_share: float
-    coarseness: float
+    min_inlier_ratio: float
+    pixel_error_scale: float
     scale_from_depth: str
     correlation: float
     predicted_share: float
@@ -115,12 +116,12 @@ class Traits:
     predicted_depth_error: float
 
 
-# Not measured: nothing here has run with the published weights yet. Their coarseness is 1 at VGA,
-# and their errors are taken to have as much in common as those of nano.
+# Not measured: nothing here has run with the published weights yet. Their pixel_error_scale is 1
+# at VGA, and their errors are taken to have as much in common as those of nano.
 PUBLISHED = Traits(
     min_inliers=30,
-    min_share=0.1,
-    coarseness=0.8,
+    min_inlier_ratio=0.1,
+    pixel_error_scale=0.8,
     scale_from_depth="rescale",
     correlation=2.0,
     predicted_share=0.1,
@@ -132,8 +133,8 @@ PUBLISHED = Traits(
 # rooms, of seeds other than those that the model card reports.
 OWN = Traits(
     min_inliers=30,
-    min_share=0.35,
-    coarseness=0.8,
+    min_inlier_ratio=0.35,
+    pixel_error_scale=0.8,
     scale_from_depth="replace",
     correlation=1.4,
     predicted_share=0.6,
