@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_pairs import batch, make_pair
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.training.ground_truth import (
     Batch,
     correspondences,
@@ -17,6 +18,8 @@ from mast3r_ros.training.ground_truth import (
     unproject,
 )
 from mast3r_ros.training.sampling import draw
+
+_SIZE = ImageSize(64, 48)
 
 
 def _reprojected(some: Batch, found) -> np.ndarray:
@@ -86,7 +89,7 @@ def test_both_views_points_are_in_the_reference_frame():
 def test_drawn_matches_are_true_and_mismatches_are_not(seed, count, near):
     some = batch(2)
     found = correspondences(some)
-    drawn = draw(found, 2, (48, 64), count, near, torch.Generator().manual_seed(seed))
+    drawn = draw(found, 2, _SIZE, count, near, torch.Generator().manual_seed(seed))
     truth = set(zip(*(x.tolist() for x in (found.pair, found.reference, found.query)), strict=True))
     matched = {(p, r) for p, r, _ in truth}
     for pair in range(2):
@@ -107,11 +110,15 @@ def test_drawn_matches_are_true_and_mismatches_are_not(seed, count, near):
 def test_a_pair_without_correspondences_gives_mismatches_alone():
     some = batch(2)
     some.depth[1, 0] = 0.2
-    drawn = draw(correspondences(some), 2, (48, 64), 32, 4, torch.Generator().manual_seed(0))
+    drawn = draw(
+        correspondences(some), 2, ImageSize(64, 48), 32, 4, torch.Generator().manual_seed(0)
+    )
     assert not drawn.true[0].any()
     assert drawn.true[1].any()
     some.depth[1] = 0.2
-    drawn = draw(correspondences(some), 2, (48, 64), 32, 4, torch.Generator().manual_seed(0))
+    drawn = draw(
+        correspondences(some), 2, ImageSize(64, 48), 32, 4, torch.Generator().manual_seed(0)
+    )
     assert not drawn.true.any()
 
 

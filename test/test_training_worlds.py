@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import depth_at, overlap, reproject
 from mast3r_ros.training.worlds import PairSource, __main__
@@ -21,7 +22,9 @@ _LIMITS = 0.3, 0.8
 
 @pytest.fixture(scope="module")
 def source():
-    return PairSource(5, size=(96, 128), min_overlap=_LIMITS[0], max_overlap=_LIMITS[1], augment=0)
+    return PairSource(
+        5, size=ImageSize(128, 96), min_overlap=_LIMITS[0], max_overlap=_LIMITS[1], augment=0
+    )
 
 
 @pytest.fixture(scope="module")

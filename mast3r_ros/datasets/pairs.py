@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.datasets.recording import PosedImage, RecordingError
 from mast3r_ros.evaluation.pairs import PosedPair
 from mast3r_ros.frame import Frame
@@ -50,7 +51,7 @@ def rendered_pairs(
             f"rooms are rendered by packages that are not all here ({error}): "
             "pip install -r requirements/train.txt"
         ) from error
-    source = PairSource(seed, split="held-out", size=(size[1], size[0]))
+    source = PairSource(seed, split="held-out", size=ImageSize(*size))
     for index in itertools.count():
         pair = source.pair(index)
         if pair.overlap >= min_overlap:

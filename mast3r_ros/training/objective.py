@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.network.heads import ViewHead
 from mast3r_ros.network.mast3r import MAST3R
 from mast3r_ros.training import losses
@@ -49,7 +50,12 @@ class Objective(nn.Module):
             )
 
         matches = draw(
-            correspondences(batch), count, (height, width), recipe.matches, recipe.near, generator
+            correspondences(batch),
+            count,
+            ImageSize(width, height),
+            recipe.matches,
+            recipe.near,
+            generator,
         )
         features = [
             _features(head, tokens, level[-1], grid)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.network.config import MAST3RConfig
 
 
@@ -60,10 +61,10 @@ class Recipe:
     portrait: float = 0.2
     curriculum: tuple[Stage, ...] = field(default=(Stage(0, 0.15, 1.0),))
 
-    def size(self, stage: Stage) -> tuple[int, int]:
-        """(height, width) of a stage's landscape images, 4:3."""
+    def size(self, stage: Stage) -> ImageSize:
+        """The size of a stage's landscape images, 4:3."""
         width = stage.image_size or self.config.image_size
-        return width * 3 // 4, width
+        return ImageSize(width, width * 3 // 4)
 
     def stage(self, pair: int) -> Stage:
         """The part of the curriculum that a pair's number falls into."""

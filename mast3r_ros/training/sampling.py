@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.training.ground_truth import Correspondences
 from mast3r_ros.training.losses import Matches
 
@@ -19,7 +20,7 @@ _NEAR = (2.0, 7.0)
 def draw(
     found: Correspondences,
     batch: int,
-    size: tuple[int, int],
+    size: ImageSize,
     count: int,
     near: int,
     generator: torch.Generator,
@@ -29,13 +30,13 @@ def draw(
     Args:
         found: every correspondence of the batch.
         batch: number of pairs.
-        size: (height, width) of the images.
+        size: of the images.
         count: pixels drawn from each pair. All are mismatches where a pair has no correspondence.
         near: pixels of the query drawn beside each.
         generator: of the random numbers, on the device of `found`.
     """
     device = found.pair.device
-    pixels = size[0] * size[1]
+    pixels = size.width * size.height
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, device=device)
@@ -57,14 +58,13 @@ def draw(
     return Matches(drawn[0], drawn[1], true, *beside)
 
 
-def _beside(center: Tensor, size: tuple[int, int], random: Tensor) -> tuple[Tensor, Tensor]:
+def _beside(center: Tensor, size: ImageSize, random: Tensor) -> tuple[Tensor, Tensor]:
     """Pixels in a ring about each center (B, N) -> (B, N, K), and whether they lie off it."""
-    height, width = size
     angle = 2 * torch.pi * random[0]
     radius = _NEAR[0] + (_NEAR[1] - _NEAR[0]) * random[1]
-    x, y = (center % width)[..., None], (center // width)[..., None]
+    x, y = (center % size.width)[..., None], (center // size.width)[..., None]
     # At the border the ring is pushed back into the image, maybe onto the match itself.
-    column = (x + radius * angle.cos()).round().clamp(0, width - 1).long()
-    row = (y + radius * angle.sin()).round().clamp(0, height - 1).long()
+    column = (x + radius * angle.cos()).round().clamp(0, size.width - 1).long()
+    row = (y + radius * angle.sin()).round().clamp(0, size.height - 1).long()
     off = (column - x).square() + (row - y).square() >= (_NEAR[0] - 0.5) ** 2
-    return row * width + column, off
+    return row * size.width + column, off

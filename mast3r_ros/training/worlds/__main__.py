@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import typer
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.training.worlds.pairs import PairSource
 from mast3r_ros.training.worlds.sheet import draw_pair
 
@@ -29,8 +30,7 @@ def worlds(
     augment: Annotated[float, typer.Option(help="Strength of the camera's flaws.", min=0)] = 1.0,
 ) -> None:
     """Render pairs of views and write them as contact sheets (PNG)."""
-    width, height = (int(part) for part in size.split("x"))
-    source = PairSource(seed, split, (height, width), wildness=wildness, augment=augment)
+    source = PairSource(seed, split, ImageSize.parse(size), wildness=wildness, augment=augment)
     out.mkdir(parents=True, exist_ok=True)
     for start in range(first, first + count, _ROWS):
         numbers = range(start, min(start + _ROWS, first + count))

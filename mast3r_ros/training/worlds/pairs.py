@@ -9,6 +9,7 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.overlap import overlap
@@ -26,6 +27,7 @@ Rng = np.random.Generator
 _ROOMS = 16
 _PAIRS = 8
 _TRIALS_BESIDE = 12
+_SIZE = ImageSize(128, 96)
 
 
 class PairSource:
@@ -37,7 +39,7 @@ class PairSource:
     Args:
         seed: of everything.
         split: "train" or "held-out", which share neither rooms nor textures.
-        size: (height, width) of landscape images [pixels].
+        size: of landscape images.
         min_overlap, max_overlap: limits of `Pair.overlap`.
         wildness: in [0, 1], how many surfaces have textures that no room has.
         augment: strength of `photometry.expose`; 0 (or False) leaves the images ideal.
@@ -53,7 +55,7 @@ class PairSource:
         self,
         seed: int,
         split: str = "train",
-        size: tuple[int, int] = (96, 128),
+        size: ImageSize = _SIZE,
         min_overlap: float = 0.15,
         max_overlap: float = 0.95,
         wildness: float = 0.3,
@@ -79,7 +81,7 @@ class PairSource:
         block, within = divmod(index, self.BLOCK)
         model = self._model(block * _ROOMS + within % _ROOMS)
         rng = np.random.default_rng([*self._seed, 1, index, int(portrait)])
-        height, width = self._size[::-1] if portrait else self._size
+        width, height = self._size[::-1] if portrait else self._size
         while True:
             drawn = self._draw(rng, model, width, height)
             if drawn is not None:
