@@ -11,14 +11,28 @@ from evaluation_world import CAMERA, POSES, view, write_calibration
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from mast3r_ros.datasets.bag import Bag, is_bag
-from mast3r_ros.datasets.recording import RecordingError
+from mast3r_ros.datasets import RecordingError, SourceOptions
+from mast3r_ros.datasets import bag as bags
+from mast3r_ros.datasets.kinds import is_bag
+from mast3r_ros.datasets.summary import WITHOUT_POSE
 from mast3r_ros.geometry import transforms
 
 STORAGES = [StoragePlugin.SQLITE3, StoragePlugin.MCAP]
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 # Long enough that what TF forgets after a while would be forgotten. Nothing is at 0: no time.
 STEP = 3_000_000_000
+
+
+def Bag(path, image_topic=None, depth_topic=None, pose_topic=None, camera_file=None, **more):
+    """Images with a known pose."""
+    options = SourceOptions(
+        image_topic=image_topic,
+        depth_topic=depth_topic,
+        pose_topic=pose_topic,
+        camera=camera_file,
+        **more,
+    )
+    return bags.Bag(path, options)
 
 
 def make(kind, **fields):
@@ -206,7 +220,9 @@ def test_images_without_a_pose_are_left_out(tmp_path):
 
     bag = Bag(write(tmp_path / "bag", messages))
 
-    assert [image.name for image in bag] == ["6.000"]
+    assert [image.name for image in bag.posed()] == ["6.000"]
+    assert [image.pose is None for image in bag] == [True, False, True, True]
+    assert bag.summary.count(WITHOUT_POSE) == 3
 
 
 def test_odometry_names_the_frame_that_it_speaks_of(tmp_path):
@@ -306,7 +322,7 @@ def test_what_is_missing_is_told(tmp_path):
     with pytest.raises(RecordingError, match="no topic /image of PoseStamped"):
         Bag(path, "/depth", pose_topic="/image")
     with pytest.raises(RecordingError, match=r"no image with a known pose: .*'map'"):
-        list(Bag(path, "/camera/image_raw"))
+        list(Bag(path, "/camera/image_raw").posed())
 
 
 def test_what_is_no_bag(tmp_path):

@@ -9,9 +9,18 @@ import numpy as np
 import pytest
 from evaluation_world import CAMERA, POSES, pose_line, view, write_calibration, write_tum
 
-from mast3r_ros.datasets.recording import RecordingError
-from mast3r_ros.datasets.tum import read_images, read_tum
+from mast3r_ros.datasets import RecordingError, SourceOptions, open_dataset
+from mast3r_ros.datasets.summary import WITHOUT_DEPTH, WITHOUT_POSE
+from mast3r_ros.datasets.tum import TumFolder
 from mast3r_ros.evaluation.run import split
+
+
+def read_tum(folder, **options):
+    return TumFolder(folder, SourceOptions(**options))
+
+
+def read_images(folder, poses, camera):
+    return open_dataset(folder, SourceOptions(poses=poses, camera=camera))
 
 
 @pytest.fixture
@@ -61,8 +70,10 @@ def test_what_is_far_in_time_does_not_belong_together(folder):
 
     recording = read_tum(folder)
 
-    assert [image.name for image in recording][:2] == ["0.500000.png", "1.000000.png"]
-    assert recording[1].load(True).depth is None
+    assert [image.name for image in recording.posed()][:2] == ["0.500000.png", "1.000000.png"]
+    assert recording[2].load(True).depth is None
+    assert recording.summary.count(WITHOUT_POSE) == 1
+    assert recording.summary.reasons(WITHOUT_DEPTH)[0][1] == "1.000000.png"
 
 
 def test_depth_may_be_missing(folder):
@@ -74,18 +85,22 @@ def test_depth_may_be_missing(folder):
 def test_another_calibration(folder, tmp_path):
     (folder / "camera_info.yaml").rename(tmp_path / "mine.yaml")
 
-    assert read_tum(folder, tmp_path / "mine.yaml")[0].load(False).camera == CAMERA
+    assert read_tum(folder, camera=tmp_path / "mine.yaml")[0].load(False).camera == CAMERA
 
 
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("groundtruth.txt", None, "cannot read .*groundtruth.txt"),
+        ("groundtruth.txt", None, "no image with a known pose: there is no .*groundtruth.txt"),
         ("groundtruth.txt", "# nothing\n", "no lines"),
         ("groundtruth.txt", "0.0 1 2 3 0 0 0\n", "line 1: expected .* found 6 numbers"),
         ("groundtruth.txt", "\n0.0 1 2 3 0 0 0 0\n", "line 2: .*not a pose"),
         ("groundtruth.txt", "now 1 2 3 0 0 0 1\n", "line 1: 'now' is not a time"),
-        ("groundtruth.txt", "99 1 2 3 0 0 0 1\n", "none of 7 images has a pose"),
+        (
+            "groundtruth.txt",
+            "99 1 2 3 0 0 0 1\n",
+            "known pose: no pose within 0.02 s",
+        ),
         ("camera_info.yaml", None, "--camera"),
         ("rgb.txt", "soon rgb/x.png\n", "line 1: 'soon' is not a time"),
         ("rgb/start.png", "", "names must be time stamps"),
@@ -98,7 +113,7 @@ def test_bad_folders_are_told(folder, file, text, message):
         (folder / file).write_text(text)
 
     with pytest.raises(RecordingError, match=message):
-        read_tum(folder)
+        list(read_tum(folder).posed())
 
 
 def test_no_folder_and_no_images(tmp_path):

@@ -17,7 +17,7 @@ import pytest
 from browser import Page
 from rosbags.highlevel import AnyReader
 
-from mast3r_ros.datasets.bag import Bag
+from mast3r_ros.datasets import SourceOptions, open_dataset
 from mast3r_ros.demo import photographs, run, scenes
 from mast3r_ros.demo.bag import play, write_bag
 from mast3r_ros.demo.transport import stay_on_this_machine
@@ -170,7 +170,8 @@ def test_the_bag_holds_what_the_scenes_hold(pictures, tmp_path):
         ["camera_info", "image"],
         ["camera_info", "image"],
     ]
-    loaded = [(i.pose, i.load(True)) for i in Bag(path, "/image", "/depth", "/truth")]
+    options = SourceOptions(image_topic="/image", depth_topic="/depth", pose_topic="/truth")
+    loaded = [(i.pose, i.load(True)) for i in open_dataset(path, options)]
     frames = [places[0].keyframe, places[1].keyframe, places[0].query, places[1].query]
     for (_, frame), expected in zip(loaded, frames, strict=True):
         np.testing.assert_array_equal(frame.image, expected.image)

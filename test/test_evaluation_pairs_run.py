@@ -13,10 +13,11 @@ from synthetic import ROOM, camera_pose, view
 from typer.testing import CliRunner
 
 from mast3r_ros.cli import app as cli
-from mast3r_ros.datasets.pairs import recorded_pairs, rendered_pairs
-from mast3r_ros.datasets.recording import PosedImage
-from mast3r_ros.datasets.tum import read_tum
-from mast3r_ros.evaluation.pairs import GUESS, PosedPair, evaluate_pairs
+from mast3r_ros.datasets import open_dataset
+from mast3r_ros.datasets.pairs import recorded_pairs
+from mast3r_ros.datasets.recording import PosedImage, PosedPair
+from mast3r_ros.datasets.worlds import rendered_pairs
+from mast3r_ros.evaluation.pairs import GUESS, evaluate_pairs
 from mast3r_ros.frontends import create
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import overlap
@@ -122,7 +123,7 @@ def test_match_errors_are_pixels_of_the_original_image(sift):
 
 
 def test_pairs_of_a_recording_are_spread_over_the_overlap(tmp_path):
-    recording = read_tum(write_tum(tmp_path / "walk"))
+    recording = list(open_dataset(write_tum(tmp_path / "walk")))
 
     pairs = recorded_pairs(recording, 20, seed=0, min_overlap=0.5)
     again = recorded_pairs(recording, 20, seed=0, min_overlap=0.5)
@@ -184,7 +185,7 @@ def test_the_verb_on_a_recording(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere is not a folder"),
+        (["nowhere"], "nowhere does not exist"),
         (["worlds", "--front-end", "sift=file"], "only mast3r takes a checkpoint"),
         (["worlds", "--front-end", "surf"], "no front end 'surf'"),
         (["worlds", "--size", "big"], "--size big"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -142,10 +142,11 @@ def evaluate_tum(
 ) -> None:
     """Map some images of an RGB-D folder with true poses, and localize the others."""
     from mast3r_ros.cli import commands
-    from mast3r_ros.datasets import tum as trajectories
+    from mast3r_ros.datasets import SourceOptions, open_dataset
     from mast3r_ros.evaluation import run
 
-    recording = trajectories.read_tum(folder, camera, depth_scale)
+    source = SourceOptions(camera=camera, depth_scale=depth_scale)
+    recording = list(open_dataset(folder, source).posed())
     mapped, queries = run.split(recording, map_every, offset)
     about = {
         "front_end": front_end,
@@ -175,12 +176,19 @@ def evaluate_bag(
 ) -> None:
     """Localize the images of a bag in a map; the truth comes from TF or a pose topic."""
     from mast3r_ros.cli import commands
-    from mast3r_ros.datasets.bag import Bag
+    from mast3r_ros.datasets import SourceOptions, open_dataset
 
     keyframes = commands.load_map(map_path, front_end)
-    recording = Bag(bag, image_topic, None, pose_topic, pose_frame, map_frame, camera)
+    source = SourceOptions(
+        camera=camera,
+        image_topic=image_topic,
+        pose_topic=pose_topic,
+        pose_frame=pose_frame,
+        map_frame=map_frame,
+    )
+    recording = open_dataset(bag, source)
     about = {"bag": str(bag), "map": str(map_path), "front_end": keyframes.front_end.name}
-    commands.evaluate(keyframes, recording, len(recording), options, about, json, report)
+    commands.evaluate(keyframes, recording.posed(), len(recording), options, about, json, report)
 
 
 @evaluate.command("pairs")
@@ -257,20 +265,20 @@ def map_build(
 ) -> None:
     """Build a map from images with known poses."""
     from mast3r_ros.cli import commands
-    from mast3r_ros.datasets import tum as trajectories
-    from mast3r_ros.datasets.bag import Bag, is_bag
-    from mast3r_ros.datasets.recording import PosedImage
+    from mast3r_ros.datasets import SourceOptions, open_dataset
 
-    recording: Sequence[PosedImage] | Bag
-    if poses is not None:
-        if camera is None:
-            raise typer.BadParameter("--poses needs --camera: images alone do not tell")
-        recording = trajectories.read_images(source, poses, camera)
-    elif is_bag(source):
-        recording = Bag(source, image_topic, depth_topic, pose_topic, pose_frame, map_frame, camera)
-    else:
-        recording = trajectories.read_tum(source, camera, depth_scale)
-    chosen = itertools.islice(recording, 0, None, every)
+    reading = SourceOptions(
+        camera=camera,
+        poses=poses,
+        depth_scale=depth_scale,
+        image_topic=image_topic,
+        depth_topic=depth_topic,
+        pose_topic=pose_topic,
+        pose_frame=pose_frame,
+        map_frame=map_frame,
+    )
+    recording = open_dataset(source, reading)
+    chosen = itertools.islice(recording.posed(), 0, None, every)
     keyframes = commands.build_map(chosen, -(-len(recording) // every), front_end, depth)
     keyframes.save(target)
     typer.echo(f"{len(keyframes)} keyframes saved to {target}")

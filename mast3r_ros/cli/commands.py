@@ -17,7 +17,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mast3r_ros.datasets.images import read_rgb
-from mast3r_ros.datasets.recording import PosedImage, RecordingError
+from mast3r_ros.datasets.recording import PosedImage
+from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.drawing.matches import draw_matches
 from mast3r_ros.evaluation import run
 from mast3r_ros.evaluation.metrics import CLASSES, Outcome, summarize

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,9 +15,9 @@ from rich.progress import track
 from rich.table import Table
 
 from mast3r_ros.cli.commands import console
-from mast3r_ros.datasets import pairs as pairs_sources
-from mast3r_ros.datasets.tum import read_tum
-from mast3r_ros.evaluation.pairs import PosedPair, evaluate_pairs
+from mast3r_ros.datasets import PairOptions, SourceOptions, open_dataset
+from mast3r_ros.datasets.recording import PosedPair
+from mast3r_ros.evaluation.pairs import evaluate_pairs
 from mast3r_ros.evaluation.pairs_report import (
     Album,
     detail_tables,
@@ -57,12 +56,9 @@ def read_pairs(
     Raises:
         RecordingError: the folder is not what it should be.
     """
-    if source == WORLDS:
-        rendered = pairs_sources.rendered_pairs(seed, size, min_overlap)
-        return itertools.islice(rendered, count), count
-    recording = read_tum(Path(source), camera, depth_scale)
-    recorded = pairs_sources.recorded_pairs(recording, count, seed, min_overlap)
-    return recorded, len(recorded)
+    dataset = open_dataset(source, SourceOptions(camera=camera, depth_scale=depth_scale))
+    chosen = PairOptions(count, min_overlap, seed, f"{size[0]}x{size[1]}")
+    return dataset.pairs(chosen), count
 
 
 def evaluate(

@@ -39,6 +39,8 @@ def check(options: Any) -> None:
     """
     for entry in fields(options):
         value, about = getattr(options, entry.name), entry.metadata
+        if value is None:  # an option that may be left out
+            continue
         if about["choices"] and value not in about["choices"]:
             raise ValueError(
                 f"{entry.name} = {value!r}: choose one of {', '.join(about['choices'])}"

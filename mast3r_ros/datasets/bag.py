@@ -14,7 +14,10 @@ from typing import Any
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
-from mast3r_ros.datasets.recording import PosedImage, RecordingError
+from mast3r_ros.datasets.dataset import Dataset
+from mast3r_ros.datasets.options import SourceOptions
+from mast3r_ros.datasets.recording import PosedImage
+from mast3r_ros.datasets.summary import WITHOUT_POSE, RecordingError
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.frame_tree import TfBuffer, TransformError
@@ -34,12 +37,7 @@ _NO_LIMIT = float("inf")
 _TYPES = get_typestore(Stores.ROS2_HUMBLE)
 
 
-def is_bag(path: Path) -> bool:
-    """Whether a path looks like a bag."""
-    return path.suffix in (".mcap", ".db3") or (path / "metadata.yaml").is_file()
-
-
-class Bag:
+class Bag(Dataset):
     """The images of a bag whose true poses it tells.
 
     Poses come from TF, or from a topic of PoseStamped, PoseWithCovarianceStamped or Odometry. They
@@ -47,32 +45,21 @@ class Bag:
     TF connects with it. Between two poses is interpolated.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        image_topic: str | None = None,
-        depth_topic: str | None = None,
-        pose_topic: str | None = None,
-        pose_frame: str | None = None,
-        map_frame: str = "map",
-        camera_file: Path | None = None,
-    ) -> None:
+    def __init__(self, path: Path, options: SourceOptions) -> None:
         """Open a bag and read what belongs to its images.
-
-        Args:
-            path: a bag's folder.
-            image_topic: raw or compressed images; may be left out where there is one such topic.
-            depth_topic: depth images registered to them, for keyframes.
-            pose_topic: the truth; without it TF is read.
-            pose_frame: the frame whose poses `pose_topic` tells.
-            map_frame: the frame of TF that is the map.
-            camera_file: a calibration, where the bag holds none.
 
         Raises:
             RecordingError: not a bag, or a topic is missing.
             CameraError: a calibration describes no camera.
         """
-        self._path, self._map_frame = path, map_frame
+        super().__init__(str(path), options)
+        image_topic, depth_topic, pose_topic = (
+            options.image_topic,
+            options.depth_topic,
+            options.pose_topic,
+        )
+        camera_file = options.camera
+        self._path, self._map_frame = path, options.map_frame
         self._truth = TfBuffer(kept=float("inf"))
         # The frame to look up: that of each image, or what a pose topic without names speaks of.
         self._source: str | None = None
@@ -81,14 +68,16 @@ class Bag:
         with self._open() as reader:
             self._image = _find(reader, image_topic, _IMAGES, path)
             self._depth = depth_topic and _find(reader, depth_topic, _IMAGES[:1], path)
-            self.length = sum(c.msgcount for c in reader.connections if c.topic == self._image)
+            self.summary.images = sum(
+                c.msgcount for c in reader.connections if c.topic == self._image
+            )
             if pose_topic is not None:
                 _find(reader, pose_topic, tuple(_POSES), path)
             if camera_file is not None:
                 self._cameras.append((0, Camera.from_yaml(camera_file)))
             else:
                 self._read_calibrations(reader)
-            self._read_truth(reader, pose_topic, pose_frame)
+            self._read_truth(reader, pose_topic, options.pose_frame)
             if self._depth:
                 for _, time, message in _messages(reader, self._depth):
                     self._depth_times.append((_stamp(message), time))
@@ -96,29 +85,21 @@ class Bag:
 
     def __len__(self) -> int:
         """How many images there are, with and without a pose."""
-        return self.length
+        return self.summary.images
 
     def __iter__(self) -> Iterator[PosedImage]:
-        """Images with a pose, in the order in which they were recorded.
-
-        Raises:
-            RecordingError: there is none.
-        """
-        found, problem = 0, "the bag holds none"
+        """All images, in the order in which they were recorded."""
         with self._open() as reader:
             for kind, _, message in _messages(reader, self._image):
                 stamp, frame_id = _stamp(message), message.header.frame_id
                 source = frame_id if self._source is None else self._source
+                name, pose = f"{stamp / 1e9:.3f}", None
                 try:
                     pose = self._truth.find(self._map_frame, source, stamp)
                 except TransformError as error:
-                    problem = str(error)
-                    continue
-                found += 1
+                    self.summary.note(WITHOUT_POSE, name, str(error))
                 load = partial(self._load, reader, kind, message)
-                yield PosedImage(f"{stamp / 1e9:.3f}", pose, load)
-        if not found:
-            raise RecordingError(f"{self._path}: no image with a known pose: {problem}")
+                yield PosedImage(name, pose, load, stamp, self.summary)
 
     @contextmanager
     def _open(self) -> Iterator[AnyReader]:

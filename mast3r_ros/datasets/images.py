@@ -11,11 +11,37 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.datasets.recording import RecordingError
+from mast3r_ros.datasets.options import SourceOptions
+from mast3r_ros.datasets.summary import RecordingError
+from mast3r_ros.frame import Frame
+from mast3r_ros.geometry.camera import Camera
 
-# Millimetres, as most depth cameras store them and ROS asks for.
+# Millimeters, as most depth cameras store them and ROS asks for.
 DEPTH_SCALE = 1000.0
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class FrameReader:
+    """Makes frames of image files of one camera."""
+
+    def __init__(self, options: SourceOptions, camera_file: Path | None) -> None:
+        """Read the calibration; without one, frames have no camera.
+
+        Raises:
+            CameraError: the file is not a calibration.
+        """
+        self._camera = None if camera_file is None else Camera.from_yaml(camera_file)
+        self._options = options
+
+    def read(self, image: Path, depth: Path | None, stamp: int) -> Frame:
+        """The frame of an image file, with its depth where a file of it is given.
+
+        Raises:
+            RecordingError: a file cannot be read as an image.
+            FrameError: image, depth and camera do not fit.
+        """
+        known = None if depth is None else read_depth(depth, self._options.depth_scale)
+        frame_id = self._options.camera_frame or "camera"
+        return Frame(read_rgb(image), self._camera, stamp, frame_id, known)
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

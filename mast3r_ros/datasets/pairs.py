@@ -1,25 +1,20 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Where pairs come from: rendered rooms that no training has seen, or a recording with depth."""
+"""Pairs of a recording with depth."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.common.size import ImageSize
-from mast3r_ros.datasets.recording import PosedImage, RecordingError
-from mast3r_ros.evaluation.pairs import PosedPair
+from mast3r_ros.datasets.recording import PosedImage, PosedPair, read_frames
+from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import overlap
-
-if TYPE_CHECKING:
-    from mast3r_ros.training.worlds import View
 
 # More than this is nearly the same image twice.
 MAX_OVERLAP = 0.95
@@ -28,40 +23,6 @@ _SLICES = 8
 _IMAGES = 120
 # Sensors and trackers are not exact.
 _DEPTH_TOLERANCE = 0.1
-
-
-def rendered_pairs(
-    seed: int, size: tuple[int, int], min_overlap: float = 0.0
-) -> Iterator[PosedPair]:
-    """Pairs of rendered rooms and textures that were held out of training, without end.
-
-    Args:
-        seed: of the rooms.
-        size: (width, height) [pixels].
-        min_overlap: pairs that share less are left out.
-
-    Raises:
-        RecordingError: what renders them is not installed.
-        NoOpenGL, TexturesMissing: it is, but cannot work here.
-    """
-    try:
-        from mast3r_ros.training.worlds import PairSource
-    except ImportError as error:
-        raise RecordingError(
-            f"rooms are rendered by packages that are not all here ({error}): "
-            "pip install -r requirements/train.txt"
-        ) from error
-    source = PairSource(seed, split="held-out", size=ImageSize(*size))
-    for index in itertools.count():
-        pair = source.pair(index)
-        if pair.overlap >= min_overlap:
-            yield PosedPair(
-                f"room {index}",
-                _frame(pair.reference),
-                _frame(pair.query),
-                transforms.inverse(pair.reference.pose) @ pair.query.pose,
-                pair.overlap,
-            )
 
 
 def recorded_pairs(
@@ -80,8 +41,8 @@ def recorded_pairs(
         RecordingError: images without depth, or no two of them share so much.
     """
     step = -(-len(recording) // _IMAGES)
-    images = recording[::step]
-    frames = [image.load(True) for image in images]
+    loaded = list(read_frames(recording[::step], with_depth=True))
+    images, frames = [image for image, _ in loaded], [frame for _, frame in loaded]
     if any(frame.depth is None or frame.camera is None for frame in frames):
         raise RecordingError("pairs are chosen by their depth: the recording has images without")
     shared = _overlaps(images, frames)
@@ -96,15 +57,11 @@ def recorded_pairs(
             f"{images[i].name}, {images[j].name}",
             frames[i],
             frames[j],
-            transforms.inverse(images[i].pose) @ images[j].pose,
+            transforms.inverse(images[i].true_pose) @ images[j].true_pose,
             float(shared[i, j]),
         )
         for i, j in chosen
     ]
-
-
-def _frame(view: View) -> Frame:
-    return Frame(view.image, view.camera, depth=view.depth)
 
 
 def _overlaps(images: Sequence[PosedImage], frames: Sequence[Frame]) -> NDArray[np.float64]:
@@ -116,7 +73,7 @@ def _overlaps(images: Sequence[PosedImage], frames: Sequence[Frame]) -> NDArray[
         assert b.depth is not None
         assert a.camera is not None
         assert b.camera is not None
-        motion = transforms.inverse(images[j].pose) @ images[i].pose
+        motion = transforms.inverse(images[j].true_pose) @ images[i].true_pose
         shared[i, j] = shared[j, i] = overlap(
             a.depth, b.depth, a.camera, b.camera, motion, _DEPTH_TOLERANCE
         )

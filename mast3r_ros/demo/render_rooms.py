@@ -15,9 +15,9 @@ from pathlib import Path
 
 import cv2
 
-from mast3r_ros.datasets.pairs import rendered_pairs
+from mast3r_ros.datasets.recording import PosedPair
+from mast3r_ros.datasets.worlds import rendered_pairs
 from mast3r_ros.demo.rooms import FOLDER
-from mast3r_ros.evaluation.pairs import PosedPair
 from mast3r_ros.frame import Frame
 
 _SEED, _COUNT, _SIZE, _MIN_OVERLAP = 7, 12, (480, 360), 0.4

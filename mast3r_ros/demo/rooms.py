@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from mast3r_ros.datasets.images import read_rgb
+from mast3r_ros.datasets.recording import PosedPair
 from mast3r_ros.drawing.clouds import SCRIPT, STYLE, Cloud, DrawnCamera, cloud_html
 from mast3r_ros.engines.base import on_host
-from mast3r_ros.evaluation.pairs import PosedPair, localize_pair
+from mast3r_ros.evaluation.pairs import localize_pair
 from mast3r_ros.evaluation.pairs_metrics import LIMITS, PairOutcome, summarize
 from mast3r_ros.evaluation.pairs_report import number, picture
 from mast3r_ros.evaluation.report import percent, picture_html, tiles, write_page

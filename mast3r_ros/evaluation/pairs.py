@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.datasets.recording import PosedPair
 from mast3r_ros.evaluation.pairs_metrics import MatchErrors, PairOutcome, summarize
-from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import FrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import depth_at, reproject
@@ -34,25 +34,6 @@ _UNCHECKED: dict[str, Any] = {
 
 # The baseline that needs no image: the camera has not moved.
 GUESS = "no motion"
-
-
-@dataclass(frozen=True)
-class PosedPair:
-    """Two views of one place, and the truth.
-
-    Attributes:
-        name: for people.
-        reference: with its true depth, where there is some.
-        query: the other view.
-        motion: reference camera <- query camera, (4, 4).
-        overlap: share of their images that both see, in [0, 1]; NaN where that is not known.
-    """
-
-    name: str
-    reference: Frame
-    query: Frame
-    motion: Pose
-    overlap: float
 
 
 @dataclass(frozen=True)

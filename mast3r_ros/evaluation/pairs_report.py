@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mast3r_ros.datasets.recording import PosedPair
 from mast3r_ros.drawing.matches import draw_matches
-from mast3r_ros.evaluation.pairs import GUESS, PosedPair
+from mast3r_ros.evaluation.pairs import GUESS
 from mast3r_ros.evaluation.pairs_metrics import PairOutcome
 from mast3r_ros.evaluation.report import Picture, gallery, percent, table, write_page
 from mast3r_ros.localization.result import Localization

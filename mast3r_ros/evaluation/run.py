@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from mast3r_ros.datasets.recording import PosedImage
+from mast3r_ros.datasets.recording import PosedImage, read_frames
 from mast3r_ros.evaluation.metrics import Outcome
 from mast3r_ros.frame import Frame
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
@@ -27,15 +27,14 @@ def add_keyframes(
     keyframes: KeyframeMap, images: Iterable[PosedImage], with_depth: bool
 ) -> Iterator[int]:
     """Add images to a map in their order; yields each new keyframe's id."""
-    for image in images:
-        yield keyframes.add(image.load(with_depth), image.pose)
+    for image, frame in read_frames(images, with_depth):
+        yield keyframes.add(frame, image.true_pose)
 
 
 def localize(
     relocalizer: Relocalizer, queries: Iterable[PosedImage]
 ) -> Iterator[tuple[Outcome, Frame, Localization]]:
     """Localize images by themselves, without their depth and without what came before."""
-    for query in queries:
-        frame = query.load(False)
+    for query, frame in read_frames(queries, with_depth=False):
         answer = relocalizer.localize(frame)
-        yield Outcome.of(query.name, query.pose, answer), frame, answer
+        yield Outcome.of(query.name, query.true_pose, answer), frame, answer

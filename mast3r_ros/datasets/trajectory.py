@@ -1,0 +1,133 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Text files of poses and of image names, in the format of the TUM benchmark and of evo.
+
+Programs write them differently: with a byte order mark, commas, a headline, nanoseconds, or NaN
+where tracking was lost. What is meant is clear, so all of it is read.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from mast3r_ros.datasets.summary import IGNORED, ReadSummary, RecordingError
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.transforms import Pose
+
+Line = tuple[int, list[str]]
+# Larger than any text file of poses: a day at 1 kHz.
+_MAX_BYTES = 1 << 34
+# Times from here on are milli-, micro- and nanoseconds: as seconds, the first is the year 5138.
+_UNITS = ((1e17, 1), (1e14, 1_000), (1e11, 1_000_000))
+
+
+def read_poses(path: Path, summary: ReadSummary) -> dict[int, Pose]:
+    """Poses by time [ns] from lines `timestamp tx ty tz qx qy qz qw`.
+
+    Lines with NaN, which is how trackers say that they are lost, are left out and counted.
+
+    Raises:
+        RecordingError: the file cannot be read, or a line is not a pose.
+    """
+    poses: dict[int, Pose] = {}
+    for number, (time, *values) in read_lines(path):
+        stamp = parse_time(path, number, time)
+        pose = parse_pose(path, number, values, summary)
+        if pose is not None:
+            poses[stamp] = pose
+    if not poses:
+        raise RecordingError(f"{path} has no lines `timestamp tx ty tz qx qy qz qw`")
+    return poses
+
+
+def write_poses(path: Path, poses: Iterable[tuple[int, Pose]]) -> None:
+    """Write (stamp [ns], pose) as lines that `read_poses` and evo read."""
+    lines = ["# timestamp tx ty tz qx qy qz qw"]
+    for stamp, pose in poses:
+        translation, quaternion = transforms.to_quaternion(pose)
+        values = " ".join(f"{value:.9f}" for value in (*translation, *quaternion))
+        seconds, rest = divmod(stamp, 1_000_000_000)
+        lines.append(f"{seconds}.{rest:09d} {values}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Line numbers and words of what is neither empty, a comment nor a headline.
+
+    Raises:
+        RecordingError: the file cannot be read.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise RecordingError(f"{path} is too large to be a list of poses or images")
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
+    lines: list[Line] = []
+    for number, line in enumerate(_decode(path, data).splitlines(), 1):
+        words = line.partition("#")[0].replace(",", " ").replace(";", " ").split()
+        if words and not (not lines and _is_headline(words)):
+            lines.append((number, words))
+    return lines
+
+
+def parse_time(path: Path, number: int, word: str) -> int:
+    """A time in nanoseconds from seconds with a fraction, or from whole milli- to nanoseconds.
+
+    Raises:
+        RecordingError: it is neither.
+    """
+    try:
+        value = Decimal(word)
+        if not value.is_finite() or abs(value) > Decimal(2**63):
+            raise InvalidOperation
+        for least, factor in _UNITS:
+            if abs(value) >= least:
+                return int(value * factor)
+        return int((value * 1_000_000_000).to_integral_value())
+    except InvalidOperation as error:
+        raise RecordingError(f"{path}, line {number}: '{word[:40]}' is not a time [s]") from error
+
+
+def parse_pose(path: Path, number: int, words: list[str], summary: ReadSummary) -> Pose | None:
+    """A pose from seven words; None, counted, where one of them is NaN.
+
+    Raises:
+        RecordingError: the words are not a pose.
+    """
+    try:
+        values = [float(word) for word in words]
+        if len(values) != 7:
+            raise ValueError(f"{len(values)} numbers")
+        if any(value != value for value in values):
+            summary.note(IGNORED, f"{path}, line {number}", "a pose with NaN")
+            return None
+        return transforms.from_quaternion(values[:3], values[3:])
+    except ValueError as error:
+        raise RecordingError(
+            f"{path}, line {number}: expected tx ty tz qx qy qz qw, found {error}"
+        ) from error
+
+
+def _decode(path: Path, data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise RecordingError(f"cannot read {path}: it is UTF-16; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Letters beyond ASCII stand in comments and names, in whatever code.
+        return data.decode("latin-1")
+
+
+def _is_headline(words: list[str]) -> bool:
+    """Whether no word is a number, as in `timestamp tx ty tz qx qy qz qw`."""
+    for word in words:
+        try:
+            float(word)
+        except ValueError:
+            continue
+        return False
+    return len(words) >= 7
