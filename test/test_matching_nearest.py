@@ -257,7 +257,7 @@ def test_a_thousand_calls_leak_nothing() -> None:
 
 
 def test_without_the_extension_numpy_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["mast3r_ros.matching.nearest"], "_nearest", None)
+    monkeypatch.setattr(sys.modules["mast3r_ros.matching.nearest"], "CompiledIndex", None)
     assert Database(np.eye(3)).backend == "numpy"
     with pytest.raises(ModuleNotFoundError, match=r"C\+\+17 compiler"):
         Database(np.eye(3), backend="cpp")

@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from mast3r_ros.matching.nearest_numpy import NumpyIndex
 
 try:
-    from mast3r_ros.matching import _nearest
+    from mast3r_ros.matching._nearest import Index as CompiledIndex
 except ImportError:  # installed where no compiler was; numpy does the work
-    _nearest = None  # type: ignore[assignment]
+    CompiledIndex = None  # type: ignore[assignment, misc]
 
 Backend = Literal["cpp", "numpy"]
 Answer = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
@@ -46,7 +46,7 @@ class Searchable(Protocol):
 
 def default_backend() -> Backend:
     """``"cpp"`` where the extension was built, else ``"numpy"``."""
-    return "numpy" if _nearest is None else "cpp"
+    return "numpy" if CompiledIndex is None else "cpp"
 
 
 class Database:
@@ -78,7 +78,7 @@ class Database:
             self._index = NumpyIndex(self.rows)
         elif self.backend != "cpp":
             raise ValueError(f'backend: {self.backend!r}; give "cpp" or "numpy"')
-        elif _nearest is None:
+        elif CompiledIndex is None:
             raise ModuleNotFoundError(
                 "mast3r_ros.matching._nearest was not built: reinstall with a C++17 compiler, "
                 'or give backend="numpy"'
@@ -86,7 +86,7 @@ class Database:
         else:
             height, width = self.shape or (0, 0)
             try:
-                self._index = _nearest.Index(
+                self._index = CompiledIndex(
                     self.rows, height=height, width=width, threads=_threads(threads)
                 )
             except ValueError:

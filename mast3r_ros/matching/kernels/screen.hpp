@@ -6,10 +6,19 @@
 // `bias`, zero, load, broadcast, dot, max, any_at_least.
 #pragma once
 
+#include <cstring>
+
 #include "kernels.hpp"
 
 namespace mast3r_ros {
 namespace {
+
+/// Four bytes as the lane that they fill.
+inline std::int32_t quad_at(const std::int8_t* bytes) {
+  std::int32_t quad;
+  std::memcpy(&quad, bytes, sizeof quad);
+  return quad;
+}
 
 template <class V, int Queries, int Vectors>
 inline void accumulate(const std::int8_t* const* queries, const std::uint8_t* block, int quads,
@@ -24,7 +33,7 @@ inline void accumulate(const std::int8_t* const* queries, const std::uint8_t* bl
     V lanes[Vectors];
     for (int j = 0; j < Vectors; ++j) lanes[j] = V::load(block + 4 * j * V::width);
     for (int i = 0; i < Queries; ++i) {
-      const V value = V::broadcast(rows[i] + 4 * k);
+      const V value = V::broadcast(quad_at(rows[i] + 4 * k));
       for (int j = 0; j < Vectors; ++j) sums[i][j] = V::dot(sums[i][j], lanes[j], value);
     }
   }

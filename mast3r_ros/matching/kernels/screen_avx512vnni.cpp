@@ -13,8 +13,6 @@
 #endif
 #include <immintrin.h>
 
-#include <cstring>
-
 #include "screen.hpp"
 
 namespace mast3r_ros {
@@ -25,11 +23,7 @@ struct Avx512Vnni {
   __m512i v;
   static Avx512Vnni zero() { return {_mm512_setzero_si512()}; }
   static Avx512Vnni load(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
-  static Avx512Vnni broadcast(const std::int8_t* p) {
-    std::int32_t quad;
-    std::memcpy(&quad, p, sizeof quad);
-    return {_mm512_set1_epi32(quad)};
-  }
+  static Avx512Vnni broadcast(std::int32_t quad) { return {_mm512_set1_epi32(quad)}; }
   static Avx512Vnni dot(Avx512Vnni sum, Avx512Vnni rows, Avx512Vnni query) {
     // Not the intrinsic: with it, GCC 12 stores every sum in every step.
     asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(rows.v), "v"(query.v));

@@ -10,8 +10,6 @@
 #endif
 #include <immintrin.h>
 
-#include <cstring>
-
 #include "screen.hpp"
 
 namespace mast3r_ros {
@@ -24,11 +22,7 @@ struct AvxVnni {
   static AvxVnni load(const std::uint8_t* p) {
     return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
   }
-  static AvxVnni broadcast(const std::int8_t* p) {
-    std::int32_t quad;
-    std::memcpy(&quad, p, sizeof quad);
-    return {_mm256_set1_epi32(quad)};
-  }
+  static AvxVnni broadcast(std::int32_t quad) { return {_mm256_set1_epi32(quad)}; }
   static AvxVnni dot(AvxVnni sum, AvxVnni rows, AvxVnni query) {
     // Not the intrinsic: with it, GCC 12 stores every sum in every step.
     asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.v) : "x"(rows.v), "x"(query.v));

@@ -10,8 +10,6 @@
 #endif
 #include <arm_neon.h>
 
-#include <cstring>
-
 #include "screen.hpp"
 
 namespace mast3r_ros {
@@ -22,11 +20,7 @@ struct NeonDot {
   int32x4_t v;
   static NeonDot zero() { return {vdupq_n_s32(0)}; }
   static NeonDot load(const std::uint8_t* p) { return {vreinterpretq_s32_u8(vld1q_u8(p))}; }
-  static NeonDot broadcast(const std::int8_t* p) {
-    std::int32_t quad;
-    std::memcpy(&quad, p, sizeof quad);
-    return {vdupq_n_s32(quad)};
-  }
+  static NeonDot broadcast(std::int32_t quad) { return {vdupq_n_s32(quad)}; }
   static NeonDot dot(NeonDot sum, NeonDot rows, NeonDot query) {
     return {vdotq_s32(sum.v, vreinterpretq_s8_s32(rows.v), vreinterpretq_s8_s32(query.v))};
   }
