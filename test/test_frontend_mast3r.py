@@ -118,6 +118,49 @@ def test_description_is_small_and_made_of_arrays(engine: Plane) -> None:
     assert description.sensed.shape == (0, 0, 3)
 
 
+def test_what_a_mask_covers_is_not_matched(engine: Plane) -> None:
+    fe = front_end(engine)
+    upper, left = (np.zeros((480, 640), np.uint8) for _ in range(2))
+    upper[:240], left[:, :320] = 255, 255
+    reference = fe.describe(replace(frame(), mask=upper))
+    query = fe.describe(replace(frame(), mask=left != 0))
+    whole = fe.describe(frame())
+
+    (all_of_them,) = fe.match([whole], whole)
+    (found,) = fe.match([reference], query)
+
+    expected = (all_of_them.reference_pixels[:, 1] < 239.5) & (
+        all_of_them.query_pixels[:, 0] < 319.5
+    )
+    assert 5 < expected.sum() < len(all_of_them) / 2
+    np.testing.assert_array_equal(found.reference_pixels, all_of_them.reference_pixels[expected])
+    np.testing.assert_array_equal(found.query_pixels, all_of_them.query_pixels[expected])
+    assert Mast3rDescription(**query.arrays()).uses(np.zeros((1, 2), np.float32)).all()
+
+
+def test_the_tokens_that_a_mask_covers_do_not_count_in_what_an_image_looks_like(
+    engine: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fe, first = front_end(engine), frame()
+    mask = np.ones((480, 640), bool)
+    mask[:, 320:] = False
+    encode = engine.encode
+
+    def other_right_half(images: np.ndarray) -> np.ndarray:
+        tokens = encode(images).copy()
+        patch = engine.config.patch_size
+        grid = tokens.reshape(len(tokens), SIZE[0] // patch, SIZE[1] // patch, -1)
+        grid[:, :, SIZE[1] // (2 * patch) :] += 1.0
+        return tokens
+
+    one = fe.describe(replace(first, mask=mask)), fe.describe(first)
+    monkeypatch.setattr(engine, "encode", other_right_half)
+    other = fe.describe(replace(first, mask=mask)), fe.describe(first)
+
+    np.testing.assert_allclose(one[0].global_descriptor, other[0].global_descriptor, atol=1e-6)
+    assert np.abs(one[1].global_descriptor - other[1].global_descriptor).max() > 1e-3
+
+
 def test_matches_come_back_in_original_pixels_and_metres(engine: Plane) -> None:
     fe = front_end(engine)
     reference, query = fe.describe(frame()), fe.describe(frame(1280, 960))

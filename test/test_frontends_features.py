@@ -5,9 +5,11 @@
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from synthetic import OTHER_ROOM, ROOM, WALL, camera_pose, make_camera, view
@@ -22,6 +24,7 @@ from mast3r_ros.frontends.features import (
     points_from_depth,
     second_order_descriptor,
 )
+from mast3r_ros.frontends.options import SiftOptions, XfeatOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
 
@@ -37,7 +40,8 @@ def front_end(request):
     """Each of the two, with few keypoints."""
     if request.param == "xfeat":
         _need_xfeat()
-    return frontends.create(request.param, max_keypoints=600)
+    kind = {"sift": SiftOptions, "xfeat": XfeatOptions}[request.param]
+    return frontends.create(request.param, kind(max_keypoints=600))
 
 
 _REFERENCE = camera_pose()
@@ -140,6 +144,84 @@ def test_a_blank_image_has_nothing_to_match(pair, front_end):
     assert len(front_end.match([blank], pair[1])[0]) == 0
     lines = np.zeros((0, 3))
     assert front_end.match_along_lines(blank, pair[0], lines, 3.0).shape == (0, 2)
+
+
+def _half(shape, dtype) -> np.ndarray:
+    """A mask that uses the left half of an image."""
+    mask = np.zeros(shape, dtype)
+    mask[:, : shape[1] // 2] = 1
+    return mask
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_what_the_mask_covers_yields_no_features(front_end, dtype):
+    frame = view(_REFERENCE)
+    masked = replace(frame, mask=_half(frame.image.shape[:2], dtype))
+
+    described = front_end.describe(masked)
+
+    assert len(described) > 150
+    assert (described.keypoints[:, 0] < 160).all()
+    # What is covered takes no places: there are more of the strongest on this side than before.
+    whole = front_end.describe(frame)
+    assert len(whole) == 600
+    assert len(described) > 1.2 * (whole.keypoints[:, 0] < 160).sum()
+
+
+def test_what_the_mask_covers_changes_nothing(front_end):
+    frame = view(_REFERENCE)
+    mask = _half(frame.image.shape[:2], bool)
+    image, depth = frame.image.copy(), frame.depth.copy()
+    image[:, 160:] = view(_REFERENCE, OTHER_ROOM).image[:, 160:]
+    depth[:, 163:] = 0.3
+
+    one, other = (
+        front_end.describe(f).arrays()
+        for f in (replace(frame, mask=mask), replace(frame, mask=mask, image=image, depth=depth))
+    )
+
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+def test_a_mask_that_covers_all_leaves_nothing(front_end):
+    frame = view(_REFERENCE)
+
+    nothing = front_end.describe(replace(frame, mask=np.zeros(frame.image.shape[:2], bool)))
+
+    assert len(nothing) == 0
+    assert np.isfinite(nothing.global_descriptor).all()
+
+
+def test_keypoints_of_a_large_image_are_in_its_own_pixels(front_end):
+    frame = view(_REFERENCE, depth=False)
+    large = cv2.resize(frame.image, (2560, 1920), interpolation=cv2.INTER_CUBIC)
+    camera = frame.camera.resized(2560, 1920)
+    mask = np.ones(large.shape[:2], bool)
+    mask[:, 2000:] = False
+
+    described, masked = (front_end.describe(Frame(large, camera, mask=m)) for m in (None, mask))
+    (found,) = front_end.match([front_end.describe(frame)], described)
+
+    # Pixel centers at integers: (x + 0.5) scales.
+    expected = (found.reference_pixels + 0.5) * 8.0 - 0.5
+    error = np.linalg.norm(found.query_pixels - expected, axis=1)
+    assert len(found) > 100
+    assert np.median(error) < 4.0
+    offset = np.median(found.query_pixels - expected, axis=0)
+    assert np.abs(offset).max() < 1.0
+    assert described.keypoints[:, 0].max() > 2100
+    assert masked.keypoints[:, 0].max() < 2000.5
+
+
+def test_the_working_size_is_an_option():
+    frame = view(_REFERENCE, depth=False)
+
+    small = SiftFrontEnd(SiftOptions(max_image_side=160)).describe(frame)
+    whole = SiftFrontEnd().describe(frame)
+
+    assert 50 < len(small) < 0.5 * len(whole)
+    assert small.keypoints.max() > 250
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (31, 33), (3, 200)])
@@ -300,7 +382,9 @@ def test_arrays_that_do_not_fit_are_named(field, value):
 def test_sift_keeps_the_strongest():
     frame = view(_REFERENCE, WALL)
 
-    few, many = SiftFrontEnd(50).describe(frame), SiftFrontEnd(500).describe(frame)
+    few, many = (
+        SiftFrontEnd(SiftOptions(max_keypoints=count)).describe(frame) for count in (50, 500)
+    )
 
     assert (len(few), len(many)) == (50, 500)
     assert few.scores.max() == pytest.approx(1.0)

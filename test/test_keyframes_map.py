@@ -9,6 +9,7 @@ from synthetic import OTHER_ROOM, ROOM, camera_pose, make_camera, view
 from told import ToldFrontEnd, numbered
 
 from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe import decode_thumbnail, make_thumbnail
@@ -20,7 +21,7 @@ from mast3r_ros.keyframes.triangulation import choose_neighbors
 @pytest.fixture(scope="module")
 def sift():
     """With few keypoints."""
-    return SiftFrontEnd(600)
+    return SiftFrontEnd(SiftOptions(max_keypoints=600))
 
 
 def _line_of(count: int, step: float = 10.0) -> KeyframeMap:
@@ -37,7 +38,8 @@ def _ids(keyframes) -> list[int]:
 
 def test_a_keyframe_keeps_what_was_given():
     keyframes, pose = KeyframeMap(ToldFrontEnd()), camera_pose(1, 2, 3, 0.3)
-    frame = numbered(7, stamp=12, frame_id="optical", camera=make_camera(64, 48))
+    mask = np.arange(48 * 64).reshape(48, 64) % 5 > 1
+    frame = numbered(7, stamp=12, frame_id="optical", camera=make_camera(64, 48), mask=mask)
 
     keyframe_id = keyframes.add(frame, pose)
     pose_kept = pose.copy()
@@ -48,6 +50,7 @@ def test_a_keyframe_keeps_what_was_given():
     assert (kept.stamp, kept.frame_id, kept.size) == (12, "optical", (64, 48))
     assert kept.camera == frame.camera
     assert kept.sensed is False
+    np.testing.assert_array_equal(kept.mask, np.where(mask, 255, 0))
     assert kept.description.number.tolist() == [7]
     assert decode_thumbnail(kept.thumbnail).shape == (48, 64, 3)
 

@@ -20,6 +20,7 @@ import yaml
 from synthetic import camera_pose, make_camera, view
 from told import ToldFrontEnd, numbered
 
+from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
@@ -32,7 +33,9 @@ def _some(count: int = 3) -> KeyframeMap:
     keyframes = KeyframeMap(ToldFrontEnd())
     for number in range(count):
         camera = (None, make_camera(64, 48), _FISHEYE)[number % 3]
-        frame = numbered(number, camera=camera, stamp=1_700_000_000_123_456_789 + number)
+        mask = None if number % 2 else np.arange(48 * 64).reshape(48, 64) % 7 > number
+        stamp = 1_700_000_000_123_456_789 + number
+        frame = numbered(number, camera=camera, stamp=stamp, mask=mask)
         keyframes.add(frame, camera_pose(0.1 * number, turn=0.3 * number))
     return keyframes
 
@@ -44,6 +47,10 @@ def _assert_same(one: KeyframeMap, other: KeyframeMap) -> None:
         for name in ("camera", "stamp", "frame_id", "size", "thumbnail", "sensed"):
             assert getattr(a, name) == getattr(b, name), name
         np.testing.assert_array_equal(a.pose, b.pose)
+        assert (a.mask is None) == (b.mask is None)
+        if a.mask is not None:
+            np.testing.assert_array_equal(a.mask, b.mask)
+            assert a.mask.dtype == b.mask.dtype == np.uint8
         assert a.description.arrays().keys() == b.description.arrays().keys()
         for name, array in a.description.arrays().items():
             back = getattr(b.description, name)
@@ -71,7 +78,7 @@ def saved(tmp_path) -> Path:
 
 
 def test_a_map_comes_back_bit_by_bit(tmp_path):
-    keyframes = KeyframeMap(SiftFrontEnd(200))
+    keyframes = KeyframeMap(SiftFrontEnd(SiftOptions(max_keypoints=200)))
     for x in (0.0, 0.2, 0.4):
         keyframes.add(view(camera_pose(x), depth=x > 0.1), camera_pose(x, turn=x))
     keyframes.remove(1)
@@ -248,7 +255,7 @@ def test_a_full_disk_leaves_the_old_map(saved, limit):
 _KILL = """
 import os, random, signal, sys, time
 from pathlib import Path
-from test_mapping_storage import MapError, KeyframeMap, ToldFrontEnd, _assert_same, _some
+from test_keyframes_store import MapError, KeyframeMap, ToldFrontEnd, _assert_same, _some
 
 path, one, other = Path(sys.argv[1]), _some(5), _some(8)
 for number in (0, 2):
@@ -357,7 +364,9 @@ def _edit(saved: Path, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("format: 1", "format: 2", "map format 2, this version reads 1: update mast3r_ros"),
+        ("format: 2", "format: 3", "map format 3, this version reads 2: update mast3r_ros"),
+        ("format: 2", "format: 1", "map format 1, this version reads 2: build the map again"),
+        ("format: 2", "format: two", "map format two, .*: build the map again"),
         ("front_end: told", "front_end: sift", r"made by front end 'sift' \(told-1\)"),
         ("told-1", "told-9", r"\(told-9\), running is 'told' \(told-1\)"),
         ("fingerprint: told-1\n", "", r"front end 'told' \(None\)"),

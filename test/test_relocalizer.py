@@ -10,6 +10,7 @@ from synthetic import OTHER_ROOM, camera_pose, make_camera, view
 from told import ToldFrontEnd, numbered
 
 from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
@@ -416,7 +417,7 @@ def test_a_match_without_inliers_has_no_confidence():
 @pytest.fixture(scope="module")
 def sift():
     """With few keypoints."""
-    return SiftFrontEnd(800)
+    return SiftFrontEnd(SiftOptions(max_keypoints=800))
 
 
 _STEPS = (camera_pose(), camera_pose(0.25, 0.05), camera_pose(0.5, turn=-0.1))

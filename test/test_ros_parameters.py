@@ -19,6 +19,7 @@ from ros_world import camera_pose
 
 from mast3r_ros import frontends
 from mast3r_ros.frontends.base import FrontEndError
+from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.ros import parameters
 
 pytestmark = pytest.mark.ros
@@ -135,6 +136,6 @@ def test_a_node_does_not_start_with_nonsense(setting, told):
 
 
 def test_front_ends_by_name():
-    assert frontends.create("sift", max_keypoints=7).max_keypoints == 7
+    assert frontends.create("sift", SiftOptions(max_keypoints=8)).options.max_keypoints == 8
     with pytest.raises(FrontEndError, match=r"no front end 'magic': choose one of .*sift"):
         frontends.create("magic")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -18,8 +19,10 @@ _FRONT_ENDS = {
 NAMES = tuple(_FRONT_ENDS)
 
 
-def create(name: str, **options: Any) -> FrontEnd:
-    """A front end by its name; `options` are those of its constructor.
+def create(name: str, options: Any = None, **arguments: Any) -> FrontEnd:
+    """A front end by its name, with what its constructor takes beside its options.
+
+    `options` are of its own kind: `SiftOptions`, `XfeatOptions`, `Mast3rOptions`.
 
     `mast3r=CHECKPOINT` is short for the front end `mast3r` with that one of its options.
 
@@ -34,7 +37,7 @@ def create(name: str, **options: Any) -> FrontEnd:
             raise FrontEndError(f"front end '{name}={checkpoint}': only mast3r takes a checkpoint")
         from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 
-        options["options"] = Mast3rOptions(checkpoint=checkpoint)
+        options = replace(options or Mast3rOptions(), checkpoint=checkpoint)
     module, kind = _FRONT_ENDS[name]
-    front_end: FrontEnd = getattr(import_module(module), kind)(**options)
+    front_end: FrontEnd = getattr(import_module(module), kind)(options, **arguments)
     return front_end

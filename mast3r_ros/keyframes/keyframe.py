@@ -31,6 +31,7 @@ class Keyframe:
         size: (width, height) of the original image [pixels].
         thumbnail: a small JPEG, for people.
         sensed: whether its points come from a depth sensor.
+        mask: (H, W) uint8 in the original image, as `Frame.mask`; None where all of it was used.
     """
 
     id: int
@@ -42,6 +43,7 @@ class Keyframe:
     size: tuple[int, int]
     thumbnail: bytes
     sensed: bool
+    mask: NDArray[np.uint8] | None = None
 
 
 def make_thumbnail(image: NDArray[np.uint8]) -> bytes:

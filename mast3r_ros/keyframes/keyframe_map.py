@@ -87,6 +87,7 @@ class KeyframeMap:
             frame.size,
             make_thumbnail(frame.image),
             sensed=frame.depth is not None,
+            mask=None if frame.mask is None else np.where(frame.mask, 255, 0).astype(np.uint8),
         )
         self._insert(keyframe)
         self._triangulate_around(keyframe)

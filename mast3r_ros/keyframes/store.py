@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.frontends.base import FrontEnd
@@ -38,7 +39,7 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.keyframes.keyframe import Keyframe
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MANIFEST = "map.yaml"
 _FOLDER = "keyframes"
 _STAGING = ".saving-"
@@ -148,11 +149,13 @@ def _encode(keyframe: Keyframe) -> bytes:
         "sensed": keyframe.sensed,
         "thumbnail_sha256": hashlib.sha256(keyframe.thumbnail).hexdigest(),
     }
+    mask = np.zeros((0, 0), np.uint8) if keyframe.mask is None else np.packbits(keyframe.mask, 1)
     buffer = io.BytesIO()
     # np.savez stamps its members with the time; equal keyframes must have equal bytes.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in {
             "about": np.array(json.dumps(about)),
+            "mask": mask,
             **keyframe.description.arrays(),
         }.items():
             member = io.BytesIO()
@@ -183,9 +186,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(header, dict) or "format" not in header:
         raise MapError(f"{manifest} is not the manifest of a mast3r_ros map")
     if header["format"] != FORMAT_VERSION:
+        newer = isinstance(header["format"], int) and header["format"] > FORMAT_VERSION
+        remedy = "update mast3r_ros" if newer else "build the map again"
         raise MapError(
-            f"{path} has map format {header['format']}, this version reads {FORMAT_VERSION}: "
-            "update mast3r_ros, or build the map again"
+            f"{path} has map format {str(header['format'])[:20]}, this version reads "
+            f"{FORMAT_VERSION}: {remedy}"
         )
     return header
 
@@ -228,7 +233,8 @@ def _read(path: Path, front_end: FrontEnd, keyframe_id: int, stem: str, digest: 
         pose = np.array(about["pose"], np.float64)
         if not transforms.is_rigid(pose):
             raise ValueError(f"pose {pose.tolist()} is not a rigid transform")
-        width, height = about["size"]
+        width, height = (int(side) for side in about["size"])
+        mask = _unpacked(arrays.pop("mask"), (height, width))
         return Keyframe(
             keyframe_id,
             pose,
@@ -236,9 +242,20 @@ def _read(path: Path, front_end: FrontEnd, keyframe_id: int, stem: str, digest: 
             camera,
             int(about["stamp"]),
             str(about["frame_id"]),
-            (int(width), int(height)),
+            (width, height),
             thumbnail,
             bool(about["sensed"]),
+            mask,
         )
     except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise MapError(f"keyframe {keyframe_id}: {file} is damaged: {error!r}") from error
+
+
+def _unpacked(bits: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """A keyframe's mask, of one bit a pixel on disk; None where there is none."""
+    if not bits.size:
+        return None
+    height, width = shape
+    if bits.dtype != np.uint8 or bits.shape != (height, -(-width // 8)):
+        raise ValueError(f"mask of shape {bits.shape} for an image of {width}x{height}")
+    return np.asarray(np.unpackbits(bits, axis=1, count=width) * np.uint8(255))

@@ -30,6 +30,7 @@ class Mast3rDescription(Description):
         camera: () the original image's camera as JSON, empty where it is unknown.
         detail: (n height, n width, 3) uint8, what the network saw, n times as fine, for matching
             from coarse to fine; (0, 0, 3) where that is off or the image is too small.
+        used: (height, width) bool, the frame's mask at the network's pixels; (0, 0) without one.
     """
 
     tokens: NDArray[np.float16]
@@ -38,6 +39,16 @@ class Mast3rDescription(Description):
     sensed: NDArray[np.float16]
     camera: NDArray[np.str_]
     detail: NDArray[np.uint8]
+    used: NDArray[np.bool_]
+
+    def uses(self, pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(N,) whether the mask leaves pixels (N, 2) of the network's image."""
+        if not self.used.size:
+            return np.ones(len(pixels), bool)
+        column, row = np.rint(pixels).astype(int).T
+        height, width = self.used.shape
+        row, column = np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)
+        return np.asarray(self.used[row, column])
 
     @property
     def encoded(self) -> Encoded:

@@ -147,25 +147,27 @@ class Mast3rFrontEnd:
                 "front end 'mast3r': this network sees the rays of the camera, but the frame has "
                 "no camera: calibrate it, or use weights of a network without rays"
             )
-        image = preprocess(frame.image, self.network.config, frame.camera)
+        image = preprocess(frame.visible, self.network.config, frame.camera)
         tokens = self.network.encode(image.values[None])[0]
         require_finite(tokens, "tokens")
         back = image.to_original
+        used = np.zeros((0, 0), bool) if frame.mask is None else _used(frame.mask, back, image.size)
         sensed = np.zeros((0, 0, 3), np.float16)
         if frame.depth is not None and frame.camera is not None:
             sensed = _sensed_points(frame.depth, frame.camera, back, image.size)
         return Mast3rDescription(
-            global_descriptor=self._global_descriptor(tokens),
+            global_descriptor=self._global_descriptor(tokens, used),
             tokens=tokens.astype(np.float16),
             size=np.array(image.size, np.int64),
             to_original=np.array([*back.scale, *back.offset], np.float64),
             sensed=sensed,
             camera=np.array("" if frame.camera is None else json.dumps(asdict(frame.camera))),
             detail=(
-                detail_of(frame.image, back, image.size)
+                detail_of(frame.visible, back, image.size)
                 if self.options.coarse_to_fine
                 else NO_DETAIL
             ),
+            used=used,
         )
 
     def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
@@ -193,6 +195,10 @@ class Mast3rFrontEnd:
                 )
                 for r, coarse in zip(kept, matches, strict=True)
             ]
+        matches = [
+            some.select(r.uses(some.reference) & query.uses(some.query))
+            for r, some in zip(kept, matches, strict=True)
+        ]
         return [
             self._judged(_correspondences(r, query, some, seen, seen_by_query), r)
             for r, some, seen, seen_by_query in zip(kept, matches, points, own, strict=True)
@@ -285,10 +291,18 @@ class Mast3rFrontEnd:
         rescaled: NDArray[np.float32] = points * np.median(sensed[known, 2] / points[known, 2])
         return rescaled
 
-    def _global_descriptor(self, tokens: NDArray[Any]) -> NDArray[np.float32]:
+    def _global_descriptor(
+        self, tokens: NDArray[Any], used: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
         values = tokens.astype(np.float32)
         values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-        return second_order_descriptor(values @ self._projection.astype(np.float32))
+        weights: NDArray[np.float32] | None = None
+        if used.size:  # the share of each token's patch that the mask leaves
+            patch = self.network.config.patch_size
+            size = [used.shape[1] // patch, used.shape[0] // patch]
+            share = cv2.resize(used.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+            weights = np.asarray(share, np.float32).ravel()
+        return second_order_descriptor(values @ self._projection.astype(np.float32), weights)
 
 
 def _open(options: Mast3rOptions) -> Engine:
@@ -305,6 +319,25 @@ def _open(options: Mast3rOptions) -> Engine:
         raise FrontEndError(f"front end 'mast3r': {error}") from error
 
 
+def _used(
+    mask: NDArray[np.uint8] | NDArray[np.bool_], to_original: PixelTransform, size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """A frame's mask at the network's pixels, from the nearest pixel of it."""
+    sampled = cv2.remap((mask != 0).astype(np.uint8), *_grid(to_original, size), cv2.INTER_NEAREST)
+    return np.asarray(sampled, bool)
+
+
+def _grid(
+    to_original: PixelTransform, size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The original image's columns and rows of the network's pixels, each (height, width)."""
+    height, width = size
+    x = to_original.apply(np.column_stack([np.arange(width), np.zeros(width)]))[:, 0]
+    y = to_original.apply(np.column_stack([np.zeros(height), np.arange(height)]))[:, 1]
+    columns, rows = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    return columns, rows
+
+
 def _sensed_points(
     depth: NDArray[np.float32],
     camera: Camera,
@@ -313,9 +346,7 @@ def _sensed_points(
 ) -> NDArray[np.float16]:
     """The sensor's points at the network's pixels, from the nearest pixel of its depth image."""
     height, width = size
-    x = to_original.apply(np.column_stack([np.arange(width), np.zeros(width)]))[:, 0]
-    y = to_original.apply(np.column_stack([np.zeros(height), np.arange(height)]))[:, 1]
-    columns, rows = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    columns, rows = _grid(to_original, size)
     sampled = cv2.remap(
         depth,
         columns,

@@ -37,6 +37,10 @@ class PixelMatches:
     query: NDArray[np.float32]
     confidence: NDArray[np.float32]
 
+    def select(self, which: NDArray[np.bool_]) -> PixelMatches:
+        """The matches that a mask picks."""
+        return PixelMatches(self.reference[which], self.query[which], self.confidence[which])
+
 
 def match_predictions(
     predictions: Sequence[TwoViewPrediction[DeviceArray]], stride: int, border: int

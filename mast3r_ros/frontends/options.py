@@ -1,0 +1,39 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the front ends of sparse features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mast3r_ros.common.options import check, option
+
+
+@dataclass(frozen=True)
+class SiftOptions:
+    """How SIFT features are found."""
+
+    max_keypoints: int = option(4000, "Most keypoints of an image, the strongest", 8, 100_000)
+    max_image_side: int = option(
+        1600,
+        "Features are found in a copy of the image with at most this long side [pixels]; their "
+        "positions are those of the original image",
+        64,
+        100_000,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class XfeatOptions:
+    """How XFeat features are found and matched."""
+
+    max_keypoints: int = option(4096, "Most keypoints of an image, the best", 8, 100_000)
+    device: str = option(
+        "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:N"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
