@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Projection and its inverse under every distortion model, resizes and crops, bad intrinsics."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -92,9 +94,6 @@ def test_equidistant_is_the_model_of_kannala_and_brandt(distortion, rays):
     bent = theta * (1 + k1 * theta**2 + k2 * theta**4 + k3 * theta**6 + k4 * theta**8)
     scale = np.divide(bent, radius, where=radius > 1e-9, out=np.ones_like(radius))
     distorted = np.column_stack([rays * scale[:, None], np.ones(len(rays))])
-    # No coefficient at all means no distortion, also under this name.
-    if not any(distortion):
-        distorted[:, :2] = rays
     camera = _camera("equidistant", distortion)
 
     pixels = camera.project(np.column_stack([rays, np.ones(len(rays))]))
@@ -224,7 +223,9 @@ def test_the_cropped_camera_sees_where_the_window_shows():
         ({"distortion": (np.inf, 0.0, 0.0, 0.0)}, "finite"),
         ({"distortion": (0.1,)}, "1 coefficients for 'plumb_bob'"),
         ({"distortion": (0.1,) * 5, "model": "equidistant"}, "5 coefficients for 'equidistant'"),
-        ({"model": "thin_prism"}, "'thin_prism'.*plumb_bob, rational_polynomial, equidistant"),
+        ({"model": "fov"}, "'fov'.*plumb_bob,.*rational_polynomial,.*equidistant"),
+        ({"model": "none", "distortion": (0.1,)}, "'none' with coefficients"),
+        ({"width": 10**9}, "image size 1000000000x480"),
     ],
 )
 def test_intrinsics_of_no_camera_are_named(change, said):
@@ -236,7 +237,78 @@ def test_intrinsics_of_no_camera_are_named(change, said):
 
 def test_zero_coefficients_are_no_distortion():
     assert _camera("plumb_bob", (0.0,) * 5) == _camera()
-    assert _camera("equidistant", (0.0,) * 4).distortion == ()
+    assert _camera("none", (0.0,) * 7) == _camera("rational_polynomial", (0.0,) * 14) == _camera()
+
+
+@pytest.mark.parametrize("distortion", [(), (0.0,) * 4, (0.0,) * 5])
+@pytest.mark.parametrize("name", ["equidistant", "fisheye", "Kannala-Brandt"])
+def test_a_fisheye_without_coefficients_is_a_fisheye(name, distortion):
+    camera = _camera(name, distortion)
+
+    assert (camera.model, camera.distortion) == ("equidistant", (0.0,) * 4)
+    # r = f * theta, not f * tan(theta).
+    (pixel,) = camera.project([[1.0, 0.0, 1.0]])
+    np.testing.assert_allclose(pixel, [318.0 + 520.0 * np.pi / 4, 243.0], atol=1e-9)
+    np.testing.assert_allclose(camera.normalize([pixel]), [[1.0, 0.0]], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "distortion", "expected"),
+    [
+        ("", (0.1, 0.01, 0.0, 0.0), ("plumb_bob", 4)),
+        ("radtan", (0.1, 0.01, 0.0, 0.0), ("plumb_bob", 4)),
+        ("Brown-Conrady", (0.1, 0.01, 0.0, 0.0, 0.2), ("plumb_bob", 5)),
+        ("plumb_bob", (0.1, 0.01, 0.0, 0.0, 0.2, 0.3, 0.0, 0.0), ("rational_polynomial", 8)),
+        ("plumb_bob", (0.1, *[0.0] * 13), ("plumb_bob", 4)),
+        ("rational_polynomial", (0.1, 0.01, 0.0, 0.0, 0.0), ("plumb_bob", 4)),
+        ("rational_polynomial", (*[0.01] * 12,), ("rational_polynomial", 12)),
+        ("rational_polynomial", (*[0.01] * 12, 0.0, 0.0), ("rational_polynomial", 12)),
+        ("thin_prism", (*[0.0] * 11, 0.01), ("rational_polynomial", 12)),
+        ("tilted", (*[0.01] * 14,), ("rational_polynomial", 14)),
+        ("kannala_brandt4", (0.1, 0.01, 0.0, 0.2), ("equidistant", 4)),
+        ("fisheye", (0.1, 0.01, 0.0, 0.2, 0.0), ("equidistant", 4)),
+        ("None", (), ("plumb_bob", 0)),
+        ("Modified Brown Conrady", (0.0,) * 5, ("plumb_bob", 0)),
+    ],
+)
+def test_other_names_and_lengths_of_the_same_models(name, distortion, expected):
+    camera = _camera(name, distortion)
+
+    assert (camera.model, len(camera.distortion)) == expected
+    np.testing.assert_array_equal(camera.distortion, distortion[: expected[1]])
+
+
+@pytest.mark.parametrize("length", [4, 5, 8, 12, 14])
+def test_every_standard_model_agrees_with_opencv_on_random_rays(length):
+    random = np.random.default_rng(length)
+    limits = [0.2, 0.05, 0.002, 0.002, 0.01, 0.1, 0.05, 0.01, *[0.003] * 4, 0.02, 0.02][:length]
+    for _ in range(20):
+        distortion = tuple(random.uniform(-1, 1, length) * limits)
+        points = np.column_stack([random.uniform(-0.6, 0.6, (50, 2)), np.ones(50)])
+        camera = _camera("rational_polynomial", distortion)
+        zero = np.zeros(3)
+        pixels, _ = cv2.projectPoints(points, zero, zero, np.array(_K), np.array(distortion))
+
+        np.testing.assert_allclose(camera.project(points), pixels[:, 0], atol=1e-9)
+        np.testing.assert_allclose(camera.normalize(pixels[:, 0]), points[:, :2], atol=1e-6)
+
+
+def test_the_fisheye_agrees_with_opencv_on_random_rays():
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        distortion = tuple(random.uniform(-1, 1, 4) * [0.05, 0.02, 0.01, 0.005])
+        points = np.column_stack([random.uniform(-1.5, 1.5, (50, 2)), np.ones(50)])
+        camera = _camera("equidistant", distortion)
+        zero = np.zeros((1, 1, 3))
+        pixels, _ = cv2.fisheye.projectPoints(
+            points[:, None], zero, zero, np.array(_K), np.array(distortion)
+        )
+
+        np.testing.assert_allclose(camera.project(points), pixels[:, 0], atol=1e-9)
+        rays = camera.normalize(pixels[:, 0])
+        np.testing.assert_allclose(
+            camera.project(np.column_stack([rays, np.ones(50)])), pixels[:, 0], atol=1e-4
+        )
 
 
 _CALIBRATION = """
@@ -285,10 +357,107 @@ def test_a_file_that_is_no_calibration_is_named(tmp_path, content):
     file = tmp_path / "front.yaml"
     file.write_bytes(content)
 
-    with pytest.raises(CameraError, match=r"front\.yaml is not a ROS camera calibration"):
+    with pytest.raises(CameraError, match=r"front\.yaml is not a calibration"):
         Camera.from_yaml(file)
 
 
 def test_a_missing_calibration_is_named(tmp_path):
     with pytest.raises(CameraError, match="nowhere"):
         Camera.from_yaml(tmp_path / "nowhere.yaml")
+
+
+def _echoed(**changes):
+    """As `ros2 topic echo --once` prints a camera_info."""
+    values = {"k": "[520.0, 0.0, 318.0, 0.0, 510.0, 243.0, 0.0, 0.0, 1.0]", "binning_x": 0}
+    values.update(changes)
+    return f"""header:
+  stamp: {{sec: 1, nanosec: 2}}
+  frame_id: lens
+height: 480
+width: 640
+distortion_model: plumb_bob
+d:
+- 0.1
+- -0.02
+- 0.001
+- 0.002
+- 0.3
+k: {values["k"]}
+r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+p: [500.0, 0.0, 310.0, 0.0, 0.0, 501.0, 240.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+binning_x: {values["binning_x"]}
+binning_y: {values["binning_x"]}
+roi:
+  x_offset: 0
+  y_offset: 0
+  height: 0
+  width: 0
+  do_rectify: false
+---
+"""
+
+
+def _by_opencv(path):
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    storage.write("image_width", 640)
+    storage.write("image_height", 480)
+    storage.write("camera_matrix", np.array(_K))
+    storage.write("distortion_coefficients", np.array([[0.1, -0.02, 0.001, 0.002, 0.3]]))
+    storage.release()
+
+
+_KALIBR = """cam0:
+  camera_model: pinhole
+  distortion_coeffs: [0.1, -0.02, 0.001, 0.002]
+  distortion_model: radtan
+  intrinsics: [520.0, 510.0, 318.0, 243.0]
+  resolution: [640, 480]
+  rostopic: /image
+"""
+
+
+def test_calibrations_of_other_tools(tmp_path):
+    expected = _camera("plumb_bob", (0.1, -0.02, 0.001, 0.002, 0.3))
+    file = tmp_path / "front.yaml"
+    file.write_text(_echoed())
+    assert Camera.from_yaml(file) == expected
+    file.write_text("\ufeff" + _echoed() * 3)
+    assert Camera.from_yaml(file) == expected
+    for name in ("opencv.yaml", "opencv.json"):
+        _by_opencv(tmp_path / name)
+        assert Camera.from_yaml(tmp_path / name) == expected
+    file.write_text(_KALIBR)
+    assert Camera.from_yaml(file) == _camera("radtan", expected.distortion[:4])
+    file.write_text(_KALIBR + _KALIBR.replace("cam0", "cam1"))
+    with pytest.raises(CameraError, match="2 cameras"):
+        Camera.from_yaml(file)
+
+
+def test_binning_and_rectification_of_a_file(tmp_path):
+    file = tmp_path / "front.yaml"
+    file.write_text(_echoed(binning_x=2))
+
+    camera = Camera.from_yaml(file)
+    rectified = Camera.from_yaml(file, rectified=True)
+
+    assert (camera.width, camera.height, camera.fx) == (320, 240, 260.0)
+    assert (rectified.fx, rectified.distortion) == (250.0, ())
+    file.write_text(_CALIBRATION)
+    with pytest.raises(CameraError, match="no P, which rectified images need"):
+        Camera.from_yaml(file, rectified=True)
+
+
+@pytest.mark.parametrize("lens", [("plumb_bob", ()), ("tilted", (0.01,) * 14), ("fisheye", ())])
+def test_cameras_as_plain_values_and_back(lens):
+    camera = _camera(*lens)
+
+    assert Camera.from_dict(json.loads(json.dumps(camera.to_dict()))) == camera
+
+
+def test_values_of_no_camera():
+    values = _camera().to_dict()
+    for change in ({"fx": "wide"}, {"width": None}, {"distortion": 3}):
+        with pytest.raises(CameraError, match="values of no camera"):
+            Camera.from_dict({**values, **change})
+    with pytest.raises(CameraError, match="is the camera calibrated"):
+        Camera.from_dict({**values, "fx": 0.0})

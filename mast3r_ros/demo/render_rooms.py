@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -46,7 +45,7 @@ def _write_view(path: Path, frame: Frame) -> dict[str, object]:
     bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
     cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     assert frame.camera is not None
-    return {"image": path.name, "camera": asdict(frame.camera)}
+    return {"image": path.name, "camera": frame.camera.to_dict()}
 
 
 if __name__ == "__main__":

@@ -148,8 +148,7 @@ def _seen(frame: Frame, config: MAST3RConfig) -> NDArray[np.uint8]:
 
 
 def _read_view(folder: Path, about: dict[str, Any]) -> Frame:
-    values = {**about["camera"], "distortion": tuple(about["camera"]["distortion"])}
-    return Frame(read_rgb(folder / about["image"]), Camera(**values))
+    return Frame(read_rgb(folder / about["image"]), Camera.from_dict(about["camera"]))
 
 
 def _errors(outcome: PairOutcome) -> str:

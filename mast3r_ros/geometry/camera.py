@@ -4,27 +4,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
 
-from mast3r_ros.common.errors import UserError
+from mast3r_ros.geometry import calibration
+from mast3r_ros.geometry.calibration import Calibration
+from mast3r_ros.geometry.distortion import FISHEYE, STANDARD, canonical
+from mast3r_ros.geometry.distortion import CameraError as CameraError
 from mast3r_ros.geometry.pixels import PixelTransform
 
-# ROS distortion models and how many coefficients each may have.
-_COEFFICIENTS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (8,), "equidistant": (4,)}
+# No camera has more pixels in a row or column.
+_MAX_SIDE = 1 << 17
 # Rays further from the optical axis than this are of no use on the plane z = 1.
 _MAX_RAY_ANGLE = np.deg2rad(80.0)
-
-
-class CameraError(UserError, ValueError):
-    """Intrinsics that describe no camera."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,9 @@ class Camera:
     Attributes:
         width, height: image size [pixels].
         fx, fy, cx, cy: focal lengths and principal point [pixels], pixel centers at integers.
-        distortion: coefficients in OpenCV's order; empty means none.
-        model: `plumb_bob`, `rational_polynomial` or `equidistant` (OpenCV's fisheye).
+        distortion: coefficients in OpenCV's order; empty for a pinhole.
+        model: `plumb_bob`, `rational_polynomial` or `equidistant` (OpenCV's fisheye). Other names
+            that mean one of these are replaced.
     """
 
     width: int
@@ -45,36 +44,30 @@ class Camera:
     cx: float
     cy: float
     distortion: tuple[float, ...] = ()
-    model: str = "plumb_bob"
+    model: str = STANDARD
 
     def __post_init__(self) -> None:
-        if self.width <= 0 or self.height <= 0:
-            raise CameraError(f"image size {self.width}x{self.height}: both must be positive")
-        numbers = np.array([self.fx, self.fy, self.cx, self.cy, *self.distortion], np.float64)
+        if not (0 < self.width <= _MAX_SIDE and 0 < self.height <= _MAX_SIDE):
+            raise CameraError(
+                f"image size {self.width}x{self.height}: both must be in [1, {_MAX_SIDE}]"
+            )
+        numbers = np.array([self.fx, self.fy, self.cx, self.cy], np.float64)
         if not np.isfinite(numbers).all():
             raise CameraError(f"intrinsics {numbers.tolist()}: all must be finite")
         if self.fx <= 0 or self.fy <= 0:
             raise CameraError(
                 f"focal length ({self.fx}, {self.fy}): must be positive; is the camera calibrated?"
             )
-        allowed = _COEFFICIENTS.get(self.model)
-        if allowed is None:
-            raise CameraError(
-                f"distortion model '{self.model}': known are {', '.join(_COEFFICIENTS)}"
-            )
-        if self.distortion and len(self.distortion) not in allowed:
-            raise CameraError(
-                f"{len(self.distortion)} coefficients for '{self.model}': expected {allowed}"
-            )
-        if not any(self.distortion):
-            object.__setattr__(self, "distortion", ())
+        model, distortion = canonical(self.model, self.distortion)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "distortion", distortion)
 
     @staticmethod
     def from_matrix(
         size: tuple[int, int],
         matrix: ArrayLike,
         distortion: Sequence[float] = (),
-        model: str = "plumb_bob",
+        model: str = STANDARD,
     ) -> Camera:
         """From (width, height), a (3, 3) or flat matrix K and distortion coefficients."""
         k = np.asarray(matrix, np.float64).reshape(3, 3)
@@ -84,22 +77,67 @@ class Camera:
         )
 
     @staticmethod
-    def from_yaml(path: str | Path) -> Camera:
-        """Read a ROS calibration file (the format of camera_calibration).
+    def from_calibration(found: Calibration, rectified: bool = False) -> Camera:
+        """The camera of the images that a calibration belongs to, its binning and window applied.
+
+        Args:
+            found: the calibration.
+            rectified: whether the images are rectified, so that P holds and there is no distortion.
+
+        Raises:
+            CameraError: it describes no camera.
+        """
+        size = (found.width, found.height)
+        if not rectified:
+            camera = Camera.from_matrix(size, found.k, found.d, found.model)
+        elif len(found.p) != 12:
+            raise CameraError("the calibration has no P, which rectified images need")
+        else:
+            camera = Camera.from_matrix(size, np.reshape(found.p, (3, 4))[:, :3])
+        left, top, width, height = found.window
+        if width and height:
+            camera = camera.cropped(left, top, width, height)
+        columns, rows = max(found.binning[0], 1), max(found.binning[1], 1)
+        if columns * rows > 1:
+            size = (camera.width // columns, camera.height // rows)
+            if not all(size):
+                raise CameraError(f"binning {columns}x{rows} leaves nothing of the image")
+            camera = camera.resized(*size)
+        return camera
+
+    @staticmethod
+    def from_yaml(path: str | Path, rectified: bool = False) -> Camera:
+        """Read a calibration file, see `geometry.calibration`.
 
         Raises:
             CameraError: the file is not a calibration, or describes no camera.
         """
+        found = calibration.read(Path(path))
         try:
-            data: Any = yaml.safe_load(Path(path).read_text())
-            return Camera.from_matrix(
-                (data["image_width"], data["image_height"]),
-                data["camera_matrix"]["data"],
-                data.get("distortion_coefficients", {}).get("data", ()),
-                data.get("distortion_model") or "plumb_bob",
-            )
-        except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CameraError(f"{path} is not a ROS camera calibration: {error}") from error
+            return Camera.from_calibration(found, rectified)
+        except CameraError as error:
+            raise CameraError(f"{path} is not a calibration: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as maps and JSON files hold them; `from_dict` reads them."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Camera:
+        """The camera of `to_dict`.
+
+        Raises:
+            CameraError: the values are not those of a camera.
+        """
+        try:
+            fx, fy, cx, cy = (float(values[name]) for name in ("fx", "fy", "cx", "cy"))
+            size = int(values["width"]), int(values["height"])
+            distortion = tuple(map(float, values["distortion"]))
+            return Camera(*size, fx, fy, cx, cy, distortion, str(values["model"]))
+        except CameraError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise CameraError(f"values of no camera: {error!r}") from error
 
     @property
     def matrix(self) -> NDArray[np.float64]:
@@ -115,7 +153,7 @@ class Camera:
             return pixels
         if self.distortion:
             source = np.ascontiguousarray(xyz[front])[:, None]
-            fisheye = self.model == "equidistant"
+            fisheye = self.model == FISHEYE
             project = cv2.fisheye.projectPoints if fisheye else cv2.projectPoints
             zero = np.zeros(3)
             projected, _ = project(source, zero, zero, self.matrix, np.array(self.distortion))
@@ -140,7 +178,7 @@ class Camera:
         coefficients = np.array(self.distortion)
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 60, 1e-10)
         source = np.ascontiguousarray(uv)[:, None]
-        if self.model == "equidistant":
+        if self.model == FISHEYE:
             rays = cv2.fisheye.undistortPoints(source, self.matrix, coefficients, criteria=criteria)
         else:
             # OpenCV 4 gives the version that heeds `criteria` a name of its own.

@@ -25,7 +25,6 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +141,7 @@ def _encode(keyframe: Keyframe) -> bytes:
         "id": keyframe.id,
         # As it is: a quaternion would come back with other last digits.
         "pose": keyframe.pose.tolist(),
-        "camera": None if keyframe.camera is None else asdict(keyframe.camera),
+        "camera": None if keyframe.camera is None else keyframe.camera.to_dict(),
         "stamp": keyframe.stamp,
         "frame_id": keyframe.frame_id,
         "size": keyframe.size,
@@ -229,7 +228,7 @@ def _read(path: Path, front_end: FrontEnd, keyframe_id: int, stem: str, digest: 
             raise ValueError("its thumbnail is not the one that was saved")
         camera = about["camera"]
         if camera is not None:
-            camera = Camera(**{**camera, "distortion": tuple(camera["distortion"])})
+            camera = Camera.from_dict(camera)
         pose = np.array(about["pose"], np.float64)
         if not transforms.is_rigid(pose):
             raise ValueError(f"pose {pose.tolist()} is not a rigid transform")

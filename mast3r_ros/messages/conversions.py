@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.camera import Camera, CameraError
+from mast3r_ros.geometry.calibration import Calibration
+from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
 
 if TYPE_CHECKING:
@@ -102,19 +103,15 @@ def to_camera(message: CameraInfo, rectified: bool) -> Camera:
     Raises:
         CameraError: it describes no camera.
     """
-    size = (message.width, message.height)
-    if rectified:
-        camera = Camera.from_matrix(size, np.reshape(message.p, (3, 4))[:, :3])
-    else:
-        model = message.distortion_model or "plumb_bob"
-        camera = Camera.from_matrix(size, message.k, message.d, model)
     window = message.roi
-    if window.width and window.height:
-        camera = camera.cropped(window.x_offset, window.y_offset, window.width, window.height)
-    columns, rows = max(message.binning_x, 1), max(message.binning_y, 1)
-    if columns * rows > 1:
-        size = (camera.width // columns, camera.height // rows)
-        if not all(size):
-            raise CameraError(f"binning {columns}x{rows} leaves nothing of the image")
-        camera = camera.resized(*size)
-    return camera
+    found = Calibration(
+        int(message.width),
+        int(message.height),
+        tuple(map(float, message.k)),
+        tuple(map(float, message.d)),
+        message.distortion_model,
+        tuple(map(float, message.p)),
+        (int(message.binning_x), int(message.binning_y)),
+        (int(window.x_offset), int(window.y_offset), int(window.width), int(window.height)),
+    )
+    return Camera.from_calibration(found, rectified)
