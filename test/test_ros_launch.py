@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The launch file, by the launch system itself where it is installed."""
+"""The launch file, run by the launch system itself where that is installed."""
 
 import importlib.util
 import json
@@ -14,46 +14,46 @@ pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setu
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parent.parent
 _LAUNCH = ROOT / "launch" / "relocalize.launch.py"
-_ARGUMENTS = {
-    "map",
-    "params_file",
-    "camera",
-    "depth",
-    "image_transport",
-    "bag",
-    "rviz",
-    "use_sim_time",
-    "namespace",
-}
 
 
 @pytest.fixture(scope="module")
-def description():
+def module():
     # Not `launch` alone: the folder of that name in the source tree can be imported, too.
     pytest.importorskip("launch.actions", reason="the launch system is not installed here")
     pytest.importorskip("launch_ros.actions", reason="launch_ros is not installed here")
     spec = importlib.util.spec_from_file_location("relocalize_launch", _LAUNCH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.generate_launch_description()
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
-def _node(description, **given):
-    """The relocalizer's action and the context, with some arguments given."""
+@pytest.fixture
+def start(module, monkeypatch):
+    """What a launch starts with some arguments, as (its processes, the context)."""
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
     from launch import LaunchContext
 
-    context = LaunchContext()
-    context.launch_configurations.update(given)
-    nodes = []
-    for entity in description.entities:
-        if isinstance(entity, DeclareLaunchArgument):
-            entity.execute(context)
-        elif isinstance(entity, OpaqueFunction):
-            nodes += entity.execute(context)
-    (node,) = nodes
-    return node, context
+    monkeypatch.delenv("FASTDDS_BUILTIN_TRANSPORTS", raising=False)
+
+    def run(**given):
+        context = LaunchContext()
+        context.launch_configurations.update(given)
+        started = []
+        for entity in module.generate_launch_description().entities:
+            if isinstance(entity, DeclareLaunchArgument):
+                entity.execute(context)
+            elif isinstance(entity, OpaqueFunction):
+                started += entity.execute(context)
+        return started, context
+
+    return run
+
+
+def _node(started):
+    from launch_ros.actions import Node
+
+    return next(action for action in started if isinstance(action, Node))
 
 
 def _text(context, substitutions):
@@ -62,20 +62,44 @@ def _text(context, substitutions):
     return perform_substitutions(context, normalize_to_list_of_substitutions(substitutions))
 
 
-def test_arguments(description):
-    arguments = description.get_launch_arguments()
+def _remappings(node, context):
+    return {_text(context, a): _text(context, b) for a, b in node._Node__remappings}
 
-    assert {argument.name for argument in arguments} == _ARGUMENTS
+
+def _parameters(node, context):
+    from launch_ros.utilities import evaluate_parameters
+
+    return evaluate_parameters(context, node._Node__parameters)
+
+
+def _said(started, context):
+    from launch.actions import LogInfo
+
+    return [_text(context, a.msg) for a in started if isinstance(a, LogInfo)]
+
+
+def test_every_argument_is_described_and_every_choice_is_closed(module):
+    arguments = module.generate_launch_description().get_launch_arguments()
+
     assert all(argument.description for argument in arguments)
+    choices = {argument.name: argument.choices for argument in arguments}
+    assert choices["rviz"] == choices["respawn"] == choices["namespaced_tf"] == ["true", "false"]
+    assert choices["tf_mode"] == ["", "map_odom", "map_camera", "none"]
 
 
-def test_the_node_and_its_topics(description):
-    node, context = _node(description, camera="/front/", namespace="robot")
+@pytest.mark.parametrize("wrong", [{"rviz": "yes"}, {"use_sim_time": "yes"}, {"tf_mode": "odom"}])
+def test_a_value_outside_the_choices_ends_the_launch(start, wrong):
+    with pytest.raises(RuntimeError, match=f'"{next(iter(wrong))}" provided value'):
+        start(**wrong)
+
+
+def test_the_node_and_its_topics(start):
+    started, context = start(camera="/front/", namespace="robot")
+    node = _node(started)
 
     assert _text(context, node.node_package) == "mast3r_ros"
     assert _text(context, node.node_executable) == "relocalizer"
-    remappings = {_text(context, a): _text(context, b) for a, b in node._Node__remappings}
-    assert remappings == {
+    assert _remappings(node, context) == {
         "image": "/front/image_raw",
         "image/compressed": "/front/image_raw/compressed",
         "camera_info": "/front/camera_info",
@@ -83,25 +107,90 @@ def test_the_node_and_its_topics(description):
     }
 
 
+def test_a_namespaced_robot_has_its_own_tf(start):
+    started, context = start(namespace="robot", namespaced_tf="true")
+
+    remappings = _remappings(_node(started), context)
+    assert (remappings["/tf"], remappings["/tf_static"]) == ("tf", "tf_static")
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
         ({}, {"use_sim_time": False}),
-        ({"map": "/m", "bag": "/b"}, {"map": "/m", "use_sim_time": True}),
+        ({"map": "/it's mine"}, {"map": "/it's mine", "use_sim_time": False}),
         (
-            {"image_transport": "raw", "use_sim_time": "true"},
-            {"image_transport": "raw", "use_sim_time": True},
+            {"image_transport": "raw", "use_sim_time": "true", "autostart": "false"},
+            {"image_transport": "raw", "use_sim_time": True, "autostart": False},
+        ),
+        (
+            {"map_frame": "world", "tf_mode": "none", "front_end": "sift"},
+            {"map_frame": "world", "tf_mode": "none", "front_end": "sift", "use_sim_time": False},
         ),
     ],
 )
-def test_only_what_is_given_overrides_the_file(description, given, expected):
-    from launch_ros.utilities import evaluate_parameters
+def test_only_what_is_given_overrides_the_file(start, given, expected):
+    started, context = start(**given)
 
-    node, context = _node(description, **given)
-
-    file, values = evaluate_parameters(context, node._Node__parameters)
+    file, values = _parameters(_node(started), context)
     assert Path(file).name == "relocalizer.yaml"
     assert values == expected
+
+
+@pytest.mark.parametrize("name", ["params_file", "bag"])
+def test_a_missing_file_ends_the_launch_before_the_node_starts(start, tmp_path, name):
+    with pytest.raises(RuntimeError, match="there is no such"):
+        start(**{name: str(tmp_path / "absent")})
+
+
+def test_rviz_is_found_before_the_node_starts(module, start, monkeypatch):
+    def absent(package):
+        if package == "rviz2":
+            raise module.PackageNotFoundError(package)
+        return str(ROOT)
+
+    monkeypatch.setattr(module, "get_package_share_directory", absent)
+    with pytest.raises(RuntimeError, match=r"rviz:=true needs the package rviz2: sudo apt install"):
+        start(rviz="true")
+
+
+def test_a_bag_with_an_apostrophe_is_played_with_its_clock(module, start, monkeypatch, tmp_path):
+    from launch.actions import ExecuteProcess
+
+    bag = tmp_path / "it's a bag"
+    bag.mkdir()
+    monkeypatch.setattr(module, "get_package_share_directory", lambda package: str(ROOT))
+    started, context = start(bag=str(bag))
+
+    play = [a for a in started if type(a) is ExecuteProcess]
+    words = [_text(context, word) for word in play[0].cmd]
+    assert words == ["ros2", "bag", "play", str(bag), "--clock"]
+    assert _parameters(_node(started), context)[1]["use_sim_time"] is True
+    assert "FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA" in _said(started, context)[0]
+
+
+def test_the_home_folder_and_variables_are_expanded(start, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLACE", "config")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/mine.yaml").write_text("{}")
+    started, context = start(params_file="~/$PLACE/mine.yaml")
+
+    assert _parameters(_node(started), context)[0] == tmp_path / "config/mine.yaml"
+
+
+def test_respawn_and_log_level_reach_the_node(start):
+    started, context = start(respawn="true", log_level="debug")
+    node = _node(started)
+
+    assert node._ExecuteLocal__respawn is True
+    words = [_text(context, word) for word in node._Node__arguments]
+    assert words[words.index("--log-level") + 1] == "debug"
+
+
+def test_the_transport_is_told_where_it_loses_images(start):
+    started, context = start()
+    assert "large images may be lost" in _said(started, context)[0]
 
 
 def test_what_is_shown_exists():
@@ -120,7 +209,3 @@ def test_what_is_shown_exists():
         *(f"relocalizer/{name}" for name in ("keyframes", "points", "matches_image")),
     }
     assert shown == outputs
-
-
-def test_without_the_launch_system_the_file_is_at_least_python():
-    compile(_LAUNCH.read_text(), str(_LAUNCH), "exec")
