@@ -98,12 +98,17 @@ class _Wrong:
     def describe(self, frame):
         return self._sift.describe(frame)
 
-    def match(self, references, query):
+    def match(self, references, query, *, query_points=False):
         pixels = np.array([(u, v) for u in range(60, 200, 10) for v in (60, 100)], np.float32)
         points = np.full((len(pixels), 3), np.nan, np.float32)
         return [
             Correspondences(
-                pixels, pixels + np.float32((3, 4)), np.ones(len(pixels), np.float32), points, False
+                pixels,
+                pixels + np.float32((3, 4)),
+                np.ones(len(pixels), np.float32),
+                points,
+                points[:, 0],
+                metric=False,
             )
         ]
 

@@ -95,9 +95,8 @@ def engine() -> Plane:
 
 
 def front_end(engine: Plane, **options: object) -> Mast3rFrontEnd:
-    query_points = bool(options.pop("query_points", False))
     sparse = {"stride": 8, "border": 3}
-    return Mast3rFrontEnd(Mast3rOptions(**{**sparse, **options}), engine, query_points)
+    return Mast3rFrontEnd(Mast3rOptions(**{**sparse, **options}), engine)
 
 
 def frame(width: int = 640, height: int = 480, depth: float | None = None) -> Frame:
@@ -181,9 +180,9 @@ def test_matches_come_back_in_original_pixels_and_metres(engine: Plane) -> None:
 
 
 def test_both_views_points_give_the_pose_by_alignment(engine: Plane) -> None:
-    fe = front_end(engine, query_points=True)
+    fe = front_end(engine)
     description = fe.describe(frame())
-    (found,) = fe.match([description], description)
+    (found,) = fe.match([description], description, query_points=True)
     assert found.query_points is not None
     # On a wall that both views see head on, a shift of pixels is a shift of the camera.
     pose, _ = align(
@@ -195,7 +194,7 @@ def test_both_views_points_give_the_pose_by_alignment(engine: Plane) -> None:
     some = found.select(np.arange(5))
     assert some.query_points is not None
     assert len(some.query_points) == 5
-    assert front_end(engine).match([description], description)[0].query_points is None
+    assert fe.match([description], description)[0].query_points is None
 
 
 @pytest.mark.parametrize("method", ["pnp", "essential", "procrustes"])
@@ -203,7 +202,7 @@ def test_both_views_points_give_the_pose_by_alignment(engine: Plane) -> None:
 def test_a_map_of_keyframes_localizes_by_every_method(
     engine: Plane, tmp_path: Path, method: str, calibrated: bool
 ) -> None:
-    fe = front_end(engine, stride=4, query_points=method == "procrustes")
+    fe = front_end(engine, stride=4)
     keyframes = KeyframeMap(fe)
     keyframes.add(frame(), np.eye(4))
     keyframes.save(tmp_path / "map")
@@ -222,9 +221,9 @@ def test_a_known_camera_puts_points_on_their_own_pixels_rays(engine: Plane) -> N
     """The network believes in another focal length and in no distortion: only its depth is kept."""
     seen = frame()
     camera = Camera(640, 480, 500.0, 510.0, 300.0, 250.0, (-0.2, 0.05, 0.001, -0.001, 0.0))
-    fe = front_end(engine, query_points=True)
+    fe = front_end(engine)
     known, unknown = (fe.describe(replace(seen, camera=c)) for c in (camera, None))
-    (found,) = fe.match([known], known)
+    (found,) = fe.match([known], known, query_points=True)
     for points, pixels in (
         (found.reference_points, found.reference_pixels),
         (found.query_points, found.query_pixels),

@@ -40,7 +40,7 @@ def _problem(seed=0, points=40, rays=80, noise=0.0, threshold=6.0):
     noisy = seen + random.normal(0, noise / _FOCAL, seen.shape)
     directions = (world - origins) * random.uniform(0.1, 3, (count, 1))
     return pose, Matches(
-        noisy, known, origins, directions, np.zeros(len(noisy)), (_FOCAL, _FOCAL), threshold
+        noisy, known, origins, directions, np.full(len(noisy), 1e-6), (_FOCAL, _FOCAL), threshold
     )
 
 
@@ -49,7 +49,7 @@ def _guessed(matches, share):
     random = np.random.default_rng(0)
     factor = np.exp(random.normal(0, share, len(matches.points)))[:, None]
     points = matches.origins + factor * (matches.points - matches.origins)
-    return replace(matches, points=points, depth_errors=np.full(len(points), share))
+    return replace(matches, points=points, depth_sigmas=np.full(len(points), share))
 
 
 def _near(pose, seed=0, size=0.003):
@@ -282,7 +282,7 @@ def test_no_points_no_metres():
 def test_errors_of_guessed_points_are_whitened_by_their_covariance(seed, share):
     pose, matches = _problem(seed, points=6, rays=0, threshold=3.0)
     pose = _near(pose, seed, 0.01)
-    soft = replace(matches, depth_errors=np.full(6, share))
+    soft = replace(matches, depth_sigmas=np.full(6, share))
 
     _, plain, jacobian = judge(pose, matches)
     _, whitened, by_pose = judge(pose, soft)
@@ -302,7 +302,7 @@ def test_guessed_depths_leave_the_rotation_alone():
     pose, matches = _problem(3, points=200, rays=0, noise=0.5, threshold=3.0)
     guessed = _guessed(matches, 0.15)
     # Taken as measured, they need a wide threshold to agree on anything.
-    measured = replace(guessed, depth_errors=np.zeros(200), threshold=60.0)
+    measured = replace(guessed, depth_sigmas=np.full(200, 1e-6), threshold=60.0)
     found = {"guessed": refine(_near(pose), guessed), "measured": refine(_near(pose), measured)}
     turned = {k: transforms.rotation_angle(v.pose, pose) for k, v in found.items()}
     assert turned["guessed"] < 0.3 * turned["measured"]

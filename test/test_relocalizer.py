@@ -9,7 +9,9 @@ import pytest
 from synthetic import OTHER_ROOM, camera_pose, make_camera, view
 from told import ToldFrontEnd, numbered
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
@@ -49,6 +51,7 @@ def _matches(
         noisy[kept].astype(np.float32),
         random.uniform(0.2, 1.0, count).astype(np.float32)[kept],
         in_keyframe[kept].astype(np.float32),
+        np.full(kept.sum(), 0.002, np.float32),
         metric=True,
     )
 
@@ -58,11 +61,12 @@ def _wild(count: int, seed: int = 1) -> Correspondences:
     random = np.random.default_rng(seed)
     pixels = random.uniform(0, _SIZE, (2, count, 2)).astype(np.float32)
     points = _CAMERA.unproject(pixels[0], random.uniform(1.5, 5.0, count)).astype(np.float32)
-    return Correspondences(*pixels, np.ones(count, np.float32), points, metric=True)
+    ones = np.ones(count, np.float32)
+    return Correspondences(*pixels, ones, points, 0.002 * ones, metric=True)
 
 
 def _joined(*parts: Correspondences) -> Correspondences:
-    names = ("reference_pixels", "query_pixels", "confidence", "reference_points")
+    names = ("reference_pixels", "query_pixels", "confidence", "reference_points", "depth_sigma")
     arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in names]
     return Correspondences(*arrays, metric=True)
 
@@ -82,13 +86,16 @@ def _with_query_points(found: Correspondences, keyframe_pose: np.ndarray) -> Cor
     return replace(found, query_points=points)
 
 
-def _locate(*told: tuple[np.ndarray, Correspondences], **options) -> Localization:
+def _locate(
+    *told: tuple[np.ndarray, Correspondences], sensed: bool = False, **options
+) -> Localization:
     """Localize among keyframes of given poses and matches."""
     front_end = ToldFrontEnd({number: found for number, (_, found) in enumerate(told)})
     keyframes = KeyframeMap(front_end)
     for number, (pose, _) in enumerate(told):
         size = (_CAMERA.width, _CAMERA.height)
-        keyframes.add(numbered(number, size, camera=_CAMERA), pose)
+        depth = np.ones(size[::-1], np.float32) if sensed else None
+        keyframes.add(numbered(number, size, camera=_CAMERA, depth=depth), pose)
     relocalizer = Relocalizer(keyframes, RelocalizerOptions(**options))
     query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
     return relocalizer.localize(query)
@@ -192,8 +199,55 @@ def test_no_method_makes_a_pose_of_chance(method):
 
 
 def test_procrustes_needs_points_of_the_query():
-    with pytest.raises(ValueError, match="'procrustes' needs the query's points"):
+    with pytest.raises(FrontEndError, match="no points of the query"):
         _locate((_KEYFRAME, _matches()), pose_method="procrustes")
+
+
+def test_a_sparse_front_end_has_no_points_for_procrustes(sift):
+    relocalizer = Relocalizer(_walk(sift, True, 1), RelocalizerOptions(pose_method="procrustes"))
+
+    with pytest.raises(UserError, match="procrustes needs front end mast3r"):
+        relocalizer.localize(view(_SEEN, depth=False))
+
+
+def test_procrustes_states_the_covariance_of_its_alignment():
+    exact = _with_query_points(_matches(), _KEYFRAME)
+    noisy = replace(
+        exact,
+        query_points=(
+            exact.query_points * np.random.default_rng(3).normal(1, 0.02, (len(exact), 1))
+        ).astype(np.float32),
+    )
+
+    sure, loose = (
+        _locate((_KEYFRAME, found), pose_method="procrustes") for found in (exact, noisy)
+    )
+
+    assert np.trace(loose.covariance) > 1.5 * np.trace(sure.covariance)
+    _assert_at(loose, _QUERY, 0.05, 0.02)
+
+
+def test_noise_of_the_depth_sensor_makes_an_answer_less_certain():
+    told = (_KEYFRAME, _matches(noise=1.0))
+    exact = {"keyframe_position_sigma": 0.0, "keyframe_rotation_sigma": 0.0}
+    traces = [
+        np.trace(_locate(told, depth_noise=noise, sensed=sensed, **exact).covariance)
+        for sensed in (True, False)
+        for noise in (0.0, 0.02)
+    ]
+
+    assert traces[1] > 1.2 * traces[0]
+    # Points that no sensor measured have no sensor's noise.
+    assert traces[2] == traces[3] == traces[0]
+
+
+def test_a_known_point_needs_a_deviation():
+    found = _matches()
+
+    with pytest.raises(ValueError, match="needs a deviation above 0"):
+        replace(found, depth_sigma=np.zeros_like(found.depth_sigma))
+    with pytest.raises(ValueError, match="expected"):
+        replace(found, depth_sigma=found.depth_sigma[1:])
 
 
 def test_an_empty_map():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description
+from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.matching.correspondences import Correspondences
 
 
@@ -49,9 +49,15 @@ class ToldFrontEnd:
         )
 
     def match(
-        self, references: Sequence[ToldDescription], query: ToldDescription
+        self,
+        references: Sequence[ToldDescription],
+        query: ToldDescription,
+        *,
+        query_points: bool = False,
     ) -> list[Correspondences]:
         """As told."""
+        if query_points and any(m.query_points is None for m in self.matches.values()):
+            raise FrontEndError("front end 'told' was told no points of the query")
         return [self.matches[int(reference.number[0])] for reference in references]
 
 

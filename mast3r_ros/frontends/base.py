@@ -69,8 +69,22 @@ class FrontEnd(Protocol):
         """Describe an image, once. What `frame.mask` covers yields no features."""
         ...
 
-    def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
-        """Match one query against all its candidates in one call, in their order."""
+    def match(
+        self,
+        references: Sequence[Description],
+        query: Description,
+        *,
+        query_points: bool = False,
+    ) -> list[Correspondences]:
+        """Match one query against all its candidates in one call, in their order.
+
+        Args:
+            query_points: give the matches the query's points too, in its own camera's frame (pose
+                method procrustes).
+
+        Raises:
+            FrontEndError: the front end knows no points of a query.
+        """
         ...
 
 

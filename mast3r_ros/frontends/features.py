@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description
+from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.matching.nearest import Database
 from mast3r_ros.matching.reciprocal import mutual_nearest
@@ -143,9 +143,24 @@ class FeatureFrontEnd(ABC):
         keep = np.flatnonzero(mutual & distinct & (top > self.guided_min_score))
         return np.column_stack([keep, best[keep]])
 
-    def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
-        """Match one query against all references; the query's descriptors are packed once."""
+    def match(
+        self,
+        references: Sequence[Description],
+        query: Description,
+        *,
+        query_points: bool = False,
+    ) -> list[Correspondences]:
+        """Match one query against all references; the query's descriptors are packed once.
+
+        Raises:
+            FrontEndError: the query's points are asked for, which its pixels do not give.
+        """
         assert isinstance(query, FeatureDescription)
+        if query_points:
+            raise FrontEndError(
+                f"front end '{self.name}' gives a query no points of its own: pose method "
+                "procrustes needs front end mast3r; choose pnp"
+            )
         found = []
         for reference in references:
             assert isinstance(reference, FeatureDescription)
@@ -157,6 +172,7 @@ class FeatureFrontEnd(ABC):
                     query.keypoints[pairs[:, 1]],
                     confidence,
                     points,
+                    reference.depth_sigma[pairs[:, 0]],
                     metric=bool(np.isfinite(points).any()),
                 )
             )

@@ -6,8 +6,8 @@ A match with a point constrains the pose by its reprojection, one without by its
 epipolar line of the keyframe's ray. Few points are enough for the metres; the many rays bind the
 rest, and tell a right pose from a chance one.
 
-A point whose depth was guessed lies between the two: along the image of its ray, where that guess
-moves it, its error counts for less, across it for as much as any.
+A point whose depth is uncertain lies between the two: along the image of its ray, where an error
+of the depth moves it, its residual counts for less, across it for as much as any.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Matches:
         points: (N, 3) in the map [m], NaN where unknown.
         origins: (N, 3) the keyframes' centers in the map [m].
         directions: (N, 3) the keyframes' rays in the map, of any length; NaN where unknown.
-        depth_errors: (N,) standard deviation of each point's distance from its origin, over that
-            distance; 0 where it was measured.
+        depth_sigmas: (N,) standard deviation of each point's distance from its origin, over that
+            distance.
         focal: (fx, fy) of the query [pixels].
         threshold: largest error of an inlier [pixels]; half of it from an epipolar line.
     """
@@ -49,7 +49,7 @@ class Matches:
     points: Array
     origins: Array
     directions: Array
-    depth_errors: Array
+    depth_sigmas: Array
     focal: tuple[float, float]
     threshold: float
 
@@ -73,7 +73,7 @@ class Matches:
             points=self.points[rest],
             origins=self.origins[rest],
             directions=self.directions[rest],
-            depth_errors=self.depth_errors[rest],
+            depth_sigmas=self.depth_sigmas[rest],
         )
 
 
@@ -151,12 +151,11 @@ def judge(pose: Pose, matches: Matches) -> tuple[NDArray[np.bool_], Array, Array
         residual[at], jacobian[at] = uncertainty.residuals(
             pose, matches.points[at], matches.rays[at], matches.focal
         )
-        guessed = at[matches.depth_errors[at] > 0]
-        deviation = (matches.points - matches.origins) * matches.depth_errors[:, None]
-        residual[guessed], jacobian[guessed] = _forgive(
-            residual[guessed],
-            jacobian[guessed],
-            deviation[guessed],
+        deviation = (matches.points - matches.origins) * matches.depth_sigmas[:, None]
+        residual[at], jacobian[at] = _forgive(
+            residual[at],
+            jacobian[at],
+            deviation[at],
             matches.threshold / _THRESHOLD_SIGMAS,
         )
         inliers[at] = ahead & (np.hypot(*residual[at].T) < matches.threshold)

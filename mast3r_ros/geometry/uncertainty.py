@@ -46,18 +46,6 @@ def residuals(
     return error, np.concatenate([-by_offset, by_offset @ transforms.skew(offset)], axis=2)
 
 
-def noise(errors: NDArray[np.float64], parameters: int = 6) -> float:
-    """Standard deviation of one residual coordinate [pixels] from (N, 2) errors at the optimum."""
-    freedom = max(errors.size - parameters, 1)
-    return float(np.sqrt((errors**2).sum() / freedom))
-
-
-def pose_covariance(jacobian: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """(6, 6) covariance [m, rad] from the (N, 2, 6) Jacobian; infinite where nothing binds it."""
-    stacked = jacobian.reshape(-1, 6)
-    return sigma**2 * invert_information(stacked.T @ stacked)
-
-
 def invert_information(information: NDArray[np.float64]) -> NDArray[np.float64]:
     """The (6, 6) covariance of an information matrix; infinite where it binds nothing."""
     scale = np.sqrt(np.diag(information))

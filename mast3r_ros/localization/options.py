@@ -49,6 +49,13 @@ class RelocalizerOptions:
     keyframe_rotation_sigma: float = option(
         0.01, "How well the keyframes' orientations are known [rad]", 0.0, 3.2
     )
+    depth_noise: float = option(
+        0.002,
+        "Standard deviation of the keyframes' depth sensor at 1 m [m]; it grows with the square of "
+        "the depth",
+        0.0,
+        1.0,
+    )
     pose_method: str = option(
         "pnp",
         "pnp: 2D-3D matches; essential: epipolar geometry, scaled by the points; procrustes: "

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from mast3r_ros.matching.correspondences import Correspondences
 
 # Beyond this multiple of the fewest inliers, a pose from points alone needs no second opinion.
 _SURE = 4.0
+# Points whose depth has a larger relative deviation need a second opinion too: they may agree
+# because all are wrong alike.
+_LOOSE = 0.03
 # Keyframes whose essential matrix is looked for: those with the most matches.
 _RAY_KEYFRAMES = 2
 
@@ -28,9 +32,18 @@ def gather(
     keyframes: Sequence[Keyframe],
     found: Sequence[Correspondences],
     threshold: float,
+    depth_noise: float,
 ) -> tuple[Matches, NDArray[np.int64]]:
-    """All matches in the map's frame, where the keyframes' poses are known, and whose each is."""
-    points, origins, directions = [], [], []
+    """All matches in the map's frame, where the keyframes' poses are known, and whose each is.
+
+    Args:
+        camera: the query's.
+        keyframes, found: the candidates and their matches with the query.
+        threshold: largest reprojection error of an inlier [pixels].
+        depth_noise: standard deviation of a depth sensor over the square of the depth [1/m]
+            (Khoshelham and Elberink, Sensors 2012; Nguyen et al., 3DIMPVT 2012).
+    """
+    points, origins, directions, sigmas = [], [], [], []
     for keyframe, matched in zip(keyframes, found, strict=True):
         count = len(matched)
         points.append(transforms.apply(keyframe.pose, matched.reference_points))
@@ -38,13 +51,15 @@ def gather(
         rays = np.full((count, 2), np.nan)
         if keyframe.camera is not None:
             rays = keyframe.camera.normalize(matched.reference_pixels)
+        noise = depth_noise * matched.reference_points[:, 2] if keyframe.sensed else 0.0
+        sigmas.append(np.hypot(matched.depth_sigma, noise))
         directions.append(np.column_stack([rays, np.ones(count)]) @ keyframe.pose[:3, :3].T)
     matches = Matches(
         camera.normalize(np.concatenate([c.query_pixels for c in found])),
         np.concatenate(points),
         np.concatenate(origins),
         np.concatenate(directions),
-        np.repeat([c.depth_error for c in found], [len(c) for c in found]),
+        np.concatenate(sigmas),
         (camera.fx, camera.fy),
         threshold,
     )
@@ -79,8 +94,7 @@ def solve(
     if method == "pnp":
         hypotheses = [by_points(matches)]
     sure = max((h.points for h in hypotheses if h), default=0) >= _SURE * min_inliers
-    # What agrees with guessed points may agree because all are wrong alike.
-    sure = sure and not matches.depth_errors.any()
+    sure = sure and not (matches.depth_sigmas > _LOOSE).any()
     if method != "procrustes" and not sure:
         for i in np.argsort([-len(c) for c in found], kind="stable")[:_RAY_KEYFRAMES]:
             relatives[i] = _relative(
@@ -128,13 +142,17 @@ def _by_rays(
 
 def _by_alignment(keyframe: Keyframe, found: Correspondences, matches: Matches) -> JointPose | None:
     """The two views' own points laid over each other; what the pixels say is not used."""
-    if found.query_points is None:
-        raise ValueError(
-            "pose_method 'procrustes' needs the query's points: use front end mast3r with "
-            "query_points"
-        )
+    assert found.query_points is not None, "the front end was asked for them"
     aligned = pose_from_points(found.reference_points, found.query_points)
-    return None if aligned is None else joint_pose.refine(keyframe.pose @ aligned[0], matches, 0)
+    if aligned is None:
+        return None
+    pose = keyframe.pose @ aligned.pose
+    judged = joint_pose.refine(pose, matches, iterations=0)
+    if judged is None:
+        return None
+    # The alignment has not minimized the reprojection error: the covariance is its own.
+    each = transforms.rotate_covariance(aligned.information, keyframe.pose)
+    return replace(judged, information=np.repeat(each[None], judged.inliers.sum(), axis=0))
 
 
 def _support(solved: JointPose) -> float:

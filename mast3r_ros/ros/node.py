@@ -86,8 +86,6 @@ class RelocalizerNode(LifecycleNode):
             chosen: dict[str, Any] = {}
             if self.options.front_end == "mast3r":
                 chosen["options"] = parameters.read(self, Mast3rOptions)
-                procrustes = self.relocalizer_options.pose_method == "procrustes"
-                chosen["query_points"] = procrustes
             front_end = frontends.create(self.options.front_end, **chosen)
             path = self.options.map
             keyframes = KeyframeMap.load(path, front_end) if path else KeyframeMap(front_end)

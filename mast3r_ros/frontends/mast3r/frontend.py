@@ -43,6 +43,9 @@ from mast3r_ros.network.prediction import ViewPrediction
 from mast3r_ros.network.preprocess import network_size, preprocess
 
 _PROJECTED = 48  # channels of the global descriptor's second moments
+# What a depth sensor's point has beside the sensor's own noise: a match is up to a pixel of the
+# network's image off, where surfaces slant.
+_SENSED_DEPTH_SIGMA = 0.01
 _FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
 
 
@@ -52,8 +55,6 @@ class Mast3rFrontEnd:
     Args:
         options: how the network runs, and how its answers become matches.
         engine: a running engine; by default the one that `options` name is opened.
-        query_points: give matches the query's points too, in its own frame (pose method
-            procrustes): one more decoding a candidate, with the two images' roles exchanged.
 
     Raises:
         FrontEndError: no engine can run here; says what to install or to fetch.
@@ -66,11 +67,9 @@ class Mast3rFrontEnd:
         self,
         options: Mast3rOptions | None = None,
         engine: Engine | None = None,
-        query_points: bool = False,
     ) -> None:
         self.options = options or Mast3rOptions()
         self.network = engine or _open(self.options)
-        self.query_points = query_points
         # A fixed random projection keeps distances well enough (Johnson-Lindenstrauss).
         width = self.network.config.encoder_width
         self._projection = np.random.default_rng(0).standard_normal((width, _PROJECTED))
@@ -170,8 +169,17 @@ class Mast3rFrontEnd:
             used=used,
         )
 
-    def match(self, references: Sequence[Description], query: Description) -> list[Correspondences]:
+    def match(
+        self,
+        references: Sequence[Description],
+        query: Description,
+        *,
+        query_points: bool = False,
+    ) -> list[Correspondences]:
         """Decode and match one query against all its candidates.
+
+        Args:
+            query_points: one more decoding a candidate, with the two images' roles exchanged.
 
         Raises:
             FrontEndError: the network's answer is not finite: this frame has none.
@@ -182,7 +190,7 @@ class Mast3rFrontEnd:
             assert isinstance(reference, Mast3rDescription)
             kept.append(reference)
         # The engine's arrays last until its next call: what is needed later is copied.
-        own = [self._own_points(query, r) if self.query_points else None for r in kept]
+        own = [self._own_points(query, r) if query_points else None for r in kept]
         predictions = self.network.decode([r.encoded for r in kept], query.encoded)
         points = [self._points(p.reference, r) for p, r in zip(predictions, kept, strict=True)]
         stride, border = self.options.in_pixels(self.network.config.image_size)
@@ -252,7 +260,7 @@ class Mast3rFrontEnd:
         return replace(
             matches,
             correlation=known.predicted_correlation,
-            depth_error=known.predicted_depth_error,
+            depth_sigma=np.full(len(matches), known.predicted_depth_error, np.float32),
             min_inlier_ratio=known.predicted_share,
         )
 
@@ -381,6 +389,7 @@ def _correspondences(
         reference_points=_on_rays(
             points_at(reference_points, matches.reference), pixels[0], reference.intrinsics
         ),
+        depth_sigma=np.full(len(lesser), _SENSED_DEPTH_SIGMA, np.float32),
         metric=True,
         query_points=(
             None
