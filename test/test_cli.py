@@ -3,18 +3,24 @@
 """The command line, verb by verb, on a small recording."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields
 
+import cv2
+import numpy as np
 import pytest
+import typer
 from evaluation_world import POSES, pose_line, view, write_calibration, write_tum
 from typer.testing import CliRunner
 
 from mast3r_ros.cli import app as cli
+from mast3r_ros.cli.maps import open_map
 from mast3r_ros.datasets import RecordingError
 from mast3r_ros.demo.bag import write_bag
 from mast3r_ros.demo.scenes import Scene
+from mast3r_ros.evaluation.stress import PERTURBATIONS
 from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.store import MapError
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -42,7 +48,7 @@ def walk(tmp_path_factory):
 def saved(walk, tmp_path_factory):
     """A map of every third image."""
     path = tmp_path_factory.mktemp("map") / "wall"
-    printed = run("map", "build", walk, path, "--front-end", "sift", "--every", 3)
+    printed = run("map", "build", walk, "--out", path, "--front-end", "sift", "--every", 3)
     assert printed == f"3 keyframes saved to {path}\n"
     return path
 
@@ -62,11 +68,11 @@ def test_help_needs_nothing_heavy():
     assert done.stdout.endswith("[]\n")
 
 
-def test_evaluate_tum_writes_its_figures_and_a_page(walk, tmp_path):
+def test_evaluate_writes_its_figures_and_a_page(walk, tmp_path):
     figures, page = tmp_path / "figures.json", tmp_path / "page.html"
     output = ["--json", figures, "--report", page]
 
-    printed = run("evaluate", "tum", walk, "--map-every", 3, "--front-end", "sift", *output)
+    printed = run("evaluate", walk, "--every", 3, "--front-end", "sift", *output)
 
     summary = json.loads(figures.read_text())
     assert printed == ""
@@ -77,13 +83,14 @@ def test_evaluate_tum_writes_its_figures_and_a_page(walk, tmp_path):
     assert summary["wrong_accepted"] == 0
     assert set(summary["latency_ms"]) >= {"describe", "retrieve", "match", "solve", "total"}
     text = page.read_text()
-    assert "Largest errors among the accepted" in text
-    assert text.count("<figure>") == 4
+    assert "Largest errors" in text
+    assert text.count("<figure>") == 8
+    assert summary["rows"] == [{key: summary[key] for key in summary["rows"][0]}]
 
 
 def test_the_options_of_the_relocalizer_are_options(walk, tmp_path):
     page = tmp_path / "page.html"
-    common = ["evaluate", "tum", walk, "--map-every", 3, "--offset", 1, "--front-end", "sift"]
+    common = ["evaluate", walk, "--every", 3, "--offset", 1, "--front-end", "sift"]
 
     summary = json.loads(run(*common, "--min-inliers", 10_000, "--report", page))
 
@@ -95,17 +102,17 @@ def test_the_options_of_the_relocalizer_are_options(walk, tmp_path):
     assert "Refused" in page.read_text()
 
 
-def test_an_option_out_of_its_limits_is_told(walk):
+def test_an_option_out_of_its_limits_is_a_usage_error(walk):
     result = CliRunner().invoke(
-        cli.app, ["evaluate", "tum", str(walk), "--map-every", "3", "--num-candidates", "0"]
+        cli.app, ["evaluate", str(walk), "--every", "3", "--num-candidates", "0"]
     )
 
     assert result.exit_code == 2
     assert "num_candidates = 0" in result.stderr
 
 
-def test_without_depth_there_are_metres_from_the_second_keyframe_on(walk):
-    arguments = ["evaluate", "tum", walk, "--map-every", 3, "--front-end", "sift", "--no-depth"]
+def test_without_depth_poses_are_metric_from_the_second_keyframe_on(walk):
+    arguments = ["evaluate", walk, "--every", 3, "--front-end", "sift", "--no-depth"]
 
     summary = json.loads(run(*arguments))
 
@@ -117,9 +124,15 @@ def test_without_depth_there_are_metres_from_the_second_keyframe_on(walk):
 def test_map_info(saved):
     printed = run("map", "info", saved)
 
-    assert "sift (rootsift" in printed
-    assert "extent [m]" in printed
-    assert "0.36 x 0.00 x 0.00" in printed
+    assert "rootsift" in printed
+    assert json.loads(run("map", "info", saved, "--json", "-")) == {
+        "front_end": "sift",
+        "fingerprint": open_map(saved).front_end.fingerprint,
+        "keyframes": 3,
+        "with_depth": 3,
+        "extent_m": [0.36, 0.0, 0.0],
+        "megabytes": pytest.approx(sum(f.stat().st_size for f in saved.rglob("*")) / 1e6, abs=0.1),
+    }
 
 
 def test_a_map_of_other_weights_is_opened_by_them(walk, tmp_path):
@@ -128,20 +141,21 @@ def test_a_map_of_other_weights_is_opened_by_them(walk, tmp_path):
     weights, saved = tmp_path / "other.safetensors", tmp_path / "map"
     save_checkpoint(network, weights)
     by_them = ("--front-end", f"mast3r={weights}")
-    run("map", "build", walk, saved, "--every", 3, *by_them)
+    run("map", "build", walk, "--out", saved, "--every", 3, *by_them)
 
-    assert "mast3r (mast3r-" in run("map", "info", saved, *by_them)
+    assert "mast3r-" in run("map", "info", saved, *by_them)
     image = walk / "rgb" / "2.000000.png"
     unchecked = ("--max-position-sigma", 9, "--min-inlier-ratio", 0.01)
-    assert json.loads(run("localize", saved, image, "--json", *by_them, *unchecked))["localized"]
+    answer = json.loads(run("localize", saved, image, "--json", "-", *by_them, *unchecked))
+    assert answer["localized"]
     with pytest.raises(MapError, match="build the map again"):
         run("map", "info", saved)
 
 
-def test_locate_in_json(saved, walk):
+def test_localize_as_json(saved, walk):
     image = walk / "rgb" / "2.000000.png"
 
-    answer = json.loads(run("localize", saved, image, "--json"))
+    answer = json.loads(run("localize", saved, image, "--json", "-"))
 
     assert answer["localized"] is True
     pose = transforms.from_quaternion(answer["position"], answer["orientation_xyzw"])
@@ -151,11 +165,11 @@ def test_locate_in_json(saved, walk):
     assert "position" in run("localize", saved, image, "--camera", walk / "camera_info.yaml")
 
 
-def test_a_refusal_of_locate_is_an_exit_status(saved, walk):
+def test_a_refused_image_is_exit_status_1(saved, walk):
     image = walk / "rgb" / "2.000000.png"
 
     sure = ["--max-position-sigma", 0.001]
-    answer = json.loads(run("localize", saved, image, "--json", *sure, code=1))
+    answer = json.loads(run("localize", saved, image, "--json", "-", *sure, code=1))
 
     assert answer["reason"] == "uncertain"
     assert answer["position"] is None
@@ -166,7 +180,7 @@ def test_a_map_of_images_and_poses(walk, tmp_path):
     write_calibration(camera)
     lines = [f"{i / 2:.6f}.png {pose_line(POSES[i])}" for i in (0, 2, 4)]
     poses.write_text("\n".join(lines))
-    source = ["map", "build", walk / "rgb", path, "--front-end", "sift", "--poses", poses]
+    source = ["map", "build", walk / "rgb", "--out", path, "--front-end", "sift", "--poses", poses]
 
     assert run(*source, "--camera", camera) == f"3 keyframes saved to {path}\n"
     with pytest.raises(RecordingError, match="--camera"):
@@ -188,9 +202,9 @@ def test_a_bag_is_mapped_and_evaluated(tmp_path):
     write_bag(bag, scenes)
     topics = ["--image-topic", "/image", "--pose-topic", "/truth"]
 
-    printed = run("map", "build", bag, path, "--front-end", "sift", *topics,
+    printed = run("map", "build", bag, "--out", path, "--front-end", "sift", *topics,
                   "--depth-topic", "/depth", "--every", 2)  # fmt: skip
-    run("evaluate", "bag", bag, "--map", path, *topics, "--json", figures)
+    run("evaluate", bag, "--map", path, *topics, "--json", figures)
 
     assert printed == f"3 keyframes saved to {path}\n"
     summary = json.loads(figures.read_text())
@@ -201,16 +215,17 @@ def test_a_bag_is_mapped_and_evaluated(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate", "tum", "nowhere", "--map-every", "2"], "nowhere does not exist"),
+        (["evaluate", "nowhere", "--every", "2"], "nowhere does not exist"),
         (["map", "info", "nowhere"], "no map at nowhere"),
-        (["map", "build", ".", "map"], "no images"),
+        (["map", "build", ".", "--out", "map"], "no images"),
+        (["evaluate", "nowhere"], "--every N, or --map MAP"),
     ],
 )
-def test_what_a_user_can_mend_is_told_in_a_line(tmp_path, monkeypatch, capsys, arguments, message):
+def test_errors_of_the_user_are_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["mast3r_ros", *arguments])
 
-    with pytest.raises(SystemExit, match="1"):
+    with pytest.raises(SystemExit, match="2"):
         cli.main()
 
     said = capsys.readouterr().err
@@ -218,19 +233,140 @@ def test_what_a_user_can_mend_is_told_in_a_line(tmp_path, monkeypatch, capsys, a
     assert "Traceback" not in said
 
 
-def test_what_is_a_bug_is_no_message(monkeypatch):
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a bug"), ValueError("a bug"), KeyError("a bug"), OSError(5, "a bug")]
+)
+def test_a_bug_shows_its_traceback(monkeypatch, error):
     def broken():
-        raise RuntimeError("a bug")
+        raise error
 
     monkeypatch.setattr(cli, "app", broken)
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(type(error), match="a bug"):
         cli.main()
 
 
-def test_an_image_of_another_size_needs_its_camera(saved, tmp_path, monkeypatch, capsys):
-    import cv2
-    import numpy as np
+def test_a_file_that_the_system_refuses_is_one_line(monkeypatch, capsys):
+    def broken():
+        raise PermissionError(13, "Permission denied", "/map")
 
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+
+    assert capsys.readouterr().err.strip() == "error: /map: Permission denied"
+
+
+def _verbs(app=None, before=()):
+    app = app or typer.main.get_command(cli.app)
+    for name, verb in app.commands.items():
+        words = (*before, *name.split())
+        if hasattr(verb, "commands"):
+            yield from _verbs(verb, words)
+        else:
+            yield words
+
+
+@pytest.mark.parametrize(
+    "verb", sorted(v for v in _verbs() if v not in {("export",), ("build-engine",)}), ids=" ".join
+)
+def test_help_keeps_its_table_at_80_columns(verb, monkeypatch):
+    """Each option's name stands on one line with its text beside it; no word is cut."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    result = CliRunner().invoke(cli.app, [*verb, "-h"], catch_exceptions=False)
+
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in result.stdout
+    rows = [line for line in lines if re.match(r"│ [* ]{0,4}--", line)]
+    assert len(rows) >= 1
+    for row in rows:
+        name, *rest = row.strip("│* ").split("  ", 1)
+        assert re.fullmatch(r"--[a-z][a-z-]*[a-z]", name), row
+        assert rest, row
+
+
+def test_units_in_brackets_are_no_markup():
+    assert "inlier [pixels]" in " ".join(run("localize", "-h").replace("│", " ").split())
+
+
+def test_one_word_for_one_thing():
+    """Options of all verbs: the same thing has one name, and files are written to --json PATH."""
+    options = {
+        words: {o for p in command.params for o in p.opts} for words, command in _commands().items()
+    }
+    everywhere = set().union(*options.values())
+    assert not everywhere & {"--map-every", "--folder", "--weights", "--target", "--depth-units"}
+    for words, names in options.items():
+        if words[0] in ("evaluate", "localize", "map", "doctor", "demo"):
+            assert "--json" in names, words
+
+
+def _commands(app=None, before=()):
+    app = app or typer.main.get_command(cli.app)
+    found = {}
+    for name, verb in app.commands.items():
+        words = (*before, *name.split())
+        found.update(_commands(verb, words) if hasattr(verb, "commands") else {words: verb})
+    return found
+
+
+def test_a_map_of_one_recording_and_queries_of_others(walk, saved, tmp_path):
+    other = write_tum(tmp_path / "other")
+    queries, poses, figures = (tmp_path / n for n in ("q.csv", "poses.txt", "f.json"))
+    output = ["--queries", queries, "--trajectory", poses, "--json", figures]
+
+    run("evaluate", walk, other, "--map-from", walk, "--every", 3, "--front-end", "sift",
+        "--truth-sigma", 0.01, 0.5, *output)  # fmt: skip
+
+    found = json.loads(figures.read_text())
+    assert [(row["recording"], row["queries"]) for row in found["rows"]] == [
+        (walk.name, 7),
+        ("other", 7),
+    ]
+    assert "queries" not in found
+    for row in found["rows"]:
+        assert row["within_5cm_1deg"] == 1.0
+        assert row["nees_with_truth_sigma"]["mean"] < row["nees"]["mean"]
+    assert len(queries.read_text().splitlines()) == 1 + 14
+    assert len((tmp_path / "poses_other_sift.txt").read_text().splitlines()) == 1 + 7
+
+    alone = json.loads(run("evaluate", other, "--map", saved))
+    assert (alone["queries"], alone["front_end"]) == (7, "sift")
+
+
+@pytest.mark.slow
+def test_stress_has_a_row_for_each_disturbance(walk, tmp_path):
+    figures = tmp_path / "f.json"
+
+    run("evaluate", walk, "--every", 3, "--front-end", "sift", "--stress", "--json", figures)
+
+    rows = {row["disturbance"]: row for row in json.loads(figures.read_text())["rows"]}
+    assert list(rows) == [p.name for p in PERTURBATIONS]
+    assert rows["none"]["within_5cm_1deg"] == 1.0
+    assert (
+        rows["focal length 2 % off"]["median_translation_m"]
+        > (rows["none"]["median_translation_m"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--map", "m", "--every", "2"], "leave out --every"),
+        (["--map", "m", "--map-from", "a"], "leave out"),
+        (["--map-from", "a"], "--every N"),
+        (["--map", "m", "--stress"], "--map-from"),
+    ],
+)
+def test_arguments_that_do_not_fit_together(arguments, message):
+    result = CliRunner().invoke(cli.app, ["evaluate", "walk", *arguments])
+
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_an_image_of_another_size_needs_its_camera(saved, tmp_path, monkeypatch, capsys):
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((10, 20, 3), np.uint8))
     arguments = ["localize", str(saved), str(tmp_path / "small.png")]
     monkeypatch.setattr(sys, "argv", ["mast3r_ros", *arguments])

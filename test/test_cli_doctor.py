@@ -4,6 +4,7 @@
 
 import importlib
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -16,8 +17,11 @@ from mast3r_ros.network import fetch
 
 def _examine():
     text = io.StringIO()
-    runs = doctor.examine(Console(file=text, width=300))
-    return runs, {line.split()[0]: line for line in text.getvalue().splitlines() if line.split()}
+    found = doctor.examine()
+    doctor.show(found, Console(file=text, width=300))
+    return doctor.core_runs(found), {
+        line.split()[0]: line for line in text.getvalue().splitlines() if line.split()
+    }
 
 
 @pytest.fixture
@@ -105,3 +109,10 @@ def test_the_transport_of_large_images(monkeypatch):
     assert " ok " in _examine()[1]["large"]
     monkeypatch.delenv("FASTDDS_BUILTIN_TRANSPORTS")
     assert "export FASTDDS" in _examine()[1]["large"]
+
+
+def test_findings_for_programs():
+    result = CliRunner().invoke(app, ["doctor", "--json", "-"])
+
+    core = json.loads(result.stdout)["Core"]
+    assert {"what": "python", "state": "ok"}.items() <= core[0].items()

@@ -12,7 +12,6 @@ from evaluation_world import CAMERA, POSES, pose_line, view, write_calibration, 
 from mast3r_ros.datasets import RecordingError, SourceOptions, open_dataset
 from mast3r_ros.datasets.summary import WITHOUT_DEPTH, WITHOUT_POSE
 from mast3r_ros.datasets.tum import TumFolder
-from mast3r_ros.evaluation.run import split
 
 
 def read_tum(folder, **options):
@@ -152,12 +151,3 @@ def test_images_with_a_file_of_poses(folder, tmp_path):
     poses.write_text("")
     with pytest.raises(RecordingError, match="no lines"):
         read_images(folder / "rgb", poses, camera)
-
-
-def test_every_third_is_mapped_from_an_offset(folder):
-    recording = read_tum(folder)
-
-    mapped, queries = split(recording, every=3, offset=1)
-
-    assert mapped == [recording[1], recording[4]]
-    assert queries == [recording[i] for i in (0, 2, 3, 5, 6)]

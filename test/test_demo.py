@@ -21,7 +21,7 @@ from mast3r_ros.datasets import SourceOptions, open_dataset
 from mast3r_ros.demo import photographs, run, scenes
 from mast3r_ros.demo.bag import play, write_bag
 from mast3r_ros.demo.transport import stay_on_this_machine
-from mast3r_ros.evaluation.metrics import Outcome
+from mast3r_ros.evaluation.outcome import Outcome
 from mast3r_ros.geometry import transforms
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -236,7 +236,7 @@ def test_thirteen_of_thirteen(pictures, tmp_path, front_end):
     """Over the middleware, as `make demo`; then the report in a browser."""
     pytest.importorskip("torch")
     shutil.copytree(pictures, tmp_path / "photographs")
-    command = [sys.executable, "-m", "mast3r_ros", "demo", "--folder", str(tmp_path)]
+    command = [sys.executable, "-m", "mast3r_ros", "demo", "--out", str(tmp_path)]
 
     done = subprocess.run(
         [*command, "--front-end", front_end],
@@ -249,7 +249,7 @@ def test_thirteen_of_thirteen(pictures, tmp_path, front_end):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "13 of 13" in done.stdout
-    photographs_said, _, rooms_said = done.stdout.partition("Rooms, by color alone")
+    photographs_said, _, rooms_said = done.stdout.partition("Rooms, RGB only")
     assert "rooms localized" in rooms_said
     assert (tmp_path / "rooms.html").is_file()
     lines = [line for line in photographs_said.splitlines() if line.startswith("ok ")]

@@ -11,8 +11,8 @@ from browser import Page
 
 from mast3r_ros.demo import rooms
 from mast3r_ros.drawing.clouds import SCRIPT, Cloud, DrawnCamera, cloud_html
-from mast3r_ros.evaluation.pairs_metrics import PairOutcome
-from mast3r_ros.evaluation.report import write_page
+from mast3r_ros.drawing.page import write_page
+from mast3r_ros.evaluation.outcome import Outcome
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 
@@ -31,7 +31,7 @@ def test_the_rooms_come_with_their_truth():
 
 def _outcome(metres):
     pose = None if metres is None else transforms.make(np.eye(3), [metres, 0.0, 0.0])
-    return PairOutcome("room", 0.5, np.eye(4), "", pose)
+    return Outcome("room", np.eye(4), "", pose=pose)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 def _evaluate(office, folder, *options):
     file = folder / "figures.json"
-    arguments = ["evaluate", "tum", str(office), "--map-every", "10", "--json", str(file)]
+    arguments = ["evaluate", str(office), "--every", "10", "--json", str(file)]
     result = CliRunner().invoke(app, [*arguments, *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return json.loads(file.read_text())

@@ -9,9 +9,11 @@ import pytest
 from browser import Page
 
 from mast3r_ros.drawing.matches import draw_matches
-from mast3r_ros.drawing.plots import error_histograms, top_view
-from mast3r_ros.evaluation.metrics import CLASSES, Outcome, summarize
-from mast3r_ros.evaluation.report import Picture, Report, figures, write_report
+from mast3r_ros.drawing.page import Picture
+from mast3r_ros.drawing.plots import Histogram, histograms, top_view
+from mast3r_ros.evaluation.outcome import Outcome
+from mast3r_ros.evaluation.report import Row, figures_table, write_report
+from mast3r_ros.evaluation.summary import BOUNDS, summarize
 from mast3r_ros.geometry import transforms
 
 # An optical frame in a map with its z axis up, looking along x.
@@ -23,30 +25,38 @@ def _outcomes():
     near = transforms.perturb(TRUTH, [0.01, 0, 0, 0, 0, 0.001])
     far = transforms.perturb(TRUTH, [3.0, 0, 0, 0, 0, 0])
     return [
-        Outcome("first <b>", TRUTH, "localized", "", near, np.eye(6), 4, 50, {"solve": 0.012}),
-        Outcome("second", TRUTH, "localized", "", far, np.eye(6), 4, 20, {"solve": 0.3}),
+        Outcome(
+            "first <b>",
+            TRUTH,
+            "localized",
+            "",
+            near,
+            0.01 * np.eye(6),
+            0.9,
+            4,
+            50,
+            5,
+            {"solve": 0.012},
+        ),
+        Outcome("second", TRUTH, "localized", "", far, np.eye(6), 0.3, 4, 20, 5, {"solve": 0.3}),
         Outcome("third", TRUTH, "few_inliers", "too few <i>", inliers=3),
     ]
 
 
-def _report(outcomes, pictures):
-    return Report(
-        "Title & all",
-        "what it is",
-        figures(summarize(outcomes)),
-        outcomes,
-        {4: TRUTH},
-        {4: "hall"},
-        CLASSES,
-        pictures,
-    )
+def _row(outcomes, pictures):
+    labels = {"recording": "walk", "front_end": "sift"}
+    return Row(labels, outcomes, summarize(outcomes), {4: TRUTH}, {4: "hall"}, pictures)
+
+
+def _write(path, outcomes, pictures):
+    write_report(path, "Title & all", "what it is", [_row(outcomes, pictures)], BOUNDS)
 
 
 @pytest.fixture
 def page(tmp_path):
     path = tmp_path / "deep" / "report.html"
     picture = Picture("first", "so and so", np.full((20, 30, 3), 90, np.uint8))
-    write_report(path, _report(_outcomes(), {"Matches": [picture], "None": []}))
+    _write(path, _outcomes(), {"Matches": [picture], "None": []})
     return path
 
 
@@ -62,22 +72,23 @@ def test_the_page_needs_nothing_else(page):
 def test_every_query_has_its_row_and_text_is_no_markup(page):
     text = page.read_text()
 
-    rows = re.findall(r"<tr[^>]*><td>.*?</tr>", text)
+    total, *rows = re.findall(r"<tr[^>]*><td>.*?</tr>", text)
+    assert re.findall(r"<td[^>]*>(.*?)</td>", total)[:4] == ["walk", "sift", "3", "66.7 %"]
     assert len(rows) == 3
-    assert "first &lt;b&gt;<td>hall" in rows[0]
-    assert "<td class=n>1.00<td class=n>0.06<td class=n>50<td class=n>12<" in rows[0]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", rows[0])
+    assert cells == ["first &lt;b&gt;", "hall", "", "1.00", "0.06", "0.0101", "50", "12"]
     assert ["class=bad" in row for row in rows] == [False, True, True]
     assert "refused: too few &lt;i&gt;" in rows[2]
     assert "Title &amp; all" in text
     assert "<h2>None</h2>" not in text
-    assert "<dd>66.7 %</dd>" in text
 
 
 def test_the_page_in_a_browser(page, tmp_path):
     shown = Page(page, tmp_path)
 
     assert shown.picture.std() > 10
-    assert shown.dom.count("<tr") == 4
+    assert shown.dom.count("<tr") == 6
+    assert shown.dom.count("<img") == 6
     assert shown.requests == set()
 
 
@@ -88,14 +99,22 @@ def test_a_request_would_be_seen(tmp_path):
     assert Page(page, tmp_path).requests == {"http://images.invalid/a.png"}
 
 
-def test_figures_without_any_pose():
-    refused = _outcomes()[2:]
+def test_figures_without_any_pose_are_dashes():
+    table = figures_table([_row(_outcomes()[2:], {})], BOUNDS)
 
-    assert figures(summarize(refused))["median position error"] == "none localized"
+    shown = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (shown["localized"], shown["wrong"]) == ("0.0 %", "0")
+    assert shown["median"] == shown["NEES median"] == shown["in 95 %"] == "-"
+
+
+def test_a_row_with_wrong_poses_stands_out():
+    table = figures_table([_row(_outcomes()[:1], {}), _row(_outcomes(), {})], BOUNDS)
+
+    assert table.bad == {1}
 
 
 def test_nothing_localized_is_drawn_all_the_same(tmp_path):
-    write_report(tmp_path / "report.html", _report(_outcomes()[2:], {}))
+    _write(tmp_path / "report.html", _outcomes()[2:], {})
 
     assert "refused" in (tmp_path / "report.html").read_text()
 
@@ -105,7 +124,11 @@ def _texts(svg):
 
 
 def test_the_map_is_seen_from_above():
-    svg = top_view(_outcomes(), {4: TRUTH}, {4: "hall"}, CLASSES[-1])
+    far = transforms.perturb(TRUTH, [3.0, 0, 0, 0, 0, 0])
+    estimates = np.array([TRUTH, far, np.full((4, 4), np.nan)])
+    wrong = np.array([False, True, False])
+
+    svg = top_view(np.array([TRUTH] * 3), estimates, wrong, TRUTH[None], ["hall"])
 
     texts = _texts(svg)
     assert {b"x of the map [m]", b"y of the map [m]", b"hall"} <= set(texts)
@@ -128,9 +151,9 @@ def _heights(svg):
 )
 def test_above_is_where_the_images_have_their_top(rotation, axes, upward):
     poses = [transforms.make(rotation, np.full(3, float(i))) for i in range(3)]
-    outcomes = [Outcome("q", pose, "localized", "", pose) for pose in poses]
+    truths = np.array(poses)
 
-    svg = top_view(outcomes, {0: poses[0]}, {0: "a"}, CLASSES[-1])
+    svg = top_view(truths, truths, np.zeros(3, bool), truths[:1], ["a"])
 
     assert [t[:1] for t in _texts(svg) if b"of the map" in t] == list(axes)
     heights = _heights(svg)
@@ -139,7 +162,12 @@ def test_above_is_where_the_images_have_their_top(rotation, axes, upward):
 
 
 def test_errors_are_counted_with_their_limits():
-    svg = error_histograms(_outcomes(), CLASSES)
+    svg = histograms(
+        [
+            Histogram("position error [cm]", [1.0, 300.0], [5, 10, 25]),
+            Histogram("orientation error [degrees]", [], [1, 2, 5]),
+        ]
+    )
 
     assert {b"position error [cm]", b"orientation error [degrees]", b"poses"} <= set(_texts(svg))
 

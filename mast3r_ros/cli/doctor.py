@@ -7,8 +7,8 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
@@ -54,17 +54,32 @@ class Finding:
     found: str
     remedy: str = ""
 
+    def as_json(self) -> dict[str, str]:
+        """For programs."""
+        return {**asdict(self)}
 
-def examine(console: Console | None = None) -> bool:
-    """Print all findings; whether the core can run."""
-    console = console or Console()
-    core = list(_core())
-    for title, findings in (
-        ("Core", core),
-        ("Front ends", _front_ends()),
-        ("Engines of the front end mast3r", [_weights(), *_engines()]),
-        ("ROS 2", _ros()),
-    ):
+
+_CORE_TITLE = "Core"
+
+
+def examine() -> dict[str, list[Finding]]:
+    """All findings, by heading."""
+    return {
+        _CORE_TITLE: list(_core()),
+        "Front ends": list(_front_ends()),
+        "Engines of the front end mast3r": [_weights(), *_engines()],
+        "ROS 2": list(_ros()),
+    }
+
+
+def core_runs(found: Mapping[str, Sequence[Finding]]) -> bool:
+    """Whether nothing is missing that the core needs."""
+    return all(finding.state != "missing" for finding in found[_CORE_TITLE])
+
+
+def show(found: Mapping[str, Sequence[Finding]], console: Console) -> None:
+    """Print the findings."""
+    for title, findings in found.items():
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, expand=False)
         for heading in ("", "state", "found", "what to do"):
             table.add_column(heading, overflow="fold")
@@ -78,13 +93,11 @@ def examine(console: Console | None = None) -> bool:
             )
         console.print(table)
         console.print()
-    runs = all(finding.state != "missing" for finding in core)
     console.print(
         "[green]The core can run.[/]"
-        if runs
+        if core_runs(found)
         else "[red]The core cannot run:[/] do what the first table says."
     )
-    return runs
 
 
 def _import(what: str, package: str, remedy: str, lacking: State = "missing") -> Finding:

@@ -1,113 +1,91 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What the verb `evaluate pairs` does."""
+"""The verb `evaluate pairs`: the second image of a pair localized against the first."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+import typer
 
-from mast3r_ros.cli.commands import console
-from mast3r_ros.datasets import PairOptions, SourceOptions, open_dataset
-from mast3r_ros.datasets.recording import PosedPair
-from mast3r_ros.evaluation.pairs import evaluate_pairs
-from mast3r_ros.evaluation.pairs_report import (
-    Album,
-    detail_tables,
-    figures_table,
-    write_pairs_report,
-)
-from mast3r_ros.frontends import create
-from mast3r_ros.frontends.base import FrontEnd
+from mast3r_ros.cli.figures import FigureOptions, conclude
+from mast3r_ros.cli.localize import RELOCALIZER_PANEL
+from mast3r_ros.cli.maps import SOURCE_PANEL
+from mast3r_ros.cli.options import text, with_options
+from mast3r_ros.cli.output import JsonFile, print_table, progress
+from mast3r_ros.datasets.options import PairOptions, SourceOptions
 from mast3r_ros.localization.options import RelocalizerOptions
 
-WORLDS = "worlds"
-# Tables are as wide as their columns, not as a pipe.
-_WIDTH = 160
 
-
-def open_front_ends(names: Sequence[str]) -> dict[str, FrontEnd]:
-    """Front ends by what the user calls them: `NAME`, or `mast3r=CHECKPOINT`.
-
-    Raises:
-        FrontEndError: there is none of that name, or it cannot run here.
-    """
-    return {name: create(name) for name in names}
-
-
-def read_pairs(
-    source: str,
-    count: int,
-    seed: int,
-    size: tuple[int, int],
-    min_overlap: float,
-    camera: Path | None,
-    depth_scale: float,
-) -> tuple[Iterable[PosedPair], int]:
-    """Pairs of `worlds`, or of a folder in the TUM layout, and how many they are.
-
-    Raises:
-        RecordingError: the folder is not what it should be.
-    """
-    dataset = open_dataset(source, SourceOptions(camera=camera, depth_scale=depth_scale))
-    chosen = PairOptions(count, min_overlap, seed, f"{size[0]}x{size[1]}")
-    return dataset.pairs(chosen), count
-
-
-def evaluate(
-    pairs: Iterable[PosedPair],
-    count: int,
-    front_ends: Mapping[str, FrontEnd],
+@with_options(
+    pair_options="Which pairs",
+    figures="What is written",
+    source_options=SOURCE_PANEL,
+    options=RELOCALIZER_PANEL,
+)
+def evaluate_pairs(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="worlds (rendered rooms that no training has seen), or a folder in the TUM "
+            "layout with depth.",
+        ),
+    ],
+    pair_options: PairOptions,
+    figures: FigureOptions,
+    source_options: SourceOptions,
     options: RelocalizerOptions,
-    depth: bool,
-    about: Mapping[str, Any],
-    json_path: Path | None,
-    report_path: Path | None,
-) -> dict[str, Any]:
-    """Localize every pair, and tell how well that went.
+    front_end: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=text(
+                "sift, xfeat, mast3r or mast3r=CHECKPOINT; several to compare them; xfeat by "
+                "default."
+            ),
+        ),
+    ] = None,
+    depth: Annotated[bool, typer.Option(help="Whether keyframes have their depth.")] = True,
+    json: JsonFile = None,
+) -> None:
+    """Localize the second image of pairs against the first; report matches, poses, confidence."""
+    from mast3r_ros.datasets.registry import open_dataset
+    from mast3r_ros.evaluation import pairs_report
+    from mast3r_ros.evaluation.album import Album
+    from mast3r_ros.evaluation.pairs import (
+        BOUNDS,
+        GUESS,
+        PairOutcome,
+        guess,
+        localize_pairs,
+        summarize_pairs,
+    )
+    from mast3r_ros.evaluation.report import Row
+    from mast3r_ros.frontends import create
 
-    Args:
-        count: of the pairs, for the progress bar.
-        depth: whether the keyframes know their depth.
-        about: what else belongs to the figures, by JSON key.
-        json_path: where to write the figures; standard output if None.
-        report_path: where to write a page with pictures, if given.
-
-    Returns:
-        The figures, those of each front end under `front_ends`.
-    """
-    album = Album()
-    pairs = track(pairs, "Localizing", total=count, console=console, transient=True)
-    listener = None if report_path is None else album.consider
-    summaries = evaluate_pairs(pairs, front_ends, options, depth, listener).summary()
-    found = {**about, "depth": depth, "front_ends": summaries, "options": asdict(options)}
-    text = json.dumps(found, indent=2)
-    if json_path is None:
-        print(text)
-    else:
-        json_path.write_text(text + "\n")
-    words = Console(stderr=True, width=_WIDTH, soft_wrap=True)
-    for title, columns, rows in (("", *figures_table(summaries)), *detail_tables(summaries)):
-        words.print(_table(title, columns, rows))
-    if report_path is not None:
-        said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items())
-        lead = f"{said}, {'with' if depth else 'without'} depth in the keyframes"
-        write_pairs_report(report_path, lead, summaries, album)
-        console.print(f"Report: {report_path}")
-    return found
-
-
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table
+    front_ends = {name: create(name) for name in front_end or ["xfeat"]}
+    pairs = open_dataset(source, source_options).pairs(pair_options)
+    outcomes: dict[str, list[PairOutcome]] = {GUESS: [], **{name: [] for name in front_ends}}
+    albums = {name: Album(BOUNDS[-1], figures.pictures) for name in front_ends}
+    for pair in progress(pairs, "Localizing", pair_options.count):
+        outcomes[GUESS].append(guess(pair))
+        for name, attempt in localize_pairs([pair], front_ends, options, depth):
+            assert isinstance(attempt.outcome, PairOutcome)
+            outcomes[name].append(attempt.outcome)
+            albums[name].consider(attempt)
+    found = {name: summarize_pairs(done) for name, done in outcomes.items()}
+    rows = [
+        Row(
+            {"recording": source, "front_end": name},
+            outcomes[name],
+            found[name],
+            pictures=albums[name].pictures() if name in albums else {},
+            details=pairs_report.bins(name, found[name]),
+        )
+        for name in outcomes
+    ]
+    about = {**asdict(pair_options), "depth": depth, "options": asdict(options)}
+    conclude(rows, BOUNDS, about, figures, json, "Pairs of images: an evaluation")
+    print_table("", pairs_report.comparison(found))

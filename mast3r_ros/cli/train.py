@@ -16,38 +16,54 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="What to train: nano or tiny.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train: nano or tiny.")],
     out: Annotated[
         Path,
-        typer.Option(help="Folder of the run; one that was stopped is gone on with."),
+        typer.Option(
+            metavar="PATH",
+            help="Run directory; a run that was stopped resumes from its checkpoint.",
+        ),
     ],
     steps: Annotated[
         int | None,
-        typer.Option(help="Steps until the learning rate is down; the recipe's by default.", min=1),
+        typer.Option(
+            metavar="N",
+            help="Steps until the learning rate is zero; the recipe's by default.",
+            min=1,
+        ),
     ] = None,
     until: Annotated[
-        int | None, typer.Option(help="Stop after this step, to go on another time.", min=1)
+        int | None,
+        typer.Option(metavar="N", help="Stop after this step; the run can resume later.", min=1),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, worlds and samples.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of weights, worlds and samples.", min=0)
+    ] = 0,
     workers: Annotated[
-        int, typer.Option(help="Processes that render; 0 renders between the steps.", min=0)
+        int,
+        typer.Option(
+            metavar="N", help="Processes that render; 0 renders between the steps.", min=0
+        ),
     ] = 1,
-    weights: Annotated[
+    checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Begin with these, not with random ones; a run goes on with its own."),
+        typer.Option(metavar="PATH", help="Weights to start from; a run that resumes has its own."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+    ] = "auto",
     save_every: Annotated[
-        int, typer.Option(help="Steps between two states on disk: what a kill costs.", min=1)
+        int, typer.Option(metavar="N", help="Steps between two checkpoints of the run.", min=1)
     ] = 200,
     validate_every: Annotated[
-        int, typer.Option(help="Steps between two looks at held-out rooms.", min=1)
+        int,
+        typer.Option(metavar="N", help="Steps between two validations on held-out rooms.", min=1),
     ] = 500,
     tensorboard: Annotated[
-        bool, typer.Option(help="Write TensorBoard's curves and pictures into the folder.")
+        bool, typer.Option(help="Write curves and pictures for TensorBoard into the run directory.")
     ] = True,
 ) -> None:
-    """Train a network on rendered rooms. Under torchrun, every process takes its share."""
+    """Train a network on rendered rooms. Under torchrun, the processes share the work."""
     from mast3r_ros.training import run
 
     run.train(
@@ -61,5 +77,5 @@ def train(
         save_every,
         validate_every,
         tensorboard,
-        weights,
+        checkpoint,
     )

@@ -1,9 +1,9 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The second act: a small MASt3R localizes in rendered rooms by color alone, in metres.
+"""The second act: a small MASt3R localizes in rendered rooms from RGB only, in metres.
 
-No depth and one keyframe: how far away things are is the network's own word. Rooms and textures
-were held out of its training; `render_rooms` tells where the pairs come from.
+One keyframe without depth: distances are the network's own prediction. Rooms and textures were held
+out of its training; `render_rooms` makes the pairs.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ from rich.console import Console
 from mast3r_ros.datasets.images import read_rgb
 from mast3r_ros.datasets.recording import PosedPair
 from mast3r_ros.drawing.clouds import SCRIPT, STYLE, Cloud, DrawnCamera, cloud_html
+from mast3r_ros.drawing.page import picture_html, tiles, write_page
 from mast3r_ros.engines.base import on_host
-from mast3r_ros.evaluation.pairs import localize_pair
-from mast3r_ros.evaluation.pairs_metrics import LIMITS, PairOutcome, summarize
-from mast3r_ros.evaluation.pairs_report import number, picture
-from mast3r_ros.evaluation.report import percent, picture_html, tiles, write_page
+from mast3r_ros.evaluation.album import match_picture
+from mast3r_ros.evaluation.outcome import Outcome
+from mast3r_ros.evaluation.pairs import BOUNDS, PairOutcome, localize_pairs, summarize_pairs
+from mast3r_ros.evaluation.report import number, percent
+from mast3r_ros.evaluation.run import Attempt
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.localization.options import RelocalizerOptions
-from mast3r_ros.localization.result import Localization
 from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.network.preprocess import preprocess
 
 FOLDER = Path(__file__).parent / "rendered"
-# Of all rooms; fewer would be no show, and one wrong answer is a failure.
+# Beyond it, a pose is wrong.
+LIMIT = BOUNDS[-1]
+# Of all rooms. One wrong pose is a failure, too.
 LEAST_LOCALIZED = 1 / 3
-# The share of a view's points that are drawn, the surest ones.
+# The fraction of a view's points that are drawn, the most confident ones.
 _DRAWN = 0.8
 _ORANGE, _BLUE, _GRAY = "#d9822b", "#2166ac", "#57606a"
 
@@ -86,35 +88,35 @@ def show_rooms(folder: Path, checkpoint: str = "nano") -> bool:
     front_end = Mast3rFrontEnd(Mast3rOptions(checkpoint=checkpoint, engine="torch"))
     shown = []
     for pair in read_rooms():
-        found = localize_pair(pair, {"mast3r": front_end}, RelocalizerOptions(), depth=False)
-        ((_, outcome, answer),) = found
-        shown.append(_Shown(outcome, _html(pair, outcome, answer, front_end)))
-        console.print(_line(outcome))
+        ((_, attempt),) = localize_pairs([pair], {"mast3r": front_end}, depth=False)
+        assert isinstance(attempt.outcome, PairOutcome)
+        shown.append(_Shown(attempt.outcome, _html(pair, attempt, front_end)))
+        console.print(_line(attempt.outcome))
     outcomes = [s.outcome for s in shown]
     good = passes(outcomes)
     report = folder / "rooms.html"
     _write(report, shown, good)
-    localized = sum(o.within(LIMITS) for o in outcomes)
-    wrong = sum(o.pose is not None for o in outcomes) - localized
+    localized = sum(o.error.within(LIMIT) for o in outcomes)
+    wrong = sum(o.localized for o in outcomes) - localized
     console.print(
         f"[bold {'green' if good else 'red'}]{localized} of {len(outcomes)}[/] rooms localized "
-        f"within {LIMITS[0]:g} m and {LIMITS[1]:g} degrees by color alone, {wrong} wrongly, the "
-        f"others refused; report: {report}"
+        f"within {LIMIT.label} from RGB only, {wrong} wrongly, the others refused; "
+        f"report: {report}"
     )
     return good
 
 
-def passes(outcomes: Sequence[PairOutcome]) -> bool:
+def passes(outcomes: Sequence[Outcome]) -> bool:
     """Whether enough were localized, and none of them wrongly."""
-    localized = sum(o.within(LIMITS) for o in outcomes)
-    answered = sum(o.pose is not None for o in outcomes)
-    return answered == localized >= LEAST_LOCALIZED * len(outcomes)
+    localized = sum(o.error.within(LIMIT) for o in outcomes)
+    accepted = sum(o.localized for o in outcomes)
+    return accepted == localized >= LEAST_LOCALIZED * len(outcomes)
 
 
 def predicted_cloud(
     pair: PosedPair, pose: NDArray[np.float64] | None, front_end: Mast3rFrontEnd
 ) -> Cloud:
-    """What the network believes that both views see, in the keyframe's camera, and the cameras."""
+    """The points that the network predicts for both views, and the cameras, in the keyframe's."""
     reference, query = (
         front_end.describe(Frame(view.image, view.camera)) for view in (pair.reference, pair.query)
     )
@@ -151,48 +153,44 @@ def _read_view(folder: Path, about: dict[str, Any]) -> Frame:
     return Frame(read_rgb(folder / about["image"]), Camera.from_dict(about["camera"]))
 
 
-def _errors(outcome: PairOutcome) -> str:
-    return f"{100 * outcome.translation_error:5.1f} cm  {outcome.rotation_error:5.2f} deg"
-
-
-def _line(outcome: PairOutcome) -> str:
-    milliseconds = f"{1e3 * sum(outcome.timings.values()):5.0f} ms"
+def _line(outcome: Outcome) -> str:
+    milliseconds = f"{1e3 * outcome.seconds:5.0f} ms"
     if outcome.pose is None:
         return f"[yellow]--[/]  {outcome.name:10} refused: {outcome.reason:20} {milliseconds}"
-    mark = "[green]ok[/] " if outcome.within(LIMITS) else "[red]BAD[/]"
-    return f"{mark} {outcome.name:10} {_errors(outcome):29} {milliseconds}"
+    error = outcome.error
+    mark = "[green]ok[/] " if error.within(LIMIT) else "[red]BAD[/]"
+    errors = f"{100 * error.translation_m:5.1f} cm  {error.rotation_deg:5.2f} deg"
+    return f"{mark} {outcome.name:10} {errors:29} {milliseconds}"
 
 
-def _html(
-    pair: PosedPair, outcome: PairOutcome, answer: Localization, front_end: Mast3rFrontEnd
-) -> str:
+def _html(pair: PosedPair, attempt: Attempt, front_end: Mast3rFrontEnd) -> str:
     """Matches, and the predicted cloud beside them."""
-    matches = picture_html(picture(pair, outcome, answer)) if answer.matches else ""
-    cloud = cloud_html(predicted_cloud(pair, outcome.pose, front_end))
+    matches = picture_html(match_picture(attempt)) if attempt.answer.matches else ""
+    cloud = cloud_html(predicted_cloud(pair, attempt.outcome.pose, front_end))
     return f"<div class=pictures>{matches}<figure>{cloud}</figure></div>"
 
 
 def _write(path: Path, shown: Sequence[_Shown], good: bool) -> None:
     outcomes = [s.outcome for s in shown]
-    figures = summarize(outcomes)
+    figures = summarize_pairs(outcomes)
     facts = {
-        "within 0.5 m and 10°": percent(figures["within_50cm_10deg"]),
-        "refused": percent(1.0 - figures["accepted"]),
-        "wrong, accepted": percent(figures["wrong_accepted"]),
+        f"within {LIMIT.label}": percent(figures[LIMIT.key]),
+        "refused": percent(1.0 - figures["localized"]),
+        "wrong, accepted": str(figures["wrong_accepted"]),
     }
     for name, key, factor, unit in (
         ("median position error", "median_translation_m", 100, "cm"),
         ("median orientation error", "median_rotation_deg", 1, "°"),
         ("estimated over true distance", "metric_ratio", 1, ""),
-        ("median time", "median_ms", 1, "ms"),
     ):
         if figures[key] is not None:
             facts[name] = number(figures[key], factor, unit)
+    facts["median time"] = number(figures["latency_ms"]["total"], 1, "ms")
     lead = (
         "A small MASt3R, trained by this project on rooms that it made itself, gets a keyframe and "
         "a query of a room that it never saw, and nothing else: no depth, no third image. Every "
-        f"answer is in metres. {'Passed' if good else 'NOT PASSED'}: at least "
-        "a third localized and none wrongly, what is not sure being refused."
+        f"pose is metric. {'Passed' if good else 'NOT PASSED'}: at least a third localized and "
+        "none wrongly; uncertain poses are refused."
     )
     sections = [
         f"<style>{STYLE}</style>",
@@ -200,4 +198,4 @@ def _write(path: Path, shown: Sequence[_Shown], good: bool) -> None:
         *(f"<h2>{escape(s.outcome.name)}</h2>{s.html}" for s in shown),
         SCRIPT,
     ]
-    write_page(path, "Rooms by color alone, in metres", lead, sections)
+    write_page(path, "Rooms from RGB only, in metres", lead, sections)

@@ -4,23 +4,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mast3r_ros.datasets.recording import PosedPair
-from mast3r_ros.evaluation.pairs_metrics import MatchErrors, PairOutcome, summarize
+from mast3r_ros.evaluation.matches import (
+    MatchErrors,
+    match_calibration,
+    match_errors,
+    match_figures,
+    right_share,
+)
+from mast3r_ros.evaluation.outcome import Outcome
+from mast3r_ros.evaluation.pose_error import Bound, PoseError
+from mast3r_ros.evaluation.run import Attempt
+from mast3r_ros.evaluation.summary import (
+    NoQueriesError,
+    by_confidence,
+    median,
+    pose_figures,
+    summarize,
+)
 from mast3r_ros.frontends.base import FrontEnd
-from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.overlap import depth_at, reproject
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
+
+# Finest first. Beyond the last one, a pose is wrong.
+BOUNDS = (Bound.of(0.1, 2.0), Bound.of(0.5, 10.0))
+AUC_DEGREES = (5, 10, 20)
+_OVERLAPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 # Every check of the relocalizer as weak as it can be.
 _UNCHECKED: dict[str, Any] = {
@@ -37,71 +56,75 @@ GUESS = "no motion"
 
 
 @dataclass(frozen=True)
-class PairsResult:
-    """What came of the pairs.
+class PairOutcome(Outcome):
+    """One pair; its `truth` and `pose` are reference camera <- query camera.
 
     Attributes:
-        outcomes: by the name of the front end, in the order of the pairs; always with `GUESS`.
+        overlap: the pair's.
+        unchecked: the pose if nothing were refused, where there is any.
+        relative: rotation and direction, also of poses without metric scale; None for neither.
+        matches: how good they are.
     """
 
-    outcomes: Mapping[str, list[PairOutcome]]
+    overlap: float = np.nan
+    unchecked: Pose | None = None
+    relative: Pose | None = None
+    matches: MatchErrors = field(default_factory=MatchErrors)
 
-    def summary(self) -> dict[str, dict[str, Any]]:
-        """The figures by front end, see `pairs_metrics.summarize`."""
-        return {name: summarize(found) for name, found in self.outcomes.items()}
+    @property
+    def relative_error_deg(self) -> float:
+        """The greater of the angles of rotation and of direction, see `relative`."""
+        error = PoseError.of(self.relative, self.truth)
+        return max(error.rotation_deg, error.direction_deg)
+
+    @property
+    def metric_ratio(self) -> float:
+        """Length of the estimated translation over the true one; NaN where there is none."""
+        length = float(np.linalg.norm(self.truth[:3, 3]))
+        if self.pose is None or length == 0.0:
+            return np.nan
+        return float(np.linalg.norm(self.pose[:3, 3])) / length
 
 
-Listener = Callable[[str, PosedPair, PairOutcome, Localization], None]
-
-
-def evaluate_pairs(
+def localize_pairs(
     pairs: Iterable[PosedPair],
     front_ends: Mapping[str, FrontEnd],
     options: RelocalizerOptions | None = None,
     depth: bool = True,
-    listener: Listener | None = None,
-) -> PairsResult:
-    """Localize every pair by every front end.
+) -> Iterator[tuple[str, Attempt]]:
+    """Localize every pair with every front end.
+
+    The keyframe is the map's origin, and exactly there. The queries have no depth.
 
     Args:
         pairs: read once, in their order.
         front_ends: by the name that their figures shall have.
         options: of the relocalizer.
-        depth: whether the keyframes know their depth; the queries never do.
-        listener: told what each front end makes of each pair.
+        depth: whether the keyframes have their depth.
+
+    Returns:
+        The name of the front end, and an attempt whose outcome is a `PairOutcome`.
     """
     options = options or RelocalizerOptions()
-    outcomes: dict[str, list[PairOutcome]] = {GUESS: [], **{name: [] for name in front_ends}}
-    for pair in pairs:
-        outcomes[GUESS].append(guess(pair))
-        for name, outcome, answer in localize_pair(pair, front_ends, options, depth):
-            outcomes[name].append(outcome)
-            if listener is not None:
-                listener(name, pair, outcome, answer)
-    return PairsResult(outcomes)
-
-
-def localize_pair(
-    pair: PosedPair, front_ends: Mapping[str, FrontEnd], options: RelocalizerOptions, depth: bool
-) -> Iterator[tuple[str, PairOutcome, Localization]]:
-    """What each front end makes of a pair; the keyframe is the map's origin, and exactly there."""
     options = replace(options, keyframe_position_sigma=0.0, keyframe_rotation_sigma=0.0)
-    keyframe = pair.reference if depth else replace(pair.reference, depth=None)
-    query = replace(pair.query, depth=None)
-    for name, front_end in front_ends.items():
-        keyframes = KeyframeMap(front_end)
-        keyframes.add(keyframe, np.eye(4))
-        answer = Relocalizer(keyframes, options).localize(query)
-        pose = answer.pose
-        if pose is None:
-            pose = Relocalizer(keyframes, replace(options, **_UNCHECKED)).localize(query).pose
-        yield name, _outcome(pair, answer, pose), answer
+    for pair in pairs:
+        keyframe = pair.reference if depth else replace(pair.reference, depth=None)
+        query = replace(pair.query, depth=None)
+        for name, front_end in front_ends.items():
+            keyframes = KeyframeMap(front_end)
+            keyframes.add(keyframe, np.eye(4))
+            answer = Relocalizer(keyframes, options).localize(query)
+            pose = answer.pose
+            if pose is None:
+                pose = Relocalizer(keyframes, replace(options, **_UNCHECKED)).localize(query).pose
+            yield name, Attempt(_outcome(pair, answer, pose), query, answer, keyframes)
 
 
 def guess(pair: PosedPair) -> PairOutcome:
-    """The outcome of believing that the camera has not moved."""
+    """The outcome of the guess that the camera has not moved."""
+    still = np.eye(4)
     return PairOutcome(
-        pair.name, pair.overlap, pair.motion, "localized", pose=np.eye(4), unchecked=np.eye(4)
+        pair.name, pair.motion, "localized", pose=still, overlap=pair.overlap, unchecked=still
     )
 
 
@@ -110,38 +133,64 @@ def _outcome(pair: PosedPair, answer: Localization, unchecked: Pose | None) -> P
     if answer.reason is Reason.DIRECTION_ONLY:
         relative = answer.matches[0].pose
     return PairOutcome(
-        pair.name,
-        pair.overlap,
-        pair.motion,
-        answer.reason.name.lower(),
-        answer.pose,
-        unchecked,
-        relative,
-        answer.covariance,
-        answer.confidence,
-        _match_errors(pair, answer),
-        answer.timings,
+        **vars(Outcome.of(pair.name, pair.motion, answer, pair.query.stamp)),
+        overlap=pair.overlap,
+        unchecked=unchecked,
+        relative=relative,
+        matches=match_errors(pair.reference, pair.query, pair.motion, answer),
     )
 
 
-def _match_errors(pair: PosedPair, answer: Localization) -> MatchErrors:
-    """How far each match is from where its reference pixel really went."""
-    if not answer.matches:
-        return MatchErrors()
-    match = answer.matches[0]
-    found = match.correspondences
-    errors: NDArray[np.float64] = np.full(len(found), np.nan)
-    reference, query = pair.reference, pair.query
-    if reference.depth is not None and reference.camera is not None and query.camera is not None:
-        there = reproject(
-            found.reference_pixels,
-            reference.depth,
-            reference.camera,
-            query.camera,
-            transforms.inverse(pair.motion),
+def summarize_pairs(outcomes: Sequence[PairOutcome]) -> dict[str, Any]:
+    """The figures of one front end: those of `summarize`, and what only pairs have.
+
+    Raises:
+        NoQueriesError: there are no pairs.
+    """
+    if not outcomes:
+        raise NoQueriesError("no pairs: no two images overlap that much; lower --min-overlap")
+    errors = [o.relative_error_deg for o in outcomes]
+    matches = [o.matches for o in outcomes]
+    unchecked = [replace(o, pose=o.unchecked) for o in outcomes]
+    return {
+        **summarize(outcomes, BOUNDS),
+        **_pair_figures(outcomes),
+        **{
+            f"auc_{limit}deg": float(np.mean([max(0.0, 1.0 - error / limit) for error in errors]))
+            for limit in AUC_DEGREES
+        },
+        "unchecked": {**pose_figures(unchecked, BOUNDS), **_pair_figures(unchecked)},
+        "matches": match_figures(matches),
+        "match_calibration": match_calibration(matches),
+        "overlap_bins": _by_overlap(outcomes),
+        "confidence_bins": by_confidence(outcomes, BOUNDS),
+    }
+
+
+def _pair_figures(outcomes: Sequence[PairOutcome]) -> dict[str, float | None]:
+    return {
+        "median_direction_deg": median([o.error.direction_deg for o in outcomes if o.localized]),
+        "metric_ratio": median([o.metric_ratio for o in outcomes]),
+    }
+
+
+def _by_overlap(outcomes: Sequence[PairOutcome]) -> list[dict[str, Any]]:
+    rows = []
+    for low, high in pairwise(_OVERLAPS):
+        last = high == _OVERLAPS[-1]
+        chosen = [o for o in outcomes if low <= o.overlap < high or (last and o.overlap == high)]
+        if not chosen:
+            continue
+        matches = [o.matches for o in chosen]
+        pixels = np.concatenate([m.pixels[m.known] for m in matches])
+        rows.append(
+            {
+                "from": low,
+                "to": high,
+                **pose_figures(chosen, BOUNDS),
+                **_pair_figures(chosen),
+                "median_px": median(pixels),
+                "right_share": right_share(matches),
+            }
         )
-        known = np.isfinite(depth_at(reference.depth, found.reference_pixels))
-        # What lies behind the query, or far beside it, is no worse than anything else.
-        distance = np.fmin(np.hypot(*(there - found.query_pixels).T), np.hypot(*query.size))
-        errors = np.where(known, distance, np.nan)
-    return MatchErrors(errors, found.confidence, match.inliers, max(query.size))
+    return rows

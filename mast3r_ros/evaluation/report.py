@@ -1,214 +1,221 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A page about an evaluation: one HTML file that needs nothing else, not even the network."""
+"""Evaluations for people: one table with a row each, and a page with plots and pictures."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.drawing import plots
-from mast3r_ros.evaluation.metrics import Outcome
+from mast3r_ros.drawing import calibration as calibration_plots
+from mast3r_ros.drawing import page, plots
+from mast3r_ros.drawing.page import Picture, Table
+from mast3r_ros.evaluation.calibration import precision_recall
+from mast3r_ros.evaluation.outcome import Outcome
+from mast3r_ros.evaluation.pose_error import Bound
 from mast3r_ros.geometry.transforms import Pose
 
-_STYLE = """
-:root { color-scheme: light }
-body { font: 15px/1.5 system-ui, sans-serif; color: #24292f; background: #fff;
-       max-width: 1060px; margin: 2.5rem auto; padding: 0 1.5rem }
-h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.4rem }
-p.lead { color: #57606a; margin-top: 0 }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th { text-align: left; font-weight: 600; color: #57606a; border-bottom: 2px solid #d0d7de }
-th, td { padding: .3rem .7rem .3rem 0; vertical-align: top } td { border-bottom: 1px solid #eaeef2 }
-td.n, th.n { text-align: right } tr.bad td { color: #b3261e }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: .7rem }
-dl div { border: 1px solid #d0d7de; border-radius: 6px; padding: .5rem .8rem }
-dt { color: #57606a; font-size: .82rem } dd { margin: 0; font-size: 1.15rem; font-weight: 600 }
-img { max-width: 100%; display: block } figure { margin: 0 }
-.plots { display: grid; gap: 1rem; justify-items: center } .plots img { width: 760px }
-.pictures { display: grid; gap: 1.4rem;
-            grid-template-columns: repeat(auto-fill, minmax(480px, 1fr)) }
-.pictures img { border-radius: 4px; width: 100% }
-figcaption { font-size: .88rem; color: #57606a } figcaption b { color: #24292f }
-"""
+UNKNOWN = "-"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image with a caption: its first words stand out."""
-
-    title: str
-    caption: str
-    image: NDArray[np.uint8]  # RGB
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the page says.
+class Row:
+    """One evaluation: some queries, one front end, one map.
 
     Attributes:
-        facts: the figures at the top, by name.
-        outcomes: one row of the table each.
+        labels: what tells it from the other rows, by column.
+        outcomes: of the queries.
+        figures: of `summarize`; empty where only the outcomes are shown.
         keyframes: their poses by id.
-        keyframe_names: how the table calls them.
-        limits: distances [m] and angles [degrees]; beyond the last, a pose is wrong.
+        names: of the keyframes, where they have better ones than their id.
         pictures: by the heading that they stand under.
+        details: more tables, by heading.
     """
 
-    title: str
-    lead: str
-    facts: Mapping[str, str]
+    labels: Mapping[str, str]
     outcomes: Sequence[Outcome]
-    keyframes: Mapping[int, Pose]
-    keyframe_names: Mapping[int, str]
-    limits: Sequence[tuple[float, float]]
-    pictures: Mapping[str, Sequence[Picture]]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    keyframes: Mapping[int, Pose] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
+    pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
+    details: Mapping[str, Table] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The labels in one line."""
+        return ", ".join(self.labels.values())
 
 
-def write_report(path: Path, report: Report) -> None:
+def figures_table(rows: Sequence[Row], bounds: Sequence[Bound]) -> Table:
+    """A line for each row: recall, wrong poses, errors, NEES, latency."""
+    columns = _columns(rows, bounds)
+    labels = list(rows[0].labels)
+    return Table(
+        [*labels, *columns],
+        [[*row.labels.values(), *(show(row.figures) for show in columns.values())] for row in rows],
+        names=len(labels),
+        bad={i for i, row in enumerate(rows) if row.figures["wrong_accepted"]},
+    )
+
+
+def _columns(
+    rows: Sequence[Row], bounds: Sequence[Bound]
+) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    """How each column shows the figures of a row."""
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "queries": lambda f: str(f["queries"]),
+        "localized": lambda f: percent(f["localized"]),
+        **{b.label: lambda f, key=b.key: percent(f[key]) for b in bounds},  # type: ignore[misc]
+        "wrong": lambda f: str(f["wrong_accepted"]),
+        "median": lambda f: number(f["median_translation_m"], 100, "cm"),
+        "angle": lambda f: number(f["median_rotation_deg"], 1, "°"),
+        "NEES median": lambda f: number(f["nees"]["median"]),
+        "p95": lambda f: number(f["nees"]["p95"]),
+        "in 95 %": lambda f: percent(f["nees"]["coverage_95"]),
+    }
+    if any("nees_with_truth_sigma" in row.figures for row in rows):
+        columns["with truth's sigma: median"] = lambda f: number(
+            f["nees_with_truth_sigma"]["median"]
+        )
+        columns["in 95 % "] = lambda f: percent(f["nees_with_truth_sigma"]["coverage_95"])
+    columns["decodes"] = lambda f: number(f["mean_decodes"])
+    columns["time"] = lambda f: number(f["latency_ms"].get("total"), 1, "ms")
+    return columns
+
+
+def queries_table(row: Row, bounds: Sequence[Bound]) -> Table:
+    """A line for each query."""
+    cells, bad = [], set()
+    for i, outcome in enumerate(row.outcomes):
+        error, keyframe = outcome.error, outcome.keyframe
+        if not error.within(bounds[-1]):
+            bad.add(i)
+        cells.append(
+            [
+                outcome.name,
+                "" if keyframe is None else row.names.get(keyframe, str(keyframe)),
+                "" if outcome.localized else f"refused: {outcome.message}",
+                f"{100 * error.translation_m:.2f}" if outcome.localized else "",
+                f"{error.rotation_deg:.2f}" if outcome.localized else "",
+                number(outcome.nees()) if outcome.localized else "",
+                str(outcome.inliers),
+                f"{1e3 * outcome.seconds:.0f}",
+            ]
+        )
+    columns = ("query", "keyframe", "", "position error [cm]", "orientation error [°]", "NEES")
+    return Table([*columns, "inliers", "time [ms]"], cells, names=3, bad=bad)
+
+
+def write_report(
+    path: Path,
+    title: str,
+    lead: str,
+    rows: Sequence[Row],
+    bounds: Sequence[Bound],
+    facts: Mapping[str, str] | None = None,
+    truth_covariance: NDArray[np.float64] | None = None,
+) -> None:
     """Write the page.
 
+    Args:
+        path: the HTML file.
+        title, lead: at the top of it.
+        rows: one section each.
+        bounds: finest first; beyond the last one, a pose is wrong.
+        facts: figures at the top, by name, in place of the table.
+        truth_covariance: as in `summarize`.
+
     Raises:
         OSError: the file cannot be written.
     """
-    sections = [
-        tiles(report.facts),
-        "<h2>Map and poses</h2><div class=plots>"
-        + _image("image/svg+xml", _top_view(report), "keyframes and poses from above")
-        + _image(
-            "image/svg+xml",
-            plots.error_histograms(report.outcomes, report.limits),
-            "histograms of the errors",
-        )
-        + "</div>",
-        f"<h2>Queries</h2>{_table(report)}",
-        *(gallery(heading, pictures) for heading, pictures in report.pictures.items()),
+    head = page.tiles(facts) if facts else page.table(figures_table(rows, bounds))
+    sections = [head]
+    for row in rows:
+        sections += _sections(row, bounds, truth_covariance)
+    page.write_page(path, title, lead, sections)
+
+
+def _sections(
+    row: Row, bounds: Sequence[Bound], truth_covariance: NDArray[np.float64] | None
+) -> list[str]:
+    return [
+        page.heading(row.title),
+        page.plots(_plots(row, bounds, truth_covariance)),
+        *(page.heading(name) + page.table(table) for name, table in row.details.items()),
+        f"<details{' open' * (len(row.outcomes) < 100)}><summary>{escape('Queries')}</summary>"
+        f"{page.table(queries_table(row, bounds))}</details>",
+        *(page.gallery(name, pictures) for name, pictures in row.pictures.items()),
     ]
-    write_page(path, report.title, report.lead, sections)
 
 
-def write_page(path: Path, title: str, lead: str, sections: Iterable[str]) -> None:
-    """Write sections of HTML as a page that needs nothing else.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    page = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
-        f"<style>{_STYLE}</style><body><h1>{escape(title)}</h1>"
-        f"<p class=lead>{escape(lead)}</p>{''.join(sections)}</body></html>\n"
+def _plots(
+    row: Row, bounds: Sequence[Bound], truth_covariance: NDArray[np.float64] | None
+) -> dict[str, bytes]:
+    """SVG by what it shows."""
+    accepted = [o for o in row.outcomes if o.localized]
+    right = [o.error.within(bounds[-1]) for o in accepted]
+    shown: dict[str, bytes] = {}
+    if row.keyframes:
+        shown["keyframes and poses from above"] = _top_view(row, bounds[-1])
+    shown["histograms of the errors"] = plots.histograms(
+        [
+            plots.Histogram(
+                "position error [cm]",
+                [100 * o.error.translation_m for o in accepted],
+                [100 * bound.translation_m for bound in bounds],
+            ),
+            plots.Histogram(
+                "orientation error [degrees]",
+                [o.error.rotation_deg for o in accepted],
+                [float(np.rad2deg(bound.rotation_rad)) for bound in bounds],
+            ),
+        ]
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
-
-
-def tiles(facts: Mapping[str, str]) -> str:
-    """Figures, each with its name above it, as HTML."""
-    return (
-        "<dl>"
-        + "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-            for name, value in facts.items()
+    curves = {"NEES": np.array([o.nees() for o in accepted])}
+    if truth_covariance is not None:
+        curves["with the truth's sigma"] = np.array([o.nees(truth_covariance) for o in accepted])
+    curves = {name: values[np.isfinite(values)] for name, values in curves.items()}
+    if len(curves["NEES"]):
+        shown["quantiles of NEES against chi-square"] = calibration_plots.nees_quantiles(curves)
+    if accepted and row.figures:
+        curve = precision_recall([o.confidence for o in accepted], right, len(row.outcomes))
+        shown["precision over recall"] = calibration_plots.precision_recall(
+            curve.recall, curve.precision
         )
-        + "</dl>"
-    )
-
-
-def table(heading: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table under a heading, as HTML; all but the first column are numbers."""
-    header = "".join(f"<th{' class=n' * (i > 0)}>{escape(c)}" for i, c in enumerate(columns))
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{' class=n' * (i > 0)}>{escape(c)}" for i, c in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<h2>{escape(heading)}</h2><table><thead><tr>{header}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
-
-
-def _top_view(report: Report) -> bytes:
-    names = {keyframe: report.keyframe_names[keyframe] for keyframe in report.keyframes}
-    return plots.top_view(report.outcomes, report.keyframes, names, report.limits[-1])
-
-
-def _table(report: Report) -> str:
-    header = "<tr><th>query<th>keyframe<th class=n>position error [cm]"
-    header += "<th class=n>orientation error [°]<th class=n>inliers<th class=n>time [ms]<th></tr>"
-    rows = []
-    for o in report.outcomes:
-        errors = ["", ""]
-        if o.pose is not None:
-            errors = [f"{100 * o.translation_error:.2f}", f"{np.rad2deg(o.rotation_error):.2f}"]
-        bad = not o.within(*report.limits[-1])
-        name = "" if o.keyframe is None else report.keyframe_names[o.keyframe]
-        seconds = sum(o.timings.values())
-        rows.append(
-            f"<tr{' class=bad' if bad else ''}><td>{escape(o.name)}<td>{escape(name)}"
-            + "".join(f"<td class=n>{v}" for v in (*errors, o.inliers, f"{1e3 * seconds:.0f}"))
-            + f"<td>{'' if o.pose is not None else 'refused: ' + escape(o.message)}</tr>"
+        bins = row.figures["confidence"]["reliability"]
+        shown["reliability of the confidence"] = calibration_plots.reliability(
+            *(np.array([b[key] for b in bins]) for key in ("confidence", "right", "poses"))
         )
-    return f"<table id=queries><thead>{header}</thead><tbody>{''.join(rows)}</tbody></table>"
+    return shown
 
 
-def gallery(heading: str, pictures: Iterable[Picture]) -> str:
-    """Pictures under a heading, as HTML; nothing where there are none."""
-    figures = "".join(map(picture_html, pictures))
-    return f"<h2>{escape(heading)}</h2><div class=pictures>{figures}</div>" if figures else ""
-
-
-def picture_html(picture: Picture) -> str:
-    """One picture with its caption, as HTML."""
-    return (
-        f"<figure>{_image('image/jpeg', _jpeg(picture.image), picture.title)}<figcaption>"
-        f"<b>{escape(picture.title)}</b> {escape(picture.caption)}</figcaption></figure>"
+def _top_view(row: Row, bound: Bound) -> bytes:
+    nowhere = np.full((4, 4), np.nan)
+    return plots.top_view(
+        np.array([o.truth for o in row.outcomes]),
+        np.array([nowhere if o.pose is None else o.pose for o in row.outcomes]),
+        np.array([not o.error.within(bound) for o in row.outcomes]),
+        np.array(list(row.keyframes.values())),
+        [row.names.get(keyframe, str(keyframe)) for keyframe in row.keyframes],
     )
 
 
-def _image(kind: str, data: bytes, alternative: str) -> str:
-    encoded = base64.b64encode(data).decode()
-    return f'<img alt="{escape(alternative)}" src="data:{kind};base64,{encoded}">'
-
-
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
-    )
-    assert done, "JPEG encoding of a uint8 image does not fail"
-    return bytes(data)
-
-
-def percent(share: float) -> str:
+def percent(share: float | None) -> str:
     """A fraction as people read it."""
-    return f"{100 * share:.1f} %"
+    return UNKNOWN if share is None else f"{100 * share:.1f} %"
 
 
-def figures(summary: Mapping[str, Any]) -> dict[str, str]:
-    """The figures of `metrics.summarize`, as people read them."""
-    unknown = "none localized"
-
-    def number(key: str, factor: float, unit: str) -> str:
-        value = summary[key]
-        return unknown if value is None else f"{factor * value:.3g} {unit}"
-
-    return {
-        "queries": str(summary["queries"]),
-        "localized": percent(summary["localized"]),
-        "within 5 cm, 1°": percent(summary["within_5cm_1deg"]),
-        "within 10 cm, 2°": percent(summary["within_10cm_2deg"]),
-        "within 25 cm, 5°": percent(summary["within_25cm_5deg"]),
-        "wrong, accepted": str(summary["wrong_accepted"]),
-        "median position error": number("median_translation_m", 100.0, "cm"),
-        "median orientation error": number("median_rotation_deg", 1.0, "°"),
-        "median time": f"{summary['latency_ms']['total']:.0f} ms",
-    }
+def number(value: float | None, factor: float = 1.0, unit: str = "") -> str:
+    """A figure as people read it: three digits, more where they stand before the point."""
+    if value is None or not np.isfinite(value):
+        return UNKNOWN
+    scaled = factor * value
+    return (
+        f"{scaled:.0f} {unit}".rstrip() if abs(scaled) >= 100 else f"{scaled:.3g} {unit}".rstrip()
+    )

@@ -1,40 +1,70 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Maps some images of a recording, and localizes the others among them."""
+"""Maps some images of a recording, and localizes others in the map."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from mast3r_ros.datasets.recording import PosedImage, read_frames
-from mast3r_ros.evaluation.metrics import Outcome
+from mast3r_ros.evaluation.outcome import Outcome
 from mast3r_ros.frame import Frame
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization
 
+_T = TypeVar("_T")
 
-def split(
-    recording: Sequence[PosedImage], every: int, offset: int = 0
-) -> tuple[list[PosedImage], list[PosedImage]]:
-    """Keyframes: every `every`-th image from number `offset` on; and all other images."""
-    chosen = range(offset, len(recording), every)
-    rest = [image for i, image in enumerate(recording) if i not in chosen]
-    return [recording[i] for i in chosen], rest
+
+@dataclass(frozen=True)
+class Attempt:
+    """A query with everything that belongs to it.
+
+    Attributes:
+        outcome: what came of it.
+        query: the image.
+        answer: the relocalizer's.
+        keyframes: the map.
+    """
+
+    outcome: Outcome
+    query: Frame
+    answer: Localization
+    keyframes: KeyframeMap
+
+
+def every_nth(images: Iterable[_T], every: int, offset: int = 0) -> Iterator[_T]:
+    """The keyframes of a recording: images `offset`, `offset` + `every`, ..."""
+    return islice(images, offset, None, every)
+
+
+def the_others(images: Iterable[_T], every: int, offset: int = 0) -> Iterator[_T]:
+    """The queries of a recording: all images that `every_nth` leaves out."""
+    return (image for i, image in enumerate(images) if i < offset or (i - offset) % every)
 
 
 def add_keyframes(
     keyframes: KeyframeMap, images: Iterable[PosedImage], with_depth: bool
 ) -> Iterator[int]:
-    """Add images to a map in their order; yields each new keyframe's id."""
+    """Add images to a map in their order; yields each new keyframe's id.
+
+    Raises:
+        RecordingError: none of the images can be read.
+    """
     for image, frame in read_frames(images, with_depth):
         yield keyframes.add(frame, image.true_pose)
 
 
-def localize(
-    relocalizer: Relocalizer, queries: Iterable[PosedImage]
-) -> Iterator[tuple[Outcome, Frame, Localization]]:
-    """Localize images by themselves, without their depth and without what came before."""
+def localize(relocalizer: Relocalizer, queries: Iterable[PosedImage]) -> Iterator[Attempt]:
+    """Localize images by themselves, without their depth and without the images before them.
+
+    Raises:
+        RecordingError: none of the images can be read.
+    """
     for query, frame in read_frames(queries, with_depth=False):
         answer = relocalizer.localize(frame)
-        yield Outcome.of(query.name, query.true_pose, answer), frame, answer
+        outcome = Outcome.of(query.name, query.true_pose, answer, frame.stamp)
+        yield Attempt(outcome, frame, answer, relocalizer.map)

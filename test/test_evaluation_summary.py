@@ -5,7 +5,9 @@
 import numpy as np
 import pytest
 
-from mast3r_ros.evaluation.metrics import Outcome, summarize
+from mast3r_ros.evaluation.outcome import Outcome
+from mast3r_ros.evaluation.pose_error import Bound, PoseError
+from mast3r_ros.evaluation.summary import NoQueriesError, summarize
 from mast3r_ros.geometry import transforms
 from mast3r_ros.localization.result import Localization, Reason
 
@@ -14,7 +16,7 @@ def _outcome(distance, degrees, seconds=0.1, **more):
     truth = transforms.make(transforms.rotation_from_vector([0.3, -0.2, 0.9]), [1.0, 2.0, 3.0])
     delta = [0.0, distance, 0.0, np.deg2rad(degrees), 0.0, 0.0]
     pose = transforms.perturb(truth, delta)
-    return Outcome("q", truth, "localized", "", pose, timings={"solve": seconds}, **more)
+    return Outcome("q", truth, "localized", pose=pose, timings={"solve": seconds}, **more)
 
 
 def _refused(reason="few_inliers"):
@@ -22,17 +24,32 @@ def _refused(reason="few_inliers"):
 
 
 def test_errors_are_distance_and_angle():
-    outcome = _outcome(0.3, 20.0)
+    error = _outcome(0.3, 20.0).error
 
-    assert outcome.translation_error == pytest.approx(0.3)
-    assert np.rad2deg(outcome.rotation_error) == pytest.approx(20.0)
+    assert error.translation_m == pytest.approx(0.3)
+    assert error.rotation_rad == pytest.approx(np.deg2rad(20.0))
+    assert error.rotation_deg == pytest.approx(20.0)
+    np.testing.assert_allclose(error.delta, [0, 0.3, 0, np.deg2rad(20), 0, 0], atol=1e-12)
 
 
-def test_a_class_needs_both_errors():
-    assert _outcome(0.04, 0.9).within(0.05, 1.0)
-    assert not _outcome(0.04, 1.1).within(0.05, 1.0)
-    assert not _outcome(0.06, 0.9).within(0.05, 1.0)
-    assert not _refused().within(1e9, 1e9)
+def test_a_bound_needs_both_errors():
+    bound = Bound.of(0.05, 1.0)
+
+    assert _outcome(0.04, 0.9).error.within(bound)
+    assert not _outcome(0.04, 1.1).error.within(bound)
+    assert not _outcome(0.06, 0.9).error.within(bound)
+    assert not _refused().error.within(Bound.of(1e9, 179.0))
+    assert _outcome(0.04, 3.0).error.excess(bound) == pytest.approx(3.0)
+    assert _outcome(0.10, 1.0).error.excess(bound) == pytest.approx(2.0)
+    assert (bound.key, bound.label) == ("within_5cm_1deg", "5 cm, 1°")
+
+
+def test_a_direction_is_that_of_the_translation():
+    truth = transforms.make(np.eye(3), [1.0, 0.0, 0.0])
+    beside = transforms.make(np.eye(3), [0.0, 3.0, 0.0])
+
+    assert PoseError.of(beside, truth).direction_deg == pytest.approx(90.0)
+    assert PoseError.of(np.eye(4), truth).direction_rad == np.inf
 
 
 def test_fractions_are_of_all_queries():
@@ -73,22 +90,40 @@ def test_nothing_localized_has_no_medians():
     assert summary["localized"] == 0.0
     assert summary["wrong_accepted"] == 0
     assert summary["median_translation_m"] is None
-    assert summary["median_normalized_error"] is None
+    assert summary["nees"] == dict.fromkeys(("mean", "median", "p95", "coverage_95"))
+    assert summary["confidence"]["precision_recall_auc"] == 0.0
 
 
 def test_no_queries_are_an_error():
-    with pytest.raises(ValueError, match="every image is a keyframe"):
+    with pytest.raises(NoQueriesError, match="every image is a keyframe"):
         summarize([])
 
 
-def test_the_normalized_error_is_a_mahalanobis_distance():
+def test_nees_is_a_squared_mahalanobis_distance():
     covariance = np.diag([1.0, 0.01, 1.0, 1.0, 1.0, 1.0])
 
     outcome = _outcome(0.3, 0.0, covariance=covariance)
 
-    assert outcome.normalized_error == pytest.approx(0.3**2 / 0.01)
-    assert summarize([outcome])["median_normalized_error"] == pytest.approx(9.0)
-    assert np.isnan(_outcome(0.3, 0.0).normalized_error)
+    assert outcome.nees() == pytest.approx(0.3**2 / 0.01)
+    assert summarize([outcome])["nees"]["median"] == pytest.approx(9.0)
+    assert np.isnan(_outcome(0.3, 0.0).nees())
+
+
+def test_the_truths_own_error_is_added_to_the_covariance():
+    outcomes = [_outcome(d, 0.0, covariance=0.01 * np.eye(6)) for d in (0.3, 0.6)]
+
+    summary = summarize(outcomes, truth_covariance=0.02 * np.eye(6))
+
+    assert summary["nees"]["mean"] == pytest.approx((9.0 + 36.0) / 2)
+    assert summary["nees"]["coverage_95"] == 0.5
+    assert summary["nees_with_truth_sigma"]["mean"] == pytest.approx((3.0 + 12.0) / 2)
+    assert summary["nees_with_truth_sigma"]["coverage_95"] == 1.0
+
+
+def test_decodes_are_the_keyframes_compared():
+    outcomes = [_outcome(0.0, 0.0, decodes=3), _outcome(0.0, 0.0, decodes=5), _refused()]
+
+    assert summarize(outcomes)["mean_decodes"] == pytest.approx(8 / 3)
 
 
 def test_a_refusal_of_the_relocalizer_keeps_its_reason():
@@ -102,4 +137,4 @@ def test_a_refusal_of_the_relocalizer_keeps_its_reason():
         20,
     )
     assert (outcome.pose, outcome.keyframe) == (None, None)
-    assert outcome.translation_error == np.inf
+    assert outcome.error.translation_m == np.inf

@@ -1,0 +1,146 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of maps: `map build`, `map info`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from mast3r_ros.cli.options import text, with_options
+from mast3r_ros.cli.output import JsonFile, console, print_facts, progress, write_json
+from mast3r_ros.datasets.options import SourceOptions
+
+if TYPE_CHECKING:
+    from mast3r_ros.datasets.dataset import Dataset
+    from mast3r_ros.datasets.recording import PosedImage
+    from mast3r_ros.frontends.base import FrontEnd
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+
+SOURCE_PANEL = "What is read"
+
+FrontEndName = Annotated[
+    str,
+    typer.Option(
+        "--front-end",
+        metavar="NAME",
+        help=text(
+            "How images are described and matched: sift, xfeat, mast3r or mast3r=CHECKPOINT."
+        ),
+    ),
+]
+MapFrontEnd = Annotated[
+    str | None,
+    typer.Option(
+        "--front-end",
+        metavar="NAME",
+        help=text("What the map was made with, where that was mast3r=CHECKPOINT."),
+    ),
+]
+
+app = typer.Typer(help="Build maps and look into them.")
+
+
+@app.command("build")
+@with_options(source_options=SOURCE_PANEL)
+def build(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder in the TUM layout, a folder of images with --poses, or a bag.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="PATH", help="The folder to save the map to.")
+    ],
+    source_options: SourceOptions,
+    front_end: FrontEndName = "xfeat",
+    every: Annotated[
+        int, typer.Option(metavar="N", help="Every N-th image becomes a keyframe.", min=1)
+    ] = 1,
+    depth: Annotated[bool, typer.Option(help="Use depth where there is some.")] = True,
+    json: JsonFile = None,
+) -> None:
+    """Build a map from images with known poses."""
+    from mast3r_ros.datasets.registry import open_dataset
+    from mast3r_ros.frontends import create
+
+    dataset = open_dataset(source, source_options)
+    chosen = itertools.islice(dataset.posed(), 0, None, every)
+    keyframes = make_map(chosen, create(front_end), depth, -(-len(dataset) // every))
+    print_reading(dataset)
+    keyframes.save(out)
+    typer.echo(f"{len(keyframes)} keyframes saved to {out}", err=str(json) == "-")
+    write_json({**_facts(out, keyframes), "reading": dataset.summary.as_dict()}, json)
+
+
+@app.command("info")
+def info(
+    path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
+    front_end: MapFrontEnd = None,
+    json: JsonFile = None,
+) -> None:
+    """Show what a map holds."""
+    facts = _facts(path, open_map(path, front_end))
+    if str(json) != "-":
+        print_facts(facts)
+    write_json(facts, json)
+
+
+def make_map(
+    images: Iterable[PosedImage], front_end: FrontEnd, depth: bool, count: int | None = None
+) -> KeyframeMap:
+    """A map of all the images, of which there are `count`."""
+    from mast3r_ros.evaluation.run import add_keyframes
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+
+    keyframes = KeyframeMap(front_end)
+    for _ in progress(add_keyframes(keyframes, images, depth), "Mapping", count):
+        pass
+    return keyframes
+
+
+def print_reading(dataset: Dataset) -> None:
+    """Print what of a recording was left out, and why; nothing where it was read whole."""
+    lines = dataset.summary.lines()
+    if len(lines) > 1:
+        console.print(escape("\n".join([dataset.source + ": " + lines[0], *lines[1:]])))
+
+
+def open_map(path: Path, front_end: str | None = None) -> KeyframeMap:
+    """A saved map, with the front end that made it.
+
+    Args:
+        front_end: as in `frontends.create`; by default the one that the map names.
+
+    Raises:
+        MapError: there is no such map, it is damaged or of another front end.
+        FrontEndError: there is no such front end, or it cannot run here.
+    """
+    from mast3r_ros.frontends import create
+    from mast3r_ros.keyframes import store
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+
+    made_by = str(store.read_manifest(path).get("front_end"))
+    return KeyframeMap.load(path, create(front_end or made_by))
+
+
+def _facts(path: Path, keyframes: KeyframeMap) -> dict[str, object]:
+    import numpy as np
+
+    places = np.array([k.pose[:3, 3] for k in keyframes]).reshape(-1, 3)
+    files = [f for f in path.rglob("*") if f.is_file()]
+    return {
+        "front_end": keyframes.front_end.name,
+        "fingerprint": keyframes.front_end.fingerprint,
+        "keyframes": len(keyframes),
+        "with_depth": sum(k.sensed for k in keyframes),
+        "extent_m": np.ptp(places, axis=0).round(3).tolist() if len(places) else [0.0] * 3,
+        "megabytes": sum(f.stat().st_size for f in files) / 1e6,
+    }
