@@ -2,23 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package's own TF buffer, its gate, and the door to tf2_ros."""
 
-import sys
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
 
-from geometry_msgs.msg import TransformStamped
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.frame_tree import TfBuffer
-from mast3r_ros.messages import conversions
 from mast3r_ros.ros.gate import JumpGate
-from mast3r_ros.ros.tf import source as tf
 from mast3r_ros.ros.tf.source import TransformError
 
 pytestmark = pytest.mark.ros
@@ -162,52 +156,3 @@ def test_the_gate_minds_turns_and_can_stand_open():
 
     assert not gate.admit(_pose(0, 1.0), 0.5, 0.3, 2)
     assert gate.admit(_pose(0, 1.1), 0.5, 0.3, 2)
-
-
-def test_tf2_ros_is_used_where_it_is_installed(monkeypatch):
-    """Against the names and arguments of tf2_ros' Python API."""
-    sent, closed = [], []
-
-    class TransformException(Exception):
-        pass
-
-    class Buffer:
-        def clear(self):
-            closed.append("cleared")
-
-        def lookup_transform(self, target_frame, source_frame, time):
-            if source_frame == "nowhere":
-                raise TransformException("nowhere is not known")
-            found = TransformStamped()
-            found.transform = conversions.to_transform(_pose(time.nanoseconds / SECOND))
-            return found
-
-    class TransformListener:
-        def __init__(self, buffer, node, *, spin_thread=False):
-            assert isinstance(buffer, Buffer)
-            assert not spin_thread
-
-        def unregister(self):
-            closed.append("unregistered")
-
-    module = SimpleNamespace(
-        Buffer=Buffer,
-        TransformListener=TransformListener,
-        TransformBroadcaster=lambda node: SimpleNamespace(sendTransform=sent.append),
-        TransformException=TransformException,
-        __spec__=SimpleNamespace(name="tf2_ros"),
-    )
-    monkeypatch.setitem(sys.modules, "tf2_ros", module)
-    monkeypatch.delitem(sys.modules, "mast3r_ros.ros.tf.tf2", raising=False)
-
-    door = tf.create(node=None)
-
-    assert door.wait_for("odom", "base", 3 * SECOND, 0.0)[0, 3] == 3
-    with pytest.raises(TransformError, match="nowhere is not known"):
-        door.wait_for("odom", "nowhere", 3 * SECOND, 0.01)
-    door.send("map", "odom", _pose(4), SECOND)
-    assert (sent[0].header.frame_id, sent[0].child_frame_id) == ("map", "odom")
-    assert (sent[0].header.stamp.sec, sent[0].transform.translation.x) == (1, 4)
-    door.restart()
-    door.close()
-    assert closed == ["cleared", "unregistered"]

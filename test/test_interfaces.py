@@ -66,3 +66,16 @@ def test_tf_travels_under_its_usual_name():
     assert TFMessage.get_fields_and_field_types() == {
         "transforms": "sequence<geometry_msgs/TransformStamped>"
     }
+
+
+def test_the_bond_travels_as_bond_core_defines_it():
+    from bond.msg import Status
+
+    assert Status.get_fields_and_field_types() == {
+        "header": "std_msgs/Header",
+        "id": "string",
+        "instance_id": "string",
+        "active": "boolean",
+        "heartbeat_timeout": "float",
+        "heartbeat_period": "float",
+    }

@@ -1,7 +1,9 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The node's life: configured, activated and put to rest by a lifecycle manager."""
+"""The node's life: configured, activated and deactivated by a lifecycle manager."""
 
+import signal
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -10,14 +12,17 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from ros_robot import Robot
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from ros_robot import PATIENCE, Robot
 from ros_world import camera_pose
 from std_srvs.srv import Empty
 
+from mast3r_ros.messages import conversions
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.ros import diagnostics
 from mast3r_ros.srv import AddKeyframe, LoadMap, Relocalize, RemoveKeyframe
@@ -28,6 +33,13 @@ pytestmark = pytest.mark.ros
 def _change(robot, transition):
     request = Transition(id=transition)
     return robot.call(ChangeState, "relocalizer/change_state", transition=request).success
+
+
+def _set(robot, name, text):
+    value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=text)
+    wanted = Parameter(name=name, value=value)
+    call = robot.call(SetParameters, "relocalizer/set_parameters", parameters=[wanted])
+    return call.results[0]
 
 
 def _state(robot):
@@ -78,7 +90,7 @@ def test_a_whole_life(robot):
     assert _change(robot, Transition.TRANSITION_DEACTIVATE)
     answer = robot.wait(lambda: waiting.done() and waiting.result(), "answer")
     assert not answer.success
-    assert "put to rest meanwhile" in answer.message
+    assert "deactivated meanwhile" in answer.message
     robot.wait(lambda: not robot.images.get_subscription_count(), "end of the subscription")
 
     _activate(robot)
@@ -106,14 +118,97 @@ def test_a_map_that_is_not_there_leaves_the_node_unconfigured(tmp_path):
     assert robot.process.returncode == 0
 
 
-def test_by_itself_it_starts_and_stays_even_so(tmp_path):
-    robot = Robot("no_map_auto", map=tmp_path / "nowhere", autostart=True, wait=False)
+def test_failed_autostart_ends_the_process(tmp_path):
+    robot = Robot("no_map_auto", map=tmp_path / "nowhere", wait=False)
+    try:
+        assert robot.process.wait(PATIENCE) == 1
+    finally:
+        log = robot.close()
+    assert "no map at" in log
+    assert "Traceback" not in log
+
+
+def test_failed_autostart_leaves_the_node_where_that_is_wanted(tmp_path):
+    """Then /diagnostics shows why, and the map can be set before the next attempt."""
+    robot = Robot(
+        "no_map_stays", map=tmp_path / "nowhere", exit_on_failed_autostart=False, wait=False
+    )
     try:
         assert _state(robot) == "unconfigured"
-        robot.wait(lambda: "no map at" in robot.log(), "the reason")
+        robot.listen("diagnostics", DiagnosticArray, "/diagnostics")
+        said = robot.wait(lambda: robot.received["diagnostics"], "diagnostics")[-1].status[0]
+        assert said.level == DiagnosticStatus.ERROR
+        assert "no map at" in said.message
+
+        for name, value in (("map", ""), ("tf_mode", "map_camera"), ("front_end", "sift")):
+            assert _set(robot, name, value).successful
+        assert _change(robot, Transition.TRANSITION_CONFIGURE)
+        _activate(robot)
+        status = robot.look(camera_pose())
+        assert (status.state, status.front_end) == (RelocalizationStatus.STATE_NO_MAP, "sift")
+        assert "clean it up first" in _set(robot, "tf_mode", "none").reason
     finally:
-        robot.close()
-    assert robot.process.returncode == 0
+        log = robot.close()
+    assert robot.process.returncode == 0, log
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.8, 1.2, 1.6, 2.0, 3.0])
+def test_an_interrupt_while_the_node_starts(delay):
+    command = [sys.executable, "-m", "mast3r_ros.ros.node", "--ros-args", "-p", "front_end:=sift"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+
+    _, log = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
+    assert "ERROR" not in log
+
+
+def test_the_bond_with_a_lifecycle_manager(robot):
+    """As bond_core has it: heartbeats with the node's name, until the manager says goodbye."""
+    status = pytest.importorskip("bond.msg", reason="the package bond is not built here").Status
+    robot.listen("bond", status, "bond")
+    manager = robot.node.create_publisher(status, "bond", 10)
+    said = robot.received["bond"]
+    assert _change(robot, Transition.TRANSITION_CONFIGURE)
+    assert not said
+    _activate(robot)
+
+    robot.wait(lambda: len(said) >= 10, "heartbeats")
+    assert {m.id for m in said} == {"relocalizer"}
+    assert len({m.instance_id for m in said}) == 1
+    assert all(m.active for m in said)
+    begin, end = (conversions.to_nanoseconds(m.header.stamp) / 1e9 for m in (said[0], said[9]))
+    assert 0.7 < end - begin < 2.0  # nine periods of 0.1 s
+    assert (round(said[0].heartbeat_period, 3), said[0].heartbeat_timeout) == (0.1, 4.0)
+
+    manager.publish(status(id="relocalizer", instance_id="manager", active=True))
+    robot.wait(lambda: "bond with the lifecycle manager formed" in robot.log(), "the bond")
+    manager.publish(status(id="another_node", instance_id="manager", active=False))
+    assert _change(robot, Transition.TRANSITION_DEACTIVATE)
+    robot.wait(lambda: not said[-1].active, "the end of the bond")
+
+    said.clear()
+    _activate(robot)
+    robot.wait(lambda: said and said[-1].active, "heartbeats")
+    manager.publish(status(id="relocalizer", instance_id="manager", active=True))
+    manager.publish(status(id="relocalizer", instance_id="manager", active=False))
+    robot.wait(lambda: "has closed the bond" in robot.log(), "the broken bond")
+    robot.wait(lambda: not said[-1].active, "its acknowledgment")
+    assert robot.look(camera_pose()).state == RelocalizationStatus.STATE_NO_MAP
+
+
+def test_a_silent_manager_breaks_the_bond(robot):
+    status = pytest.importorskip("bond.msg", reason="the package bond is not built here").Status
+    manager = robot.node.create_publisher(status, "bond", 10)
+    assert _change(robot, Transition.TRANSITION_CONFIGURE)
+    _activate(robot)
+    robot.wait(manager.get_subscription_count, "the bond's subscription")
+    manager.publish(status(id="relocalizer", instance_id="manager", active=True))
+
+    robot.wait(lambda: "no heartbeat of the lifecycle manager for 4." in robot.log(), "warning")
 
 
 _FAILING = """
@@ -144,6 +239,7 @@ def test_failures_inside_are_told_and_the_node_goes_on():
         assert not _change(robot, Transition.TRANSITION_CONFIGURE)
         assert _state(robot) == "unconfigured"
         assert "on_configure: RuntimeError('out of GPU memory')" in robot.log()
+        assert robot.log().count("Traceback") == 1
         assert _change(robot, Transition.TRANSITION_CONFIGURE)
         _activate(robot)
 
@@ -153,6 +249,9 @@ def test_failures_inside_are_told_and_the_node_goes_on():
         answer = robot.call(RemoveKeyframe, "relocalizer/remove_keyframe", keyframe_id=1)
         assert not answer.success
         assert "struck by lightning" in answer.message
+        assert "remove_keyframe failed: RuntimeError('struck by lightning')" in robot.log()
+        # One each: configure, the image of the first keyframe's status, and the service.
+        assert robot.log().count("Traceback") == 3
         assert robot.look(camera_pose()).state == RelocalizationStatus.STATE_LOCALIZED
     finally:
         log = robot.close()
@@ -189,13 +288,13 @@ def test_diagnostic_updater_is_used_where_it_is_installed(monkeypatch):
 
     module = SimpleNamespace(Updater=Updater, __spec__=SimpleNamespace())
     monkeypatch.setitem(sys.modules, "diagnostic_updater", module)
-    node = SimpleNamespace(session=None)
+    node = SimpleNamespace(get_fully_qualified_name=lambda: "/robot/relocalizer")
 
-    diagnostics.Diagnostics(node)
+    diagnostics.Diagnostics(node, lambda: None, lambda: "")
 
     said = {}
     entry = SimpleNamespace(summary=lambda *a: said.update(summary=a), add=said.__setitem__)
-    assert tasks["relocalizer"](entry) is entry
+    assert tasks["/robot/relocalizer"](entry) is entry
     assert said["summary"][1] == "not configured"
     assert hardware == ["none"]
 

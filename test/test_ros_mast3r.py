@@ -34,11 +34,12 @@ def robot(tmp_path_factory):
     weights = folder / "small.safetensors"
     save_checkpoint(random_network(NETWORK), weights, half=True)
     chosen = {"engine": "torch", "device": "cpu", "checkpoint": str(weights)}
+    parameters = {f"mast3r.{name}": value for name, value in chosen.items()}
     keyframes = KeyframeMap(create("mast3r", options=Mast3rOptions(**chosen)))
     pose = camera_pose(0.0)
     keyframes.add(Frame(render(pose)[0], make_camera()), pose)
     keyframes.save(folder / "map")
-    robot = Robot("mast3r", front_end="mast3r", map=str(folder / "map"), **chosen)
+    robot = Robot("mast3r", front_end="mast3r", map=str(folder / "map"), **parameters)
     yield robot
     log = robot.close()
     assert robot.process.returncode == 0, log

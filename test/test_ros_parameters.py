@@ -4,7 +4,6 @@
 
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,34 +19,43 @@ from ros_world import camera_pose
 from mast3r_ros import frontends
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.options import SiftOptions
-from mast3r_ros.ros import parameters
+from mast3r_ros.ros import parameter_docs, parameters
 
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parent.parent
-ENTRIES = {e.name: e for section in parameters.SECTIONS for e in fields(section)}
+ENTRIES = {name: e for section in parameters.SECTIONS for name, e in section.entries()}
 
 
 def test_no_name_stands_for_two_things():
-    assert len(ENTRIES) == sum(len(fields(section)) for section in parameters.SECTIONS)
+    assert len(ENTRIES) == sum(len(list(section.entries())) for section in parameters.SECTIONS)
 
 
-def test_what_is_written_down_is_what_holds():
-    """Else run `python3 -m mast3r_ros.ros.parameters`."""
-    for path, text in parameters.documents(ROOT).items():
+def test_options_of_front_ends_have_its_name_before_theirs():
+    assert {"mast3r.engine", "mast3r.stride", "sift.max_keypoints", "xfeat.device"} <= set(ENTRIES)
+    assert "engine" not in ENTRIES
+
+
+def test_the_documents_match_the_options():
+    """Else run `python3 -m mast3r_ros.ros.parameter_docs`."""
+    for path, text in parameter_docs.documents(ROOT).items():
         assert path.read_text() == text, path
 
 
-def test_writing_it_down_again_changes_nothing(tmp_path):
+def test_writing_the_documents_again_changes_nothing(tmp_path):
     for name in ("config", "docs"):
         (tmp_path / name).mkdir()
     page = (ROOT / "docs" / "parameters.md").read_text()
     (tmp_path / "docs" / "parameters.md").write_text(page)
 
-    parameters.write(tmp_path)
+    parameter_docs.write(tmp_path)
 
     assert (tmp_path / "docs" / "parameters.md").read_text() == page
     loaded = yaml.safe_load((tmp_path / "config" / "relocalizer.yaml").read_text())
-    assert loaded["/**"]["ros__parameters"] == {n: e.default for n, e in ENTRIES.items()}
+    flat = {}
+    for key, value in loaded["/**"]["ros__parameters"].items():
+        inner = value if isinstance(value, dict) else {"": value}
+        flat |= {f"{key}.{name}".rstrip("."): setting for name, setting in inner.items()}
+    assert flat == {n: e.default for n, e in ENTRIES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +88,7 @@ def _set(robot, name, **value):
     kinds = {"integer_value": ParameterType.PARAMETER_INTEGER}
     kinds |= {"double_value": ParameterType.PARAMETER_DOUBLE}
     kinds |= {"string_value": ParameterType.PARAMETER_STRING}
+    kinds |= {"bool_value": ParameterType.PARAMETER_BOOL}
     (key,) = value
     wanted = Parameter(name=name, value=ParameterValue(type=kinds[key], **value))
     call = robot.call(SetParameters, "relocalizer/set_parameters", parameters=[wanted])
@@ -104,7 +113,10 @@ def test_what_can_be_turned_while_running(robot):
     [
         ("pose_method", {"string_value": "guess"}, "pose_method = 'guess': choose one of"),
         ("gate_distance", {"double_value": -1.0}, "gate_distance"),
-        ("front_end", {"string_value": "xfeat"}, "read-only"),
+        ("autostart", {"bool_value": False}, "read-only"),
+        ("front_end", {"string_value": "xfeat"}, "clean it up first"),
+        ("mast3r.stride", {"integer_value": 4}, "clean it up first"),
+        ("pose_method", {"string_value": "procrustes"}, "choose front_end mast3r"),
         ("gate_distance", {"integer_value": 1}, "type"),
     ],
 )
@@ -123,6 +135,7 @@ def test_what_cannot(robot, name, value, told):
         ("front_end:=magic", "front_end = 'magic': choose one of"),
         ("tf_rate:=0.0", "tf_rate"),
         ("num_candidates:=many", "num_candidates"),
+        ("map:=$NO_SUCH_VARIABLE/map", "the environment variable NO_SUCH_VARIABLE is not set"),
     ],
 )
 def test_a_node_does_not_start_with_nonsense(setting, told):

@@ -73,7 +73,7 @@ def test_without_odometry_the_status_says_why(robot):
     status = robot.look(camera_pose(0.05))
 
     assert status.state == RelocalizationStatus.STATE_LOCALIZED
-    assert "TF not corrected" in status.reason
+    assert "map->odom not updated" in status.reason
     assert not _heard(robot, "odom")
 
 
@@ -103,7 +103,7 @@ def test_one_odd_answer_does_not_move_tf(robot):
     status = _drive(robot, camera_pose(0.05), odd)
 
     assert status.state == RelocalizationStatus.STATE_LOCALIZED
-    assert "TF not moved yet: 1 of 3 answers agree" in status.reason
+    assert "map->odom held back: 1 of 3 consistent poses" in status.reason
     robot.received["tf"].clear()
     robot.wait(lambda: len(_heard(robot, "odom")) > 2, "TF sent again")
     _near(_heard(robot, "odom")[-1], MAP_ODOM)

@@ -7,11 +7,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
-
 from mast3r_ros.ros.worker import Worker
-
-pytestmark = pytest.mark.ros
 
 
 class _Slow:
@@ -19,7 +15,8 @@ class _Slow:
 
     def __init__(self):
         self.solved, self.begun, self.go_on = [], threading.Semaphore(0), threading.Semaphore(0)
-        self.worker = Worker(self._solve)
+        self.worker = Worker()
+        self.worker.serve(self._solve)
 
     def _solve(self, item):
         self.begun.release()
@@ -61,15 +58,41 @@ def test_jobs_go_first_and_bring_their_results_back():
         failing.result(10)
 
 
-def test_discard_empties_the_mailbox():
+def test_rest_empties_the_mailbox_and_waits_for_what_is_in_progress():
     slow = _Slow()
     slow.worker.offer("a")
     assert slow.begun.acquire(timeout=10)
     slow.worker.offer("b")
-    slow.worker.discard()
-    slow.finish()
+    resting = threading.Thread(target=slow.worker.rest)
+    resting.start()
+    resting.join(0.05)
+    assert resting.is_alive()
+    slow.go_on.release()
+    resting.join(10)
 
     assert (slow.solved, slow.worker.dropped) == (["a"], 1)
+    slow.finish()
+
+
+def test_items_are_taken_only_while_somebody_handles_them():
+    first, second = [], []
+    worker = Worker()
+    worker.offer("unheard")
+    worker.serve(first.append)
+    worker.offer("a")
+    worker.submit(lambda: None).result(10)
+    worker.serve(None)
+    worker.offer("between")
+    worker.serve(second.append)
+    assert (worker.seen, worker.dropped) == (0, 0)
+    worker.offer("b")
+    for _ in range(2):  # jobs go first: after the second, the item was taken up
+        worker.submit(lambda: None).result(10)
+    thread = {worker.submit(threading.get_ident).result(10) for _ in range(3)}
+    worker.close()
+
+    assert (first, second) == (["a"], ["b"])
+    assert len(thread) == 1
 
 
 def test_close_cancels_what_waits():

@@ -60,9 +60,10 @@ class SetUp:
             self._install_packages(key)
 
         if not self._ros:
-            key = digest(_files("tools/tf2_msgs/**/*"), key)
-            if not self._stamps.is_done("tf2_msgs", key):
-                self._build_tf2_msgs(key)
+            for package in _MESSAGES:
+                key = digest(_files(f"tools/{package}/**/*"), key)
+                if not self._stamps.is_done(package, key):
+                    self._build_messages(package, key)
 
         key = digest(
             _files("msg/*", "srv/*", "scripts/*", "CMakeLists.txt", "package.xml")
@@ -109,14 +110,14 @@ class SetUp:
         self._stamps.end("packages", key)
         self._runner.end()
 
-    def _build_tf2_msgs(self, key: str) -> None:
-        self._runner.begin("tf2_msgs, which is not among the wheels")
-        self._stamps.begin("tf2_msgs")
-        build = _ROOT / "build/tf2_msgs"
+    def _build_messages(self, package: str, key: str) -> None:
+        self._runner.begin(f"{package}, which is not among the wheels")
+        self._stamps.begin(package)
+        build = _ROOT / f"build/{package}"
         shutil.rmtree(build, ignore_errors=True)
         self._runner.run(
             [
-                *("cmake", "-S", _ROOT / "tools/tf2_msgs", "-B", build),
+                *("cmake", "-S", _ROOT / f"tools/{package}", "-B", build),
                 *(f"-DCMAKE_INSTALL_PREFIX={_VENV}", *_CMAKE_OPTIONS),
             ],
             self._env,
@@ -124,7 +125,7 @@ class SetUp:
         self._runner.run(
             ["cmake", "--build", build, "--parallel", "--target", "install"], self._env
         )
-        self._stamps.end("tf2_msgs", key)
+        self._stamps.end(package, key)
         self._runner.end()
 
     def _build(self, key: str) -> None:
@@ -146,6 +147,8 @@ class SetUp:
         self._runner.end()
 
 
+# Interface packages that are not among the wheels; a ROS 2 installation has them.
+_MESSAGES = ("tf2_msgs", "bond")
 _CMAKE_OPTIONS = [
     "-DCMAKE_BUILD_TYPE=Release",
     "-DBUILD_TESTING=OFF",

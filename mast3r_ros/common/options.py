@@ -19,14 +19,28 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     read_only: bool = False,
+    fixed: bool = False,
+    path: bool = False,
 ) -> Any:
-    """A dataclass field with its description, limits and whether it is fixed once a node runs."""
+    """A dataclass field with its description and limits.
+
+    Args:
+        default: its value unless one is given.
+        text: one line for help texts, parameter descriptions and docs.
+        minimum, maximum: limits of a number, inclusive.
+        choices: the values of an enumeration.
+        read_only: a node reads it once, when it starts.
+        fixed: a node reads it when it is configured; it cannot change before cleanup.
+        path: a file or folder; `~` and environment variables are expanded.
+    """
     about = {
         "text": text,
         "minimum": minimum,
         "maximum": maximum,
         "choices": choices,
         "read_only": read_only,
+        "fixed": fixed,
+        "path": path,
     }
     return field(default=default, metadata=about)
 

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from mast3r_ros.frontends.base import FrontEnd, FrontEndError
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+from mast3r_ros.frontends.options import SiftOptions, XfeatOptions
 
 # Where each one lives: imported when asked for, so that `sift` runs without torch.
 _FRONT_ENDS = {
@@ -17,6 +19,9 @@ _FRONT_ENDS = {
     "xfeat": ("mast3r_ros.frontends.xfeat", "XFeatFrontEnd"),
 }
 NAMES = tuple(_FRONT_ENDS)
+# The options of a front end, which its constructor takes as `options`. A node declares them as
+# parameters with the front end's name before theirs: `mast3r.engine`.
+OPTIONS: dict[str, type] = {"mast3r": Mast3rOptions, "sift": SiftOptions, "xfeat": XfeatOptions}
 
 
 def create(name: str, options: Any = None, **arguments: Any) -> FrontEnd:
@@ -35,8 +40,6 @@ def create(name: str, options: Any = None, **arguments: Any) -> FrontEnd:
     if checkpoint:
         if name != "mast3r":
             raise FrontEndError(f"front end '{name}={checkpoint}': only mast3r takes a checkpoint")
-        from mast3r_ros.frontends.mast3r.options import Mast3rOptions
-
         options = replace(options or Mast3rOptions(), checkpoint=checkpoint)
     module, kind = _FRONT_ENDS[name]
     front_end: FrontEnd = getattr(import_module(module), kind)(options, **arguments)

@@ -8,17 +8,15 @@ import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from mast3r_ros.msg import RelocalizationStatus
-
-if TYPE_CHECKING:
-    from mast3r_ros.ros.node import RelocalizerNode
+from mast3r_ros.ros.host import Host
+from mast3r_ros.ros.session import Session
 
 _PERIOD = 1.0
-_NAME = "relocalizer"
 
 
 @dataclass
@@ -31,11 +29,24 @@ class Health:
 
 
 class Diagnostics:
-    """Looks at the node once a second."""
+    """Looks at the node once a second.
 
-    def __init__(self, node: RelocalizerNode) -> None:
-        """Begin to publish."""
-        self._node = node
+    The entry is named `<node>: <fully qualified name of the node>`, as diagnostic_updater puts the
+    node's name first: two robots' nodes stay apart.
+    """
+
+    def __init__(
+        self, node: Host, session: Callable[[], Session | None], failure: Callable[[], str]
+    ) -> None:
+        """Begin to publish.
+
+        Args:
+            node: publishes.
+            session: what is configured, if anything.
+            failure: why the last transition failed; empty if it did not.
+        """
+        self._session = session
+        self._failure = failure
         self._seen, self._localized, self._since = 0, 0, time.monotonic()
         self._last_success: float | None = None
         if importlib.util.find_spec("diagnostic_updater") is None:
@@ -45,21 +56,25 @@ class Diagnostics:
 
     def look(self) -> Health:
         """The node's health since the last look."""
-        session = self._node.session
+        session = self._session()
         if session is None:
+            failure = self._failure()
+            if failure:
+                return Health(DiagnosticStatus.ERROR, f"not configured: {failure}")
             return Health(DiagnosticStatus.WARN, "not configured")
         now, status = time.monotonic(), session.last_status
         seconds = max(now - self._since, 1e-3)
         seen, localized = session.worker.seen, session.localized
-        rate, successes = (seen - self._seen) / seconds, (localized - self._localized) / seconds
-        if localized != self._localized:
+        # Counts start at 0 with each session.
+        rate = max(seen - self._seen, 0) / seconds
+        successes = max(localized - self._localized, 0) / seconds
+        if successes:
             self._last_success = now
         self._seen, self._localized, self._since = seen, localized, now
-        session.worker.submit(lambda: session.outputs.publish_keyframes(session.map))
         success = "never" if self._last_success is None else f"{now - self._last_success:.1f} s ago"
         values = {
             "images per second": f"{rate:.1f}",
-            "answers per second": f"{successes:.1f}",
+            "localized per second": f"{successes:.1f}",
             "images seen": str(seen),
             "images dropped": str(session.worker.dropped),
             "last localized": success,
@@ -86,7 +101,7 @@ def judge(active: bool, rate: float, status: RelocalizationStatus) -> tuple[byte
     return DiagnosticStatus.OK, status.reason or "localized"
 
 
-def _publish_by_updater(node: Any, look: Callable[[], Health]) -> None:
+def _publish_by_updater(node: Host, look: Callable[[], Health]) -> None:
     import diagnostic_updater
 
     def fill(entry: Any) -> Any:
@@ -98,10 +113,10 @@ def _publish_by_updater(node: Any, look: Callable[[], Health]) -> None:
 
     updater = diagnostic_updater.Updater(node, period=_PERIOD)
     updater.setHardwareID("none")
-    updater.add(_NAME, fill)
+    updater.add(node.get_fully_qualified_name(), fill)
 
 
-def _publish_plainly(node: Any, look: Callable[[], Health]) -> None:
+def _publish_plainly(node: Host, look: Callable[[], Health]) -> None:
     publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
 
     def publish() -> None:
@@ -109,7 +124,7 @@ def _publish_plainly(node: Any, look: Callable[[], Health]) -> None:
         values = [KeyValue(key=key, value=value) for key, value in health.values.items()]
         entry = DiagnosticStatus(
             level=health.level,
-            name=f"{node.get_name()}: {_NAME}",
+            name=f"{node.get_name()}: {node.get_fully_qualified_name()}",
             message=health.message,
             hardware_id="none",
             values=values,

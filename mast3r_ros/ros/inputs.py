@@ -8,18 +8,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from mast3r_ros.frame import Frame
+from mast3r_ros.frame import Frame, read_mask
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.messages import conversions, images
-from mast3r_ros.ros.parameters import NodeOptions
+from mast3r_ros.ros.host import Host
+from mast3r_ros.ros.options import NodeOptions
 
 # Deep enough that the executor sees every image and can count it.
 _QUEUE = 5
@@ -53,23 +55,36 @@ class Inputs:
     """Subscriptions of the camera; turns a message into a `Frame` when asked, not before."""
 
     def __init__(
-        self, node: Any, options: Callable[[], NodeOptions], on_image: Callable[[Incoming], None]
+        self, node: Host, options: Callable[[], NodeOptions], on_image: Callable[[Incoming], None]
     ) -> None:
-        """Subscribe; `on_image` is called with every image, in the executor's thread."""
+        """Subscribe; `on_image` is called with every image, in the executor's thread.
+
+        Raises:
+            FrameError: the mask cannot be read.
+        """
         self._node = node
         self._options = options
         self._on_image = on_image
         self._arrived = threading.Condition()
         self._latest: Incoming | None = None
+        self._latched: Any = None
         self._calibrations: deque[CameraInfo] = deque(maxlen=_KEPT)
         self._depths: deque[Image] = deque(maxlen=_KEPT)
         now = options()
+        self._mask = read_mask(now.mask) if now.mask else None
         compressed = now.image_transport == "compressed"
         topic = "image/compressed" if compressed else "image"
-        qos = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy[now.reliability.upper()])
         group = MutuallyExclusiveCallbackGroup()
         self._subscriptions = [
-            node.create_subscription(kind, name, callback, qos, callback_group=group)
+            node.create_subscription(
+                kind,
+                name,
+                callback,
+                # A profile for each: the overrides are written into it.
+                QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy[now.reliability.upper()]),
+                callback_group=group,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
             for kind, name, callback in (
                 (CompressedImage if compressed else Image, topic, self._take_image),
                 (CameraInfo, "camera_info", self._take_calibration),
@@ -79,18 +94,41 @@ class Inputs:
         self.image_topic, self.calibration_topic, self.depth_topic = (
             s.topic_name for s in self._subscriptions
         )
+        self._group = group
 
     def close(self) -> None:
         """Unsubscribe."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        for subscription in [*self._subscriptions, self._latched]:
+            if subscription is not None:
+                self._node.destroy_subscription(subscription)
 
     def _take_image(self, message: Any) -> None:
         incoming = Incoming(message, time.monotonic())
         with self._arrived:
             self._latest = incoming
             self._arrived.notify_all()
+            calibrated = bool(self._calibrations)
+        if not calibrated and self._latched is None:
+            self._latched = self._find_latched_calibration()
         self._on_image(incoming)
+
+    def _find_latched_calibration(self) -> Any:
+        """Subscribe to a camera_info that was published once, before the node started, if any is.
+
+        Only a transient local subscription gets it. It is not made without need: a publisher that
+        keeps nothing for late subscribers would warn of it.
+        """
+        offers = self._node.get_publishers_info_by_topic(self.calibration_topic)
+        latched = DurabilityPolicy.TRANSIENT_LOCAL
+        if all(offer.qos_profile.durability != latched for offer in offers):
+            return None
+        return self._node.create_subscription(
+            CameraInfo,
+            "camera_info",
+            self._take_calibration,
+            QoSProfile(depth=_QUEUE, durability=latched),
+            callback_group=self._group,
+        )
 
     def _take_calibration(self, message: CameraInfo) -> None:
         with self._arrived:
@@ -121,7 +159,7 @@ class Inputs:
         height, width = image.shape[:2]
         camera = self._camera_of(incoming.stamp, (width, height), options.rectified)
         frame_id = options.camera_frame or message.header.frame_id or "camera"
-        return Frame(image, camera, incoming.stamp, frame_id)
+        return Frame(image, camera, incoming.stamp, frame_id, mask=self._mask)
 
     def _camera_of(self, stamp: int, size: tuple[int, int], rectified: bool) -> Camera | None:
         """The intrinsics at a stamp, None where nobody publishes any.
@@ -166,7 +204,7 @@ class Inputs:
                 f"{options.depth_tolerance:g} s, of the image's stamp"
             )
         depth = images.to_depth(message, options.max_megapixels)
-        with_depth = Frame(frame.image, frame.camera, frame.stamp, frame.frame_id, depth)
+        with_depth = replace(frame, depth=depth)
         if not (np.isfinite(depth) & (depth > 0)).any():
             return frame, f"the depth on {self.depth_topic} holds no value above zero"
         return with_depth, ""

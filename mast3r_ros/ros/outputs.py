@@ -16,6 +16,7 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.result import Localization
 from mast3r_ros.msg import Correspondences, RelativePose, RelocalizationStatus
 from mast3r_ros.ros import answers, pictures
+from mast3r_ros.ros.host import Host
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 # One message a keyframe, for one image.
@@ -25,11 +26,11 @@ _BURST = 20
 class Outputs:
     """The node's publishers."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Host) -> None:
         """Advertise everything."""
         self._node = node
         publisher = node.create_publisher
-        self.pose = publisher(PoseWithCovarianceStamped, "pose", 10)
+        self._pose = publisher(PoseWithCovarianceStamped, "pose", 10)
         self._status = publisher(RelocalizationStatus, "~/status", _LATCHED)
         self._relative = publisher(RelativePose, "~/relative_pose", _BURST)
         self._correspondences = publisher(Correspondences, "~/correspondences", _BURST)
@@ -38,13 +39,16 @@ class Outputs:
         self._keyframes = publisher(MarkerArray, "~/keyframes", _LATCHED)
         self._drawn: tuple[Any, ...] = ()
 
+    def publish_pose(self, pose: PoseWithCovarianceStamped) -> None:
+        """Publish the pose of a localized image."""
+        self._pose.publish(pose)
+
     def publish_status(self, status: RelocalizationStatus) -> None:
         """Publish, for now and for those who come later."""
         self._status.publish(status)
 
     def publish_details(self, frame: Frame, answer: Localization, keyframes: KeyframeMap) -> None:
         """What each keyframe said, and pictures of it."""
-        map_frame = self._node.options.map_frame
         if _heard(self._relative):
             for match in answer.matches:
                 if match.pose is not None:
@@ -59,7 +63,7 @@ class Outputs:
             picture = pictures.matches_image(best, keyframes[best.keyframe_id], frame)
             self._matches_image.publish(picture)
         if _heard(self._points) and answer.localized:
-            self._points.publish(pictures.points(answer, keyframes, frame, map_frame))
+            self._points.publish(pictures.points(answer, keyframes, frame))
 
     def publish_keyframes(self, keyframes: KeyframeMap) -> None:
         """Draw the map where it, or who looks at it, has changed since it was drawn last."""

@@ -1,110 +1,55 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The node's parameters: declared, read, and written down, all from the dataclasses of options."""
+"""The node's parameters: declared, read and changed, all from the dataclasses of options."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from mast3r_ros import frontends
-from mast3r_ros.common.options import check, option
-from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.paths import expand
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.ros.options import NodeOptions
 
 Options = TypeVar("Options")
 
+# Their matches carry no points of the query.
+_WITHOUT_QUERY_POINTS = ("sift", "xfeat")
+
+
+class OptionsError(UserError, ValueError):
+    """Options that do not go together."""
+
 
 @dataclass(frozen=True)
-class NodeOptions:
-    """What the node adds to `RelocalizerOptions`: where things come from and where they go."""
+class Section:
+    """A dataclass of options, and the namespace of its parameters: `mast3r.` or none."""
 
-    autostart: bool = option(
-        True, "Configure and activate at start, with no lifecycle manager", read_only=True
-    )
-    front_end: str = option(
-        "xfeat",
-        "What describes and matches images; a map fits only the one that made it",
-        choices=frontends.NAMES,
-        read_only=True,
-    )
-    map: str = option(
-        "", "Folder of the map to load when configured; empty: begin with an empty map"
-    )
-    image_transport: str = option(
-        "raw",
-        "Listen to `image` or to `image/compressed`",
-        choices=("raw", "compressed"),
-        read_only=True,
-    )
-    reliability: str = option(
-        "best_effort",
-        "Quality of service of the image, depth and camera_info subscriptions",
-        choices=("best_effort", "reliable"),
-        read_only=True,
-    )
-    rectified: bool = option(
-        False,
-        "Images are rectified: use P of camera_info without distortion, in place of K and D",
-    )
-    camera_frame: str = option(
-        "", "The camera's optical frame; empty: the frame_id of each image", read_only=True
-    )
-    map_frame: str = option("map", "Frame of the map and of all poses", read_only=True)
-    odom_frame: str = option(
-        "odom",
-        "Frame that `map_odom` corrects, and in which odometry places the robot",
-        read_only=True,
-    )
-    base_frame: str = option(
-        "base_link", "The robot's frame, of which `initialpose` speaks", read_only=True
-    )
-    tf_mode: str = option(
-        "map_odom",
-        "map_odom: publish map -> odom, for robots with odometry; map_camera: map -> camera frame, "
-        "once for each answer; none: topics alone",
-        choices=("map_odom", "map_camera", "none"),
-        read_only=True,
-    )
-    tf_rate: float = option(
-        20.0, "How often map -> odom is sent again [Hz]", 0.1, 1000.0, read_only=True
-    )
-    transform_tolerance: float = option(
-        0.1,
-        "How far ahead of now map -> odom is dated, so that none need wait for it [s]",
-        0.0,
-        10.0,
-    )
-    tf_timeout: float = option(0.1, "How long to wait for TF at an image's stamp [s]", 0.0, 10.0)
-    gate_distance: float = option(
-        0.5, "TF makes a larger jump only after `gate_confirmations` answers agree [m]", 0.0, 1e3
-    )
-    gate_angle: float = option(0.35, "The same for orientation [rad]", 0.0, 3.2)
-    gate_confirmations: int = option(
-        3, "Consecutive answers that must agree before TF makes a jump, or begins", 1, 100
-    )
-    prior_timeout: float = option(
-        30.0, "How long `initialpose` steers the search, unless an answer comes first [s]", 0.0, 1e6
-    )
-    depth_tolerance: float = option(
-        0.02, "Largest difference between the stamps of an image and its depth [s]", 0.0, 10.0
-    )
-    depth_timeout: float = option(
-        1.0, "How long `add_keyframe` waits for depth, where somebody publishes it [s]", 0.0, 60.0
-    )
-    service_timeout: float = option(
-        10.0, "How long a service waits for an image, unless asked otherwise [s]", 0.1, 3600.0
-    )
-    max_megapixels: float = option(
-        24.0, "Refuse larger images, before they are decoded [million pixels]", 0.01, 1000.0
-    )
+    namespace: str
+    options: type
 
-    def __post_init__(self) -> None:
-        check(self)
+    def entries(self) -> Iterator[tuple[str, Field]]:
+        """Each parameter's name and the field that it sets."""
+        for entry in fields(self.options):
+            yield f"{self.namespace}{entry.name}", entry
+
+    def fixed(self, entry: Field) -> bool:
+        """Whether it is read when the node is configured, as all options of front ends are."""
+        return bool(self.namespace) or entry.metadata["fixed"]
 
 
-SECTIONS: tuple[type, ...] = (NodeOptions, RelocalizerOptions, Mast3rOptions)
+SECTIONS: tuple[Section, ...] = (
+    Section("", NodeOptions),
+    Section("", RelocalizerOptions),
+    *(Section(f"{name}.", options) for name, options in frontends.OPTIONS.items()),
+)
+# The parameters that are read when the node is configured.
+FIXED = frozenset(
+    name for section in SECTIONS for name, entry in section.entries() if section.fixed(entry)
+)
 
 
 def declare(node: Any) -> None:
@@ -112,109 +57,77 @@ def declare(node: Any) -> None:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
     for section in SECTIONS:
-        for entry in fields(section):
+        for name, entry in section.entries():
             about = entry.metadata
             descriptor = ParameterDescriptor(
                 description=about["text"], read_only=about["read_only"]
             )
+            constraints = []
             if about["choices"]:
-                descriptor.additional_constraints = "One of: " + ", ".join(about["choices"])
+                constraints.append("One of: " + ", ".join(about["choices"]))
+            if section.fixed(entry):
+                constraints.append("Can be set only while the node is unconfigured")
+            descriptor.additional_constraints = ". ".join(constraints)
             if about["minimum"] is not None:
-                kind, name = (
+                kind, limits = (
                     (IntegerRange, "integer_range")
                     if isinstance(entry.default, int)
                     else (FloatingPointRange, "floating_point_range")
                 )
                 value = kind(from_value=about["minimum"], to_value=about["maximum"])
-                setattr(descriptor, name, [value])
-            node.declare_parameter(entry.name, entry.default, descriptor)
+                setattr(descriptor, limits, [value])
+            node.declare_parameter(name, entry.default, descriptor)
 
 
-def read(node: Any, section: type[Options]) -> Options:
-    """The options as the parameters now stand.
+def read(node: Any, options: type[Options]) -> Options:
+    """The options of one dataclass as the parameters now stand.
 
     Raises:
         ValueError: names the parameter, its value and what it may be.
     """
-    entries = fields(section)  # type: ignore[arg-type]
-    return section(**{e.name: node.get_parameter(e.name).value for e in entries})
+    section = _section_of(options)
+    values = {entry.name: node.get_parameter(name).value for name, entry in section.entries()}
+    values = _expanded(section, values)
+    return _checked(section, lambda: options(**values))
 
 
 def changed(options: Options, parameters: list[Any]) -> Options:
-    """Options after some parameters are set; those that are not theirs are passed over.
+    """Options after some parameters are set; parameters of other sections are ignored.
 
     Raises:
         ValueError: as `read`.
     """
-    known = {e.name for e in fields(options)}  # type: ignore[arg-type]
-    return replace(options, **{p.name: p.value for p in parameters if p.name in known})  # type: ignore[type-var]
+    section = _section_of(type(options))
+    known = {name: entry.name for name, entry in section.entries()}
+    values = _expanded(section, {known[p.name]: p.value for p in parameters if p.name in known})
+    return _checked(section, lambda: replace(options, **values))  # type: ignore[type-var]
 
 
-def as_yaml() -> str:
-    """The text of config/relocalizer.yaml."""
-    lines = [
-        "# Copyright 2026 the mast3r_ros developers",
-        "# SPDX-License-Identifier: Apache-2.0",
-        "#",
-        "# Every parameter of the node `relocalizer`, with its default. Written by",
-        "# `python3 -m mast3r_ros.ros.parameters`: copy this file and change the copy.",
-        "/**:",
-        "  ros__parameters:",
-    ]
-    for section in SECTIONS:
-        for entry in fields(section):
-            limits = _limits(entry)
-            lines.append(f"    # {entry.metadata['text']}{f' ({limits})' if limits else ''}")
-            lines.append(f"    {entry.name}: {_literal(entry.default)}")
-    return "\n".join(lines) + "\n"
+def require_consistent(options: NodeOptions, relocalizer: RelocalizerOptions) -> None:
+    """Check what holds between options.
+
+    Raises:
+        OptionsError: says which do not go together, and what to choose.
+    """
+    if relocalizer.pose_method == "procrustes" and options.front_end in _WITHOUT_QUERY_POINTS:
+        raise OptionsError(
+            "pose_method = 'procrustes': aligns the points of both images, and front end "
+            f"'{options.front_end}' has none of the query; choose front_end mast3r, or "
+            "pose_method pnp or essential"
+        )
 
 
-def as_table() -> str:
-    """The table in docs/parameters.md."""
-    lines = ["| parameter | default | limits | meaning |", "|---|---|---|---|"]
-    for section in SECTIONS:
-        for entry in fields(section):
-            about = entry.metadata
-            fixed = " Fixed while the node runs." if about["read_only"] else ""
-            lines.append(
-                f"| `{entry.name}` | `{_literal(entry.default)}` | {_limits(entry)} "
-                f"| {about['text']}.{fixed} |"
-            )
-    return "\n".join(lines) + "\n"
+def _section_of(options: type) -> Section:
+    return next(section for section in SECTIONS if section.options is options)
 
 
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+def _expanded(section: Section, values: dict[str, Any]) -> dict[str, Any]:
+    paths = {entry.name for _, entry in section.entries() if entry.metadata["path"]}
+    return {k: str(expand(v)) if k in paths and v else v for k, v in values.items()}
 
 
-def _limits(entry: Field) -> str:
-    about = entry.metadata
-    if about["choices"]:
-        return ", ".join(about["choices"])
-    return "" if about["minimum"] is None else f"{about['minimum']:g} to {about['maximum']:g}"
-
-
-_BEGIN, _END = "<!-- parameters: begin -->\n", "<!-- parameters: end -->\n"
-
-
-def documents(root: Path) -> dict[Path, str]:
-    """What the files that speak of parameters ought to hold."""
-    page = root / "docs" / "parameters.md"
-    before, rest = page.read_text().split(_BEGIN)
-    after = rest.split(_END)[1]
-    return {
-        root / "config" / "relocalizer.yaml": as_yaml(),
-        page: f"{before}{_BEGIN}{as_table()}{_END}{after}",
-    }
-
-
-def write(root: Path) -> None:
-    """Write those files."""
-    for path, text in documents(root).items():
-        path.write_text(text)
-
-
-if __name__ == "__main__":
-    write(Path(__file__).resolve().parents[2])
+def _checked(section: Section, make: Any) -> Any:
+    try:
+        return make()
+    except ValueError as error:
+        raise ValueError(f"{section.namespace}{error}") from error

@@ -44,16 +44,20 @@ def matches_image(match: KeyframeMatch, keyframe: Keyframe, frame: Frame) -> Ima
     return images.from_rgb(picture, header)
 
 
-def points(
-    answer: Localization, keyframes: KeyframeMap, frame: Frame, map_frame: str
-) -> PointCloud2:
-    """The points that the answer rests on, in the map, colored by the query."""
+def points(answer: Localization, keyframes: KeyframeMap, frame: Frame) -> PointCloud2:
+    """The points that the pose rests on, in the camera's frame, colored by the query.
+
+    Viewers take float32 alone: in a map of UTM coordinates its steps are half a metre. Near the
+    camera's own origin they are micrometres, and TF places the cloud in the map.
+    """
+    assert answer.pose is not None
+    camera_map = transforms.inverse(answer.pose)
     places, pixels = [np.empty((0, 3))], [np.empty((0, 2), np.float32)]
     for match in answer.matches:
         found, pose = match.correspondences, keyframes[match.keyframe_id].pose
         # Some matches agree by their rays alone.
         chosen = match.inliers & np.isfinite(found.reference_points).all(1)
-        places.append(transforms.apply(pose, found.reference_points[chosen]))
+        places.append(transforms.apply(camera_map @ pose, found.reference_points[chosen]))
         pixels.append(found.query_pixels[chosen])
     xyz = np.concatenate(places).astype("<f4")
     columns, rows = np.rint(np.concatenate(pixels)).astype(int).T
@@ -65,7 +69,7 @@ def points(
     packed = np.empty(len(xyz), [("xyz", "<f4", 3), ("rgb", "<u4")])
     packed["xyz"], packed["rgb"] = xyz, red << 16 | green << 8 | blue
     message = PointCloud2(
-        header=Header(stamp=conversions.to_stamp(frame.stamp), frame_id=map_frame),
+        header=Header(stamp=conversions.to_stamp(frame.stamp), frame_id=frame.frame_id),
         height=1,
         width=len(packed),
         fields=[

@@ -5,27 +5,28 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from std_srvs.srv import Empty
 
 from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.paths import expand
 from mast3r_ros.frontends.base import estimates_camera
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes import store as storage
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.store import MapError
 from mast3r_ros.messages import conversions
+from mast3r_ros.ros.host import Host
 from mast3r_ros.ros.inputs import Incoming, Inputs
 from mast3r_ros.ros.prior import Prior
-from mast3r_ros.ros.session import BAD_INPUT, Session
-from mast3r_ros.ros.tf.source import TransformError
+from mast3r_ros.ros.session import Session
 from mast3r_ros.srv import (
     AddKeyframe,
     ClearMap,
@@ -35,9 +36,6 @@ from mast3r_ros.srv import (
     SaveMap,
 )
 
-if TYPE_CHECKING:
-    from mast3r_ros.ros.node import RelocalizerNode
-
 Result = TypeVar("Result")
 
 
@@ -46,11 +44,12 @@ class ServiceError(UserError, RuntimeError):
 
 
 class Services:
-    """The node's services. They wait for the worker's thread, one service at a time."""
+    """The node's services. They wait for the worker thread, one service at a time."""
 
-    def __init__(self, node: RelocalizerNode) -> None:
-        """Offer them; `node.session` is there from configure to cleanup."""
+    def __init__(self, node: Host, session: Callable[[], Session | None]) -> None:
+        """Offer them; `session` is there from configure to cleanup."""
         self._node = node
+        self._current = session
         self._path = ""
         group = MutuallyExclusiveCallbackGroup()
         for kind, name, serve in (
@@ -70,25 +69,26 @@ class Services:
         """A service that always answers, with the reason where it fails."""
 
         def answer(request: Any, response: Any) -> Any:
+            log = self._node.get_logger()
             try:
                 response.success, response.message = True, serve(request, response)
-            except (ServiceError, MapError, TransformError, *BAD_INPUT) as error:
+                log.info(f"{name}: {response.message}")
+            except UserError as error:
                 response.success, response.message = False, str(error)
-            except KeyError as error:
-                response.success, response.message = False, str(error.args[0])
+                log.warning(f"{name} failed: {error}")
             except CancelledError:
-                response.success, response.message = False, "the node was put to rest meanwhile"
+                response.success, response.message = False, "the node was deactivated meanwhile"
+                log.warning(f"{name} failed: {response.message}")
             except Exception as error:
                 response.success, response.message = False, repr(error)
-                self._node.get_logger().error(f"{name}: {error!r}")
-            self._node.get_logger().info(f"{name}: {response.message}")
+                log.error(f"{name} failed: {error!r}\n{traceback.format_exc()}")
             return response
 
         return answer
 
     @property
     def _session(self) -> Session:
-        session = self._node.session
+        session = self._current()
         if session is None:
             raise ServiceError("the node is not configured: configure it first")
         return session
@@ -128,10 +128,7 @@ class Services:
             session.outputs.publish_keyframes(session.map)
             return keyframe_id, len(session.map)
 
-        try:
-            response.keyframe_id, count = self._in_worker(add)
-        except ValueError as error:
-            raise ServiceError(str(error)) from error
+        response.keyframe_id, count = self._in_worker(add)
         response.has_depth = frame.depth is not None
         depth = "with depth" if response.has_depth else f"without depth ({no_depth})"
         return f"added keyframe {response.keyframe_id} {depth}; the map holds {count}"
@@ -141,10 +138,7 @@ class Services:
     ) -> Pose:
         source = request.pose_source
         if source == AddKeyframe.Request.POSE_GIVEN:
-            try:
-                return conversions.to_pose(request.pose)
-            except ValueError as error:
-                raise ServiceError(str(error)) from error
+            return _valid(conversions.to_pose, request.pose)
         if source == AddKeyframe.Request.POSE_FROM_TF:
             left = max(deadline - time.monotonic(), 0.0)
             map_frame = self._node.options.map_frame
@@ -157,7 +151,10 @@ class Services:
         session = self._session
 
         def remove() -> int:
-            session.map.remove(request.keyframe_id)
+            try:
+                session.map.remove(request.keyframe_id)
+            except KeyError as error:  # its message says which ids there are
+                raise ServiceError(error.args[0]) from error
             session.outputs.publish_keyframes(session.map)
             return len(session.map)
 
@@ -185,7 +182,7 @@ class Services:
         path = requested or self._path or self._node.options.map
         if not path:
             raise ServiceError("no path: give one, no map was loaded or saved yet")
-        return Path(path).expanduser().absolute()
+        return expand(path).absolute()
 
     def _save(self, request: SaveMap.Request, response: SaveMap.Response) -> str:
         session, path = self._session, self._folder(request.path)
@@ -208,15 +205,12 @@ class Services:
         inputs, options = self._inputs(), self._node.options
         prior = None
         if request.use_prior:
-            try:
-                prior = Prior.from_message(request.prior, options.map_frame, options.base_frame)
-            except ValueError as error:
-                raise ServiceError(str(error)) from error
+            prior = _valid(Prior.from_message, request.prior, options.map_frame, options.base_frame)
         timeout = self._timeout(request.timeout)
         answered = _result(
             self._session.ask_next(prior),
             timeout,
-            f"no image on {inputs.image_topic} was answered within {timeout:g} s",
+            f"no image on {inputs.image_topic} was processed within {timeout:g} s",
         )
         response.status = answered.status
         if answered.pose is None:
@@ -226,9 +220,18 @@ class Services:
         return f"localized by keyframes {ids}, {answered.status.inliers} inliers"
 
     def _reinitialize(self, _: Empty.Request, response: Empty.Response) -> Empty.Response:
-        if self._node.session is not None:
-            self._node.session.reset()
+        session = self._current()
+        if session is not None:
+            session.reset()
         return response
+
+
+def _valid(convert: Callable[..., Result], *arguments: Any) -> Result:
+    """What a request's message means; its converter raises ValueError where it means nothing."""
+    try:
+        return convert(*arguments)
+    except ValueError as error:
+        raise ServiceError(str(error)) from error
 
 
 def _result(future: Future[Result], timeout: float, otherwise: str) -> Result:

@@ -1,16 +1,19 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""From configure to cleanup: a map, a thread that solves, and what comes of each image."""
+"""From configure to cleanup: a map, and what happens to each image."""
 
 from __future__ import annotations
 
 import time
+import traceback
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.frame import Frame, FrameError
 from mast3r_ros.geometry.camera import CameraError
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
@@ -19,15 +22,19 @@ from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.messages.images import ImageError
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.ros import answers
+from mast3r_ros.ros.host import Host
 from mast3r_ros.ros.inputs import Incoming, Inputs
 from mast3r_ros.ros.outputs import Outputs
 from mast3r_ros.ros.prior import Prior
+from mast3r_ros.ros.requests import Belief, Requests
 from mast3r_ros.ros.tf.output import TfOutput
 from mast3r_ros.ros.tf.source import Tf
 from mast3r_ros.ros.worker import Worker
 
-# What a user can put right; anything else is the node's own failure.
-BAD_INPUT = (ImageError, CameraError, FrameError)
+# Stamps that go back by less are images that arrive late; by more, time was set back [ns].
+_TIME_JUMP = 1_000_000_000
+# How often the map is drawn for those who have come to look at it [s].
+_DRAW_PERIOD = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,39 +45,41 @@ class Answered:
     pose: PoseWithCovarianceStamped | None
 
 
-@dataclass(frozen=True, eq=False)
-class _Request:
-    """A service's wish to hear of the next image."""
-
-    since: float
-    prior: Prior | None
-    answer: Future[Answered]
-
-
 class Session:
     """What the node has between configure and cleanup.
 
-    The map is touched by the worker's thread alone: services go through `worker.submit`.
+    The map is touched by the worker thread alone: services go through `worker.submit`.
     """
 
-    def __init__(self, node: Any, keyframes: KeyframeMap, tf: Tf, outputs: Outputs) -> None:
+    def __init__(
+        self, node: Host, worker: Worker[Incoming], keyframes: KeyframeMap, tf: Tf, outputs: Outputs
+    ) -> None:
         """Begin with a map; no image is taken before `activate`."""
         self._node = node
+        self.worker = worker
         self.tf = tf
         self.outputs = outputs
         self.relocalizer = Relocalizer(keyframes, node.relocalizer_options)
         self.tf_output = TfOutput(tf, node.get_clock(), lambda: node.options)
         self.inputs: Inputs | None = None
-        self.worker: Worker[Incoming] = Worker(self._solve)
         self.localized = 0
         self.last_status = RelocalizationStatus()
-        self._prior: Prior | None = None
-        self._requests: list[_Request] = []
+        self._belief = Belief()
+        self._requests: Requests[Answered] = Requests()
         self._last_stamp = 0
+        group = MutuallyExclusiveCallbackGroup()
+        self._timers = [
+            node.create_timer(period, callback, callback_group=group)
+            for period, callback in (
+                (1.0 / node.options.tf_rate, self.tf_output.send_again),
+                (_DRAW_PERIOD, self._draw_map),
+            )
+        ]
+        worker.serve(self._handle)
 
     @property
     def map(self) -> KeyframeMap:
-        """The map; to be touched in the worker's thread."""
+        """The map; to be touched in the worker thread."""
         return self.relocalizer.map
 
     def activate(self) -> None:
@@ -83,94 +92,94 @@ class Session:
         """Take no more images."""
         if self.inputs is not None:
             self.inputs.close()
-            self.worker.discard()
-            # What is being solved now is finished before anything is forgotten.
-            self.worker.submit(lambda: None).result()
+            # The image in progress is finished before anything is forgotten.
+            self.worker.rest()
             self.inputs = None
-        for request in self._requests:
-            request.answer.cancel()
-        self._requests.clear()
+        self._requests.cancel()
         self.reset()
 
     def close(self) -> None:
-        """End the thread; what waits for it is canceled."""
+        """Stop; the worker is free for another session."""
         self.deactivate()
-        self.worker.close()
+        for timer in self._timers:
+            self._node.destroy_timer(timer)
+        self.worker.serve(None)
+        self.worker.rest()
         self.tf.close()
 
     def reset(self) -> None:
         """Forget where the camera was."""
-        self._prior = None
+        self._belief.set(None)
         self.tf_output.reset()
 
     def believe(self, prior: Prior) -> None:
-        """Search near a prior until an answer is found, or it is too old."""
-        self._prior = prior
+        """Search near a prior until an image is localized with it, or it is too old."""
+        self._belief.set(prior)
 
     def ask_next(self, prior: Prior | None) -> Future[Answered]:
         """What will become of the next image that arrives from now on."""
-        request = _Request(time.monotonic(), prior, Future())
-        self._requests.append(request)
-        return request.answer
+        return self._requests.add(prior)
 
     def warm_up(self, frame: Frame) -> None:
-        """Describe an image for nothing: the first time costs most."""
+        """Describe an image and discard the result: the first time takes longest."""
         front_end = self.map.front_end
         own = getattr(front_end, "warm_up", None)
         self.worker.submit(own or (lambda: front_end.describe(frame))).result()
 
-    def _solve(self, incoming: Incoming) -> None:
-        """Everything that happens to an image, in the worker's thread; never raises."""
+    def _draw_map(self) -> None:
+        self.worker.submit(lambda: self.outputs.publish_keyframes(self.map))
+
+    def _handle(self, incoming: Incoming) -> None:
+        """Everything that happens to an image, in the worker thread; never raises."""
         inputs = self.inputs
         if inputs is None:
             return
-        requests = [r for r in self._requests if r.since <= incoming.arrival]
+        requests = self._requests.take(incoming.arrival)
         try:
             prior = next((r.prior for r in requests if r.prior), None)
             answered = self._answer(inputs, incoming, prior)
         except Exception as error:
             if not self._node.context.ok():
                 return  # nothing can be published any more
-            self._node.get_logger().error(f"image of stamp {incoming.stamp}: {error!r}")
-            state = RelocalizationStatus.STATE_ERROR
-            answered = Answered(self._status(state, repr(error), incoming), None)
-            self.outputs.publish_status(answered.status)
+            answered = self._failed(incoming, error)
         self.last_status = answered.status
         for request in requests:
-            self._requests.remove(request)
-            if request.answer.set_running_or_notify_cancel():
-                request.answer.set_result(answered)
+            if request.result.set_running_or_notify_cancel():
+                request.result.set_result(answered)
 
-    def _answer(self, inputs: Inputs, incoming: Incoming, prior: Prior | None) -> Answered:
+    def _failed(self, incoming: Incoming, error: Exception) -> Answered:
+        """What a user can put right is told in the status; a bug is logged with its traceback."""
+        reason = str(error) if isinstance(error, UserError) else repr(error)
+        details = "" if isinstance(error, UserError) else f"\n{traceback.format_exc()}"
+        self._node.get_logger().error(f"image of stamp {incoming.stamp}: {reason}{details}")
+        answered = Answered(self._status(RelocalizationStatus.STATE_ERROR, reason, incoming), None)
+        self.outputs.publish_status(answered.status)
+        return answered
+
+    def _answer(self, inputs: Inputs, incoming: Incoming, requested: Prior | None) -> Answered:
         node, timings = self._node, {"wait": time.monotonic() - incoming.arrival}
-        notes = []
-        if incoming.stamp < self._last_stamp:
-            back = (self._last_stamp - incoming.stamp) / 1e9
-            notes.append(f"stamps went back by {back:.3f} s: TF begins anew")
-            self.tf.restart()
-            self.tf_output.reset()
-        self._last_stamp = incoming.stamp
+        notes = self._follow_time(incoming.stamp)
         started = time.perf_counter()
         try:
             frame = inputs.frame(incoming)
-        except BAD_INPUT as error:
+        except (ImageError, CameraError, FrameError) as error:
             reason = "; ".join([str(error), *notes])
             status = self._status(RelocalizationStatus.STATE_BAD_INPUT, reason, incoming)
             self.outputs.publish_status(status)
             return Answered(status, None)
         timings["convert"] = time.perf_counter() - started
-        chosen = prior or self._current_prior()
-        near = chosen.for_camera(frame.frame_id, self.tf) if chosen else None
+        prior = requested or self._belief.get(node.options.prior_timeout)
+        near = prior.for_camera(frame.frame_id, self.tf) if prior else None
         answer = self.relocalizer.localize(frame, near)
         timings.update(answer.timings)
         started = time.perf_counter()
         pose = None
         if answer.localized:
             assert answer.pose is not None
-            self._prior = None
+            self._belief.used(prior)
             self.localized += 1
             pose = answers.map_pose(answer, frame.stamp, node.options.map_frame)
-            self.outputs.pose.publish(pose)
+            self.outputs.publish_pose(pose)
             notes.append(self.tf_output.take(answer.pose, frame.frame_id, frame.stamp))
         elif answer.reason is Reason.NO_CAMERA:
             notes.insert(0, f"no camera_info on {inputs.calibration_topic}")
@@ -183,11 +192,17 @@ class Session:
         self.outputs.publish_details(frame, answer, self.map)
         return Answered(status, pose)
 
-    def _current_prior(self) -> Prior | None:
-        prior = self._prior
-        if prior is not None and prior.age > self._node.options.prior_timeout:
-            self._prior = prior = None
-        return prior
+    def _follow_time(self, stamp: int) -> list[str]:
+        """Start TF over where time was set back, as when a bag loops; returns notes about it."""
+        back = self._last_stamp - stamp
+        if 0 <= back <= _TIME_JUMP:
+            return []
+        self._last_stamp = stamp
+        if back < 0:
+            return []
+        self.tf.restart()
+        self.tf_output.reset()
+        return [f"time jumped back by {back / 1e9:.1f} s: TF buffer cleared"]
 
     def _status(
         self,
@@ -197,7 +212,7 @@ class Session:
         answer: Localization | None = None,
         timings: dict[str, float] | None = None,
     ) -> RelocalizationStatus:
-        front_end = self.map.front_end
+        front_end: Any = self.map.front_end
         status = RelocalizationStatus(
             state=state,
             reason=reason,

@@ -1,6 +1,10 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The one thread that owns the map: it solves frames, newest first, and does the services' work."""
+"""The one thread that owns the map: it localizes images, newest first, and does services' jobs.
+
+It lives as long as the node. Libraries keep memory and helper threads for each thread that calls
+them: a new thread for each configuration would grow the process.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,17 @@ Result = TypeVar("Result")
 
 
 class Worker(Generic[Item]):
-    """A thread with a mailbox of one place, and a queue of jobs that go first.
+    """A thread with a mailbox for one item, and a queue of jobs that go first.
 
     Newest wins: an item that is still waiting when the next one comes is dropped and counted.
+
+    Attributes:
+        seen, dropped: items since `serve`.
     """
 
-    def __init__(self, solve: Callable[[Item], None]) -> None:
-        """Start; `solve` is called with each item that is taken up, and must not raise."""
-        self._solve = solve
+    def __init__(self) -> None:
+        """Start the thread; items are taken once `serve` says what to do with them."""
+        self._handle: Callable[[Item], None] | None = None
         self._item: Item | None = None
         self._jobs: deque[tuple[Callable[[], Any], Future]] = deque()
         self._changed = threading.Condition()
@@ -32,9 +39,21 @@ class Worker(Generic[Item]):
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
 
+    def serve(self, handle: Callable[[Item], None] | None) -> None:
+        """Handle items by this function from now on; counts start at 0.
+
+        Args:
+            handle: called in the worker thread; must not raise. None: take no items.
+        """
+        with self._changed:
+            self._handle, self._item = handle, None
+            self.seen = self.dropped = 0
+
     def offer(self, item: Item) -> None:
         """Put an item into the mailbox."""
         with self._changed:
+            if self._handle is None:
+                return
             self.seen += 1
             self.dropped += self._item is not None
             self._item = item
@@ -51,14 +70,15 @@ class Worker(Generic[Item]):
                 self._changed.notify()
         return future
 
-    def discard(self) -> None:
-        """Empty the mailbox."""
+    def rest(self) -> None:
+        """Empty the mailbox, and wait until what is in progress is done."""
         with self._changed:
             self.dropped += self._item is not None
             self._item = None
+        self.submit(lambda: None).result()
 
     def close(self) -> None:
-        """Finish what is being done, cancel the rest, and end the thread."""
+        """Finish what is in progress, cancel the rest, and end the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -72,15 +92,17 @@ class Worker(Generic[Item]):
                 self._changed.wait_for(lambda: self._closed or self._jobs or self._item is not None)
                 if self._closed:
                     return
-                job, item = None, None
+                job, handle, item = None, self._handle, None
                 if self._jobs:
                     job = self._jobs.popleft()
                 else:
                     item, self._item = self._item, None
             if job is not None:
                 _do(*job)
-            elif item is not None:
-                self._solve(item)
+            elif item is not None and handle is not None:
+                handle(item)
+            # Nothing of a closed session is kept alive while the thread waits.
+            del job, handle, item
 
 
 def _do(job: Callable[[], Any], future: Future) -> None:

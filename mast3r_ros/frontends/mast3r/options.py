@@ -16,71 +16,62 @@ class Mast3rOptions:
 
     engine: str = option(
         "auto",
-        "mast3r: what runs the network; auto takes the fastest that can and says why others cannot",
+        "What runs the network; auto takes the fastest that can and says why others cannot",
         choices=("auto", "tensorrt", "torch", "onnxruntime"),
-        read_only=True,
     )
     checkpoint: str = option(
         "",
-        "mast3r: weights: published (those of `mast3r_ros fetch-checkpoint`), nano (small, in the "
+        "Weights: published (those of `mast3r_ros fetch-checkpoint`), nano (small, in the "
         "package) or a file; empty: published where they are, else nano",
-        read_only=True,
+        path=True,
     )
     graphs: str = option(
         "",
-        "mast3r: folder of exported graphs and built engines; empty: the cache's",
-        read_only=True,
+        "Folder of exported graphs and built engines; empty: the cache's",
+        path=True,
     )
     device: str = option(
         "auto",
-        "mast3r: auto, cpu, cuda or cuda:N; auto takes a GPU where there is one",
-        read_only=True,
+        "auto, cpu, cuda or cuda:N; auto takes a GPU where there is one",
     )
     precision: str = option(
         "auto",
-        "mast3r: precision of the network's backbone in PyTorch; auto: fp16 on a GPU, fp32 "
-        "on a CPU",
+        "Precision of the network's backbone in PyTorch; auto: fp16 on a GPU, fp32 on a CPU",
         choices=("auto", "fp32", "fp16", "bf16"),
-        read_only=True,
     )
-    batch: int = option(8, "mast3r: most keyframes decoded at once", 1, 100, read_only=True)
+    batch: int = option(8, "Most keyframes decoded at once", 1, 100)
     stride: int = option(
         0,
-        "mast3r: distance of the seeds of matching; smaller is slower and denser [network pixels]; "
+        "Distance of the seeds of matching; smaller is slower and denser [network pixels]; "
         "0 takes what the network needs: 8 in images of 512",
         0,
         64,
-        read_only=True,
     )
     border: int = option(
         -1,
-        "mast3r: matches nearer to the edge are dropped [network pixels]; -1 takes what the "
+        "Matches nearer to the edge are dropped [network pixels]; -1 takes what the "
         "network needs: 3 in images of 512",
         -1,
         64,
-        read_only=True,
     )
     coarse_to_fine: bool = option(
         False,
-        "mast3r: match images of at least 1.75 times the network's size again in windows of that "
+        "Match images of at least 1.75 times the network's size again in windows of that "
         "size, at up to three times its resolution; keyframes keep the image for it",
-        read_only=True,
     )
     window_pairs: int = option(
         8,
-        "mast3r: most window pairs matched for each candidate, where `coarse_to_fine` is on; each "
+        "Most window pairs matched for each candidate, where `coarse_to_fine` is on; each "
         "costs about as much as matching the whole images",
         1,
         100,
-        read_only=True,
     )
     scale_from_depth: str = option(
         "auto",
-        "mast3r: what a keyframe's depth sensor does to the predicted points: nothing (off), gives "
+        "What a keyframe's depth sensor does to the predicted points: nothing (off), gives "
         "them its scale (rescale), or takes their place (replace); auto: rescale for the published "
         "weights, replace for others",
         choices=("auto", "off", "rescale", "replace"),
-        read_only=True,
     )
 
     def __post_init__(self) -> None:

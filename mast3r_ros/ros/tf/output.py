@@ -11,8 +11,11 @@ from typing import Any
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.ros.gate import JumpGate
-from mast3r_ros.ros.parameters import NodeOptions
+from mast3r_ros.ros.options import NodeOptions
 from mast3r_ros.ros.tf.source import Tf, TransformError
+
+# What each mode publishes.
+_NAMES = {"map_odom": "map->odom", "map_camera": "map->camera"}
 
 
 class TfOutput:
@@ -51,7 +54,7 @@ class TfOutput:
                     options.odom_frame, frame_id, stamp, options.tf_timeout
                 )
             except TransformError as error:
-                return f"TF not corrected: {error}"
+                return f"map->odom not updated: {error}"
             answer = map_camera @ transforms.inverse(odom_camera)
         with self._lock:
             admitted = self._gate.admit(
@@ -59,8 +62,8 @@ class TfOutput:
             )
             if not admitted:
                 return (
-                    f"TF not moved yet: {self._gate.agreeing} of {options.gate_confirmations} "
-                    "answers agree"
+                    f"{_NAMES[options.tf_mode]} held back: {self._gate.agreeing} of "
+                    f"{options.gate_confirmations} consistent poses"
                 )
             if options.tf_mode == "map_odom":
                 self._map_odom = answer
@@ -71,7 +74,7 @@ class TfOutput:
         return ""
 
     def send_again(self) -> None:
-        """Send map -> odom as it was last found, dated a little ahead of now."""
+        """Send map -> odom as it was last found, post-dated by `transform_tolerance`."""
         options = self._options()
         with self._lock:
             pose = self._map_odom

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from geometry_msgs.msg import TransformStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -15,13 +14,14 @@ from tf2_msgs.msg import TFMessage
 from mast3r_ros.geometry.frame_tree import TfBuffer
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.messages import conversions
+from mast3r_ros.ros.host import Host
 from mast3r_ros.ros.tf.source import Tf
 
 
 class OwnTf(Tf):
     """`TfBuffer` with its subscriptions, and a publisher."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Host) -> None:
         """Listen in the node's executor."""
         self._node = node
         self._buffer = TfBuffer()
@@ -57,7 +57,7 @@ class OwnTf(Tf):
         self._publisher.publish(TFMessage(transforms=[message]))
 
     def restart(self) -> None:
-        """Nothing to do: each transform in `TfBuffer` sees by itself that time was set back."""
+        """See `Tf.restart`; a transform in `TfBuffer` notices by itself that time was set back."""
 
     def close(self) -> None:
         """See `Tf.close`."""

@@ -1,13 +1,11 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The door to TF: tf2_ros where it is installed, the package's own otherwise."""
+"""What the node needs of TF."""
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from abc import ABC, abstractmethod
-from typing import Any
 
 from geometry_msgs.msg import TransformStamped
 from std_msgs.msg import Header
@@ -36,7 +34,7 @@ class Tf(ABC):
 
     @abstractmethod
     def restart(self) -> None:
-        """Time was set back: take transforms older than those heard before."""
+        """Time was set back: forget the transforms received so far but the static ones."""
 
     @abstractmethod
     def close(self) -> None:
@@ -60,14 +58,3 @@ class Tf(ABC):
         self.send_message(
             TransformStamped(header=header, child_frame_id=child, transform=transform)
         )
-
-
-def create(node: Any) -> Tf:
-    """What is installed here."""
-    if importlib.util.find_spec("tf2_ros") is None:
-        from mast3r_ros.ros.tf.own import OwnTf
-
-        return OwnTf(node)
-    from mast3r_ros.ros.tf.tf2 import Tf2
-
-    return Tf2(node)

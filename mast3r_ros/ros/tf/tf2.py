@@ -4,22 +4,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tf2_ros
 from geometry_msgs.msg import TransformStamped
 from rclpy.time import Time
 
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.messages import conversions
+from mast3r_ros.ros.host import Host
+from mast3r_ros.ros.tf.hints import with_hint
 from mast3r_ros.ros.tf.source import Tf, TransformError
 
 
 class Tf2(Tf):
     """A tf2_ros buffer with its listener, and a broadcaster."""
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: Host) -> None:
         """Listen in the node's executor."""
+        self._node = node
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
         self._broadcaster = tf2_ros.TransformBroadcaster(node)
@@ -30,16 +31,17 @@ class Tf2(Tf):
             found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp))
             return conversions.from_transform(found.transform)
         except (tf2_ros.TransformException, ValueError) as error:
-            raise TransformError(str(error)) from error
+            raise TransformError(with_hint(str(error))) from error
 
     def send_message(self, message: TransformStamped) -> None:
         """See `Tf.send_message`."""
         self._broadcaster.sendTransform(message)
 
     def restart(self) -> None:
-        """See `Tf.restart`; static transforms stay."""
+        """See `Tf.restart`."""
         self._buffer.clear()
 
     def close(self) -> None:
-        """See `Tf.close`."""
+        """See `Tf.close`; tf2_ros leaves the broadcaster's publisher to the node."""
         self._listener.unregister()
+        self._node.destroy_publisher(self._broadcaster.pub_tf)
