@@ -153,3 +153,30 @@ def test_imports_are_declared(tools, tmp_path):
     assert problems(tmp_path) == [
         "mast3r_ros/module.py: imports hypothesis, which no requirements file or package.xml names"
     ]
+
+
+def test_release_notes_are_the_section_of_that_version(tools, tmp_path):
+    module = tools("release_notes")
+    (tmp_path / "package.xml").write_text("<version>0.2.0</version>")
+    (tmp_path / "CHANGELOG.md").write_text(
+        "# Changelog\n\n## [Unreleased]\n- later\n\n## [0.2.0] - 2026-12-01\n### Added\n- this\n\n"
+        "## [0.1.0] - 2026-11-01\n- before\n"
+    )
+    assert module.notes(tmp_path, "0.2.0") == "### Added\n- this"
+
+    with pytest.raises(module.NotesError, match=r"package\.xml: version 0\.2\.0, tag 0\.1\.0"):
+        module.notes(tmp_path, "0.1.0")
+    (tmp_path / "CHANGELOG.md").write_text("## [0.2.0]\n\n## [0.1.0]\n- before\n")
+    with pytest.raises(module.NotesError, match=r"no notes for 0\.2\.0"):
+        module.notes(tmp_path, "0.2.0")
+
+
+def test_constraints_name_each_package_once(tools):
+    """Once, or once for each side of one Python version; and in order, so that one is found."""
+    lines = (_ROOT / "requirements/constraints.txt").read_text().splitlines()
+    pins = [line.partition("==") for line in lines if not line.startswith("#")]
+    names = [name.replace("_", "-").replace(".", "-").lower() for name, _, _ in pins]
+    assert names == sorted(names)
+    for name in {n for n in names if names.count(n) > 1}:
+        markers = [v.partition(";")[2] for n, (_, _, v) in zip(names, pins, strict=True) if n == name]
+        assert sorted(m.split()[1] for m in markers) == ["<", ">="], name

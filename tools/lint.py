@@ -8,6 +8,9 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CPP = (".cpp", ".hpp", ".cu", ".cuh")
+_PYTHON_FOLDERS = ("mast3r_ros", "tools", "test", "bench", "launch", "setup.py")
+# The schemas are in the wheel: nothing is downloaded.
+_SCHEMA = ("check-jsonschema", "--no-cache", "--builtin-schema")
 
 
 def _commands() -> list[list[str]]:
@@ -18,6 +21,11 @@ def _commands() -> list[list[str]]:
         [*python, "mypy"],
         [sys.executable, str(_ROOT / "tools/check_manifest.py")],
         [sys.executable, str(_ROOT / "tools/check_imports.py")],
+        # Syntax and library alike: ruff and mypy know little of what Python 3.10 has not.
+        ["vermin", "--target=3.10-", "--no-tips", "--violations", *_PYTHON_FOLDERS],
+        ["hadolint", *map(str, sorted(_ROOT.glob("docker/*.Dockerfile")))],
+        [*_SCHEMA, "vendor.github-workflows", *map(str, sorted(_ROOT.glob(".github/workflows/*")))],
+        [*_SCHEMA, "vendor.compose-spec", str(_ROOT / "docker/compose.yaml")],
     ]
     cpp = sorted(str(path) for path in _ROOT.glob("mast3r_ros/**/*") if path.suffix in _CPP)
     if cpp:
