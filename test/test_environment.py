@@ -178,5 +178,7 @@ def test_constraints_name_each_package_once(tools):
     names = [name.replace("_", "-").replace(".", "-").lower() for name, _, _ in pins]
     assert names == sorted(names)
     for name in {n for n in names if names.count(n) > 1}:
-        markers = [v.partition(";")[2] for n, (_, _, v) in zip(names, pins, strict=True) if n == name]
+        markers = [
+            v.partition(";")[2] for n, (_, _, v) in zip(names, pins, strict=True) if n == name
+        ]
         assert sorted(m.split()[1] for m in markers) == ["<", ">="], name

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints the notes of a release: that version's section of CHANGELOG.md.
 
-`python3 tools/release_notes.py 0.1.0`. Fails where the section is missing, empty, or not the version
+Run it with the version. Fails where the section is missing, empty, or not the version
 of package.xml, so that a tag without notes makes no release.
 """
 
