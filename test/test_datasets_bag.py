@@ -4,152 +4,31 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
+from bag_world import (
+    STEP,
+    Bag,
+    camera_info,
+    compressed,
+    frames,
+    header,
+    image,
+    make,
+    pose_message,
+    tf_messages,
+    truth,
+    write,
+)  # fmt: skip
 from evaluation_world import CAMERA, POSES, view, write_calibration
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.rosbag2 import StoragePlugin
 
-from mast3r_ros.datasets import RecordingError, SourceOptions
-from mast3r_ros.datasets import bag as bags
+from mast3r_ros.datasets import RecordingError
 from mast3r_ros.datasets.kinds import is_bag
 from mast3r_ros.datasets.summary import WITHOUT_POSE
 from mast3r_ros.geometry import transforms
 
 STORAGES = [StoragePlugin.SQLITE3, StoragePlugin.MCAP]
-TYPES = get_typestore(Stores.ROS2_HUMBLE)
-# Long enough that what TF forgets after a while would be forgotten. Nothing is at 0: no time.
-STEP = 3_000_000_000
-
-
-def Bag(path, image_topic=None, depth_topic=None, pose_topic=None, camera_file=None, **more):
-    """Images with a known pose."""
-    options = SourceOptions(
-        image_topic=image_topic,
-        depth_topic=depth_topic,
-        pose_topic=pose_topic,
-        camera=camera_file,
-        **more,
-    )
-    return bags.Bag(path, options)
-
-
-def make(kind, **fields):
-    return TYPES.types[kind](**fields)
-
-
-def header(stamp, frame_id="lens"):
-    time = make("builtin_interfaces/msg/Time", sec=stamp // 10**9, nanosec=stamp % 10**9)
-    return make("std_msgs/msg/Header", stamp=time, frame_id=frame_id)
-
-
-def image(pixels, encoding, stamp):
-    return make(
-        "sensor_msgs/msg/Image",
-        header=header(stamp),
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        encoding=encoding,
-        is_bigendian=0,
-        step=pixels[0].nbytes,
-        data=np.frombuffer(np.ascontiguousarray(pixels).tobytes(), np.uint8),
-    )
-
-
-def compressed(pixels, stamp):
-    data = cv2.imencode(".png", pixels[..., ::-1])[1]
-    return make(
-        "sensor_msgs/msg/CompressedImage", header=header(stamp), format="png", data=data.ravel()
-    )
-
-
-def camera_info(camera, stamp):
-    region = make(
-        "sensor_msgs/msg/RegionOfInterest",
-        x_offset=0, y_offset=0, height=0, width=0, do_rectify=False,
-    )  # fmt: skip
-    return make(
-        "sensor_msgs/msg/CameraInfo",
-        header=header(stamp),
-        height=camera.height,
-        width=camera.width,
-        distortion_model="plumb_bob",
-        d=np.zeros(5),
-        k=camera.matrix.ravel(),
-        r=np.eye(3).ravel(),
-        p=np.zeros(12),
-        binning_x=0,
-        binning_y=0,
-        roi=region,
-    )
-
-
-def _parts(pose):
-    (x, y, z), (qx, qy, qz, qw) = (part.tolist() for part in transforms.to_quaternion(pose))
-    quaternion = make("geometry_msgs/msg/Quaternion", x=qx, y=qy, z=qz, w=qw)
-    return {"x": x, "y": y, "z": z}, quaternion
-
-
-def pose_message(pose):
-    position, orientation = _parts(pose)
-    return make(
-        "geometry_msgs/msg/Pose",
-        position=make("geometry_msgs/msg/Point", **position),
-        orientation=orientation,
-    )
-
-
-def tf(parent, child, pose, stamp):
-    translation, rotation = _parts(pose)
-    transform = make(
-        "geometry_msgs/msg/Transform",
-        translation=make("geometry_msgs/msg/Vector3", **translation),
-        rotation=rotation,
-    )
-    stamped = make(
-        "geometry_msgs/msg/TransformStamped",
-        header=header(stamp, parent),
-        child_frame_id=child,
-        transform=transform,
-    )
-    return make("tf2_msgs/msg/TFMessage", transforms=[stamped])
-
-
-def write(path, messages, storage=StoragePlugin.MCAP):
-    """Messages as (topic, type, time, message)."""
-    with Writer(path, version=9, storage_plugin=storage) as writer:
-        connections = {}
-        for topic, kind, time, message in messages:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=TYPES)
-            writer.write(connections[topic], time, TYPES.serialize_cdr(message, kind))
-    return path
-
-
-def frames(count=4, topic="/camera/image_raw", with_depth=True, with_camera=True):
-    """Images with what belongs to them, but no poses."""
-    for i in range(count):
-        stamp = (i + 1) * STEP
-        frame = view(POSES[i])
-        if with_camera:
-            message = camera_info(CAMERA, stamp)
-            yield "/camera/camera_info", "sensor_msgs/msg/CameraInfo", stamp, message
-        yield topic, "sensor_msgs/msg/Image", stamp, image(frame.image, "rgb8", stamp)
-        if with_depth:
-            depth = np.rint(frame.depth * 1000).astype(np.uint16)
-            late = stamp + 5_000_000
-            yield "/depth", "sensor_msgs/msg/Image", late, image(depth, "16UC1", late)
-
-
-def truth(count=4, frame_id="map"):
-    for i in range(count):
-        message = make(
-            "geometry_msgs/msg/PoseStamped",
-            header=header((i + 1) * STEP, frame_id),
-            pose=pose_message(POSES[i]),
-        )
-        yield "/truth", "geometry_msgs/msg/PoseStamped", (i + 1) * STEP, message
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -191,22 +70,18 @@ def test_compressed_images(tmp_path):
     np.testing.assert_array_equal(found.load(False).image, view(POSES[0]).image)
 
 
-def _tf(topic, *entries):
-    return [(topic, "tf2_msgs/msg/TFMessage", e[3], tf(*e)) for e in entries]
-
-
 def test_poses_from_tf_between_which_is_interpolated(tmp_path):
     mount = transforms.make(transforms.rotation_from_vector([0.1, 0.2, 0.3]), [0.1, 0.0, 0.5])
     base = [pose @ transforms.inverse(mount) for pose in POSES]
     messages = [
         *frames(with_depth=False),
-        *_tf("/tf_static", ("base", "lens", mount, STEP)),
+        *tf_messages("/tf_static", ("base", "lens", mount, STEP)),
         # The third image has none of its own.
-        *_tf("/tf", *(("map", "base", base[i], (i + 1) * STEP) for i in (0, 1, 3))),
+        *tf_messages("/tf", *(("map", "base", base[i], (i + 1) * STEP) for i in (0, 1, 3))),
     ]
     messages.sort(key=lambda message: message[2])
 
-    poses = [image.pose for image in Bag(write(tmp_path / "bag", messages))]
+    poses = [image.pose for image in Bag(write(tmp_path / "bag", messages), max_gap=6.0)]
 
     np.testing.assert_allclose(
         [poses[i] for i in (0, 1, 3)], [POSES[i] for i in (0, 1, 3)], atol=1e-9
@@ -216,7 +91,10 @@ def test_poses_from_tf_between_which_is_interpolated(tmp_path):
 
 
 def test_images_without_a_pose_are_left_out(tmp_path):
-    messages = [*frames(4, with_depth=False), *_tf("/tf", ("map", "lens", POSES[1], 2 * STEP))]
+    messages = [
+        *frames(4, with_depth=False),
+        *tf_messages("/tf", ("map", "lens", POSES[1], 2 * STEP)),
+    ]
 
     bag = Bag(write(tmp_path / "bag", messages))
 
@@ -243,20 +121,23 @@ def test_odometry_names_the_frame_that_it_speaks_of(tmp_path):
     )
     messages = [
         *frames(1, with_depth=False),
-        *_tf("/tf_static", ("base", "lens", mount, STEP)),
+        *tf_messages("/tf_static", ("base", "lens", mount, STEP)),
         ("/odom", "nav_msgs/msg/Odometry", STEP, message),
     ]
 
-    (found,) = Bag(write(tmp_path / "bag", messages), pose_topic="/odom")
+    path = write(tmp_path / "bag", messages)
+    (found,) = Bag(path, pose_topic="/odom", map_frame="odom")
 
     np.testing.assert_allclose(found.pose, POSES[0], atol=1e-9)
+    with pytest.raises(RecordingError, match=r"in frame odom: .*--map-frame"):
+        list(Bag(path, pose_topic="/odom").posed())
 
 
 def test_a_pose_topic_of_another_frame(tmp_path):
     mount = transforms.make(np.eye(3), [0.0, 0.0, 0.4])
     messages = [
         *frames(1, with_depth=False),
-        *_tf("/tf_static", ("base", "lens", mount, STEP)),
+        *tf_messages("/tf_static", ("base", "lens", mount, STEP)),
         *truth(1),
     ]
     path = write(tmp_path / "bag", messages)

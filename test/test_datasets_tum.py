@@ -10,7 +10,8 @@ import pytest
 from evaluation_world import CAMERA, POSES, pose_line, view, write_calibration, write_tum
 
 from mast3r_ros.datasets import RecordingError, SourceOptions, open_dataset
-from mast3r_ros.datasets.summary import WITHOUT_DEPTH, WITHOUT_POSE
+from mast3r_ros.datasets.summary import IGNORED, WITHOUT_DEPTH, WITHOUT_POSE, ReadSummary
+from mast3r_ros.datasets.trajectory import read_poses, write_poses
 from mast3r_ros.datasets.tum import TumFolder
 
 
@@ -151,3 +152,104 @@ def test_images_with_a_file_of_poses(folder, tmp_path):
     poses.write_text("")
     with pytest.raises(RecordingError, match="no lines"):
         read_images(folder / "rgb", poses, camera)
+
+
+_NANOSECONDS = [1403636579763555584 + i * 50_000_000 for i in range(7)]
+_HEADLINE = "timestamp tx ty tz qx qy qz qw"
+
+
+def _rename(folder, names):
+    """Name the images so; returns the poses' lines without their times."""
+    for kind in ("rgb", "depth"):
+        for i, name in enumerate(names):
+            (folder / kind / f"{i / 2:.6f}.png").rename(folder / kind / f"{name}.png")
+    return [pose_line(pose) for pose in POSES]
+
+
+def _plain():
+    return [f"{i / 2:.6f} {pose_line(pose)}" for i, pose in enumerate(POSES)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\r\n".join(_plain()),
+        "\ufeff" + "\n".join(_plain()),
+        "\ufeff# comment\n" + "\n".join(_plain()),
+        "\n".join(_plain()).replace(" ", ","),
+        "\n".join(_plain()).replace(" ", ", "),
+        "\n".join(_plain()).replace(" ", ";"),
+        "\n".join(line.replace(" ", "\t") + " " for line in _plain()),
+        f"{_HEADLINE}\n" + "\n".join(_plain()),
+        f"#{_HEADLINE}\n" + "\n".join(_plain()[::-1]),
+    ],
+    ids=["crlf", "mark", "mark, comment", "commas", "comma, space", "semicolons", "tabs",
+         "headline", "not sorted"],
+)  # fmt: skip
+def test_trajectories_as_other_programs_write_them(folder, text):
+    (folder / "groundtruth.txt").write_text(text, newline="")
+
+    np.testing.assert_allclose([i.pose for i in read_tum(folder)], POSES, atol=1e-8)
+
+
+def test_letters_of_another_code_in_a_comment(folder):
+    (folder / "groundtruth.txt").write_bytes(b"# gr\xfcn\n" + "\n".join(_plain()).encode())
+
+    assert len(list(read_tum(folder).posed())) == 7
+    (folder / "groundtruth.txt").write_bytes("\n".join(_plain()).encode("utf-16"))
+    with pytest.raises(RecordingError, match="UTF-16"):
+        read_tum(folder)
+
+
+@pytest.mark.parametrize("unit", ["nanoseconds", "seconds", "scientific"])
+def test_times_in_nanoseconds(folder, unit):
+    lines = _rename(folder, _NANOSECONDS)
+    times = {
+        "nanoseconds": [str(t) for t in _NANOSECONDS],
+        "seconds": [f"{t // 10**9}.{t % 10**9:09d}" for t in _NANOSECONDS],
+        "scientific": [f"{t // 10**9}.{t % 10**9:09d}e0" for t in _NANOSECONDS],
+    }[unit]
+    text = "\n".join(f"{t} {line}" for t, line in zip(times, lines, strict=True))
+    (folder / "groundtruth.txt").write_text(text)
+
+    recording = read_tum(folder)
+
+    np.testing.assert_allclose([i.pose for i in recording], POSES, atol=1e-8)
+    assert [image.stamp for image in recording] == _NANOSECONDS
+
+
+def test_where_tracking_was_lost_there_is_no_pose(folder):
+    lines = _plain()
+    lines[2] = "1.000000" + 7 * " nan"
+    (folder / "groundtruth.txt").write_text("\n".join(lines))
+
+    recording = read_tum(folder)
+
+    assert [image.pose is None for image in recording] == [i == 2 for i in range(7)]
+    assert recording.summary.reasons(IGNORED)[0][1].endswith("groundtruth.txt, line 3")
+
+
+def test_columns_beyond_the_pose_are_told(folder):
+    (folder / "groundtruth.txt").write_text("\n".join(f"{line} 1" for line in _plain()))
+
+    with pytest.raises(RecordingError, match=r"line 1: expected tx ty tz qx qy qz qw, found 8"):
+        read_tum(folder)
+
+
+def test_depth_of_half_the_size_is_brought_to_the_images(folder):
+    file = folder / "depth" / "1.000000.png"
+    cv2.imwrite(str(file), cv2.imread(str(file), cv2.IMREAD_UNCHANGED)[::2, ::2])
+
+    depth = read_tum(folder)[2].load(True).depth
+
+    np.testing.assert_allclose(depth[10::2, 10::2], view(POSES[2]).depth[10::2, 10::2], atol=6e-4)
+
+
+def test_poses_written_are_read_again(tmp_path):
+    stamped = list(zip(_NANOSECONDS, POSES, strict=True))
+
+    write_poses(tmp_path / "poses.txt", stamped)
+    found = read_poses(tmp_path / "poses.txt", ReadSummary())
+
+    assert list(found) == _NANOSECONDS
+    np.testing.assert_allclose(list(found.values()), POSES, atol=1e-8)

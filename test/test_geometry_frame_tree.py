@@ -74,8 +74,8 @@ def test_arrival_need_not_be_in_order():
 @pytest.mark.parametrize(
     ("target", "source", "stamp", "told"),
     [
-        ("odom", "base", 13 * SECOND, "1.000 s after the last"),
-        ("odom", "base", 9 * SECOND, "1.000 s before the first"),
+        ("odom", "base", 13 * SECOND, "1.000 s into the future"),
+        ("odom", "base", 9 * SECOND, "1.000 s into the past"),
         ("odom", "nowhere", 11 * SECOND, "does not connect 'odom' with 'nowhere'"),
         ("nowhere", "elsewhere", 0, "does not connect"),
         ("other_root", "base", 0, "does not connect"),
@@ -106,22 +106,74 @@ def test_a_circle_is_told():
     buffer.insert("a", "b", _pose(0), 1, False)
     buffer.insert("b", "a", _pose(0), 1, False)
 
-    with pytest.raises(TransformError, match="circle"):
+    with pytest.raises(TransformError, match="cycle"):
         buffer.find("a", "b", 1)
 
 
-def test_old_transforms_are_forgotten_and_time_set_back_begins_anew():
+def _moving():
+    """T_odom_base of 20 s, its x as its time [s]."""
     buffer = TfBuffer()
     for second in range(20):
         buffer.insert("odom", "base", _pose(second), second * SECOND, False)
-    with pytest.raises(TransformError, match="before the first"):
+    return buffer
+
+
+def test_old_transforms_are_forgotten():
+    buffer = _moving()
+
+    with pytest.raises(TransformError, match="into the past"):
+        buffer.find("odom", "base", 5 * SECOND)
+    buffer.insert("odom", "base", _pose(-1), 5 * SECOND, False)
+    with pytest.raises(TransformError, match="into the past"):
         buffer.find("odom", "base", 5 * SECOND)
 
-    buffer.insert("odom", "base", _pose(-1), 2 * SECOND, False)
 
-    assert buffer.find("odom", "base", 0)[0, 3] == -1
-    with pytest.raises(TransformError, match="after the last"):
+@pytest.mark.parametrize("late", [[17.5], [17.5, 17.6], [12.0, 12.1, 19.5, 12.2, 12.3]])
+def test_late_transforms_take_their_place_and_wipe_nothing(late):
+    buffer = _moving()
+
+    for second in late:
+        buffer.insert("odom", "base", _pose(second), round(second * SECOND), False)
+
+    for second in (*late, 11.0, 15.25, 19.0):
+        found = buffer.find("odom", "base", round(second * SECOND))
+        assert found[0, 3] == pytest.approx(second)
+
+
+def test_transforms_that_stay_behind_mean_that_time_jumped_back():
+    buffer = _moving()
+    buffer.insert("base", "lens", _pose(100), 0, True)
+
+    for second in (2.0, 2.1, 2.2):
+        buffer.insert("odom", "base", _pose(-second), round(second * SECOND), False)
+
+    assert buffer.find("odom", "lens", 0)[0, 3] == pytest.approx(97.8)
+    assert buffer.find("odom", "base", 2_050_000_000)[0, 3] == pytest.approx(-2.05)
+    with pytest.raises(TransformError, match="into the future"):
         buffer.find("odom", "base", 19 * SECOND)
+
+
+def test_cleared_it_keeps_what_is_static():
+    buffer = _moving()
+    buffer.insert("base", "lens", _pose(100), 0, True)
+
+    buffer.clear()
+
+    assert buffer.children("base") == ["lens"]
+    assert buffer.find("base", "lens", 5)[0, 3] == 100
+    with pytest.raises(TransformError, match="does not connect"):
+        buffer.find("odom", "base", 0)
+
+
+def test_a_long_gap_is_not_interpolated():
+    buffer = TfBuffer(kept=60 * SECOND, max_gap=SECOND)
+    for second in (10, 11, 31):
+        buffer.insert("odom", "base", _pose(second), second * SECOND, False)
+
+    assert buffer.find("odom", "base", 10 * SECOND + SECOND // 2)[0, 3] == 10.5
+    assert buffer.find("odom", "base", 31 * SECOND)[0, 3] == 31
+    with pytest.raises(TransformError, match=r"gap of 20\.000 s is longer than `max_gap`, 1 s"):
+        buffer.find("odom", "base", 12 * SECOND)
 
 
 def test_a_leading_slash_and_another_parent():

@@ -185,7 +185,12 @@ def test_cv_bridge_is_asked_for_what_is_not_known(monkeypatch):
     import sys
     from types import SimpleNamespace
 
+    made = []
+
     class Bridge:
+        def __init__(self):
+            made.append(self)
+
         def imgmsg_to_cv2(self, message, encoding):
             assert (message.encoding, encoding) == ("secret7", "rgb8")
             if message.width == 1:
@@ -193,12 +198,15 @@ def test_cv_bridge_is_asked_for_what_is_not_known(monkeypatch):
             return _scene()
 
     monkeypatch.setitem(sys.modules, "cv_bridge", SimpleNamespace(CvBridge=Bridge))
+    images._cv_bridge.cache_clear()
     message = Image(height=12, width=16, encoding="secret7")
 
     np.testing.assert_array_equal(images.to_rgb(message, LIMIT), _scene())
     message.width = 1
     with pytest.raises(ImageError, match="not even I"):
         images.to_rgb(message, LIMIT)
+    assert len(made) == 1
+    images._cv_bridge.cache_clear()
 
 
 def _encode(kind, image):

@@ -1,207 +1,235 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Bags as recordings: rosbag2, sqlite3 or mcap, read without ROS (by rosbags)."""
+"""Bags as data sets: images with their poses, calibration and depth."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.typesys import Stores, get_typestore
+import numpy as np
+from numpy.typing import NDArray
 
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.datasets.bag_cameras import Calibrations, choose, read_calibrations
+from mast3r_ros.datasets.bag_index import COMPRESSED, Index, Stamped, Topics, nearest
+from mast3r_ros.datasets.bag_reader import BagReader, Raw, deserialize, header
+from mast3r_ros.datasets.bag_runs import Runs, Stream
+from mast3r_ros.datasets.bag_truth import Truth, stream
 from mast3r_ros.datasets.dataset import Dataset
+from mast3r_ros.datasets.images import read_mask
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.datasets.recording import PosedImage
-from mast3r_ros.datasets.summary import WITHOUT_POSE, RecordingError
+from mast3r_ros.datasets.summary import (
+    IGNORED,
+    REFUSED,
+    WITHOUT_DEPTH,
+    WITHOUT_POSE,
+    RecordingError,
+)
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.frame_tree import TfBuffer, TransformError
-from mast3r_ros.messages import conversions, images
+from mast3r_ros.geometry.depth import fit_depth
+from mast3r_ros.geometry.frame_tree import TransformError
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.messages import images
 
-_IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-_POSES = {
-    "geometry_msgs/msg/PoseStamped": lambda m: m.pose,
-    "geometry_msgs/msg/PoseWithCovarianceStamped": lambda m: m.pose.pose,
-    "nav_msgs/msg/Odometry": lambda m: m.pose.pose,
-}
 # Depth of an image is what was taken within so much of it [ns].
 _MAX_DIFFERENCE = 20_000_000
-# What is recorded has been taken; no image is too large to be read.
-_NO_LIMIT = float("inf")
-# Bags of ROS before Iron do not tell how their messages are made.
-_TYPES = get_typestore(Stores.ROS2_HUMBLE)
+_IMAGES, _DEPTHS = "images", "depth"
 
 
 class Bag(Dataset):
-    """The images of a bag whose true poses it tells.
+    """The images of one topic of a bag.
 
     Poses come from TF, or from a topic of PoseStamped, PoseWithCovarianceStamped or Odometry. They
     are those of the camera, unless the message (Odometry) or `pose_frame` names another frame that
-    TF connects with it. Between two poses is interpolated.
+    TF connects with it. Between two poses is interpolated. Where stamps begin again, as after a
+    reset of a simulation, the runs are told apart by the times of recording.
     """
 
     def __init__(self, path: Path, options: SourceOptions) -> None:
-        """Open a bag and read what belongs to its images.
+        """Open a bag and read all but its images' pixels.
 
         Raises:
-            RecordingError: not a bag, or a topic is missing.
-            CameraError: a calibration describes no camera.
+            RecordingError: not a bag, a topic is missing, or what belongs to the images is unclear.
+            CameraError: the calibration file describes no camera.
         """
         super().__init__(str(path), options)
-        image_topic, depth_topic, pose_topic = (
-            options.image_topic,
-            options.depth_topic,
-            options.pose_topic,
-        )
-        camera_file = options.camera
-        self._path, self._map_frame = path, options.map_frame
-        self._truth = TfBuffer(kept=float("inf"))
-        # The frame to look up: that of each image, or what a pose topic without names speaks of.
-        self._source: str | None = None
-        self._cameras: list[tuple[int, Camera]] = []
-        self._depth_times: list[tuple[int, int]] = []
-        with self._open() as reader:
-            self._image = _find(reader, image_topic, _IMAGES, path)
-            self._depth = depth_topic and _find(reader, depth_topic, _IMAGES[:1], path)
-            self.summary.images = sum(
-                c.msgcount for c in reader.connections if c.topic == self._image
+        self.path = path
+        self._options = options
+        self._reader = BagReader(path)
+        # For depth and for images out of turn: a file is read in one order at a time.
+        self._lookup: BagReader | None = None
+        # The message of the image that was given out last.
+        self._current: tuple[int, Raw] | None = None
+        self._mask = None if options.mask is None else read_mask(options.mask)
+        try:
+            self._read_index()
+        except RecordingError as error:
+            raise RecordingError(f"{path}: {error}") from error
+
+    def _read_index(self) -> None:
+        options = self._options
+        self._topics = Topics.of(self._reader, options)
+        index = Index(self._reader, self._topics, options, self.summary)
+        self._images = index.images
+        self.summary.images = len(self._images)
+        self._check_stamps()
+        runs = self._runs = Runs(_streams(index))
+        for record, back in runs.breaks():
+            self.summary.note(
+                IGNORED,
+                f"recorded at {record / 1e9:.3f} s",
+                f"time jumped back by {back / 1e9:.3f} s: poses are not interpolated across",
             )
-            if pose_topic is not None:
-                _find(reader, pose_topic, tuple(_POSES), path)
-            if camera_file is not None:
-                self._cameras.append((0, Camera.from_yaml(camera_file)))
-            else:
-                self._read_calibrations(reader)
-            self._read_truth(reader, pose_topic, options.pose_frame)
-            if self._depth:
-                for _, time, message in _messages(reader, self._depth):
-                    self._depth_times.append((_stamp(message), time))
-                self._depth_times.sort()
+        self._depths = _by_run(index.depths, runs)
+        frame_id = self._images[0].frame_id
+        self._camera: Camera | Calibrations
+        if options.camera is not None:
+            self._camera = Camera.from_yaml(options.camera, options.rectified)
+        else:
+            self._camera = self._calibrations(index, frame_id)
+            frame_id = frame_id or self._camera.frame_id
+        # Of images that name no frame.
+        self._frame_id = frame_id
+        self._truth = Truth(index, runs, options)
+        self._truth.check_optical(self._topics.image, frame_id)
+
+    def _calibrations(self, index: Index, frame_id: str) -> Calibrations:
+        options, topic = self._options, self._topics.image
+        found = read_calibrations(index.infos, self._runs, options.rectified, self.summary)
+        if not index.infos:
+            raise RecordingError("there is no sensor_msgs/CameraInfo: give --camera")
+        if options.camera_info_topic is not None and found[0].cameras:
+            return found[0]
+        return choose(topic, frame_id, self._first_size(), found)
+
+    def _first_size(self) -> ImageSize:
+        raw = next(self._reader.messages([self._topics.image]))
+        message = deserialize(raw)
+        if raw.kind == COMPRESSED:
+            return images.compressed_size(message)
+        return ImageSize(message.width, message.height)
 
     def __len__(self) -> int:
-        """How many images there are, with and without a pose."""
-        return self.summary.images
+        """Number of images, with and without a pose."""
+        return len(self._images)
 
     def __iter__(self) -> Iterator[PosedImage]:
         """All images, in the order in which they were recorded."""
-        with self._open() as reader:
-            for kind, _, message in _messages(reader, self._image):
-                stamp, frame_id = _stamp(message), message.header.frame_id
-                source = frame_id if self._source is None else self._source
-                name, pose = f"{stamp / 1e9:.3f}", None
-                try:
-                    pose = self._truth.find(self._map_frame, source, stamp)
-                except TransformError as error:
-                    self.summary.note(WITHOUT_POSE, name, str(error))
-                load = partial(self._load, reader, kind, message)
-                yield PosedImage(name, pose, load, stamp, self.summary)
+        seen: set[str] = set()
+        for number, raw in enumerate(self._reader.messages([self._topics.image])):
+            entry = self._images[number]
+            if entry.stamp == 0:
+                continue
+            run = self._runs.of(_IMAGES, entry.record)
+            name = f"{entry.stamp / 1e9:.3f}" + (f" (run {run + 1})" if run else "")
+            name = f"{name} #{number}" if name in seen else name
+            seen.add(name)
+            self._current = number, raw
+            pose = self._pose(name, run, entry)
+            load = partial(self._load, number, run, name)
+            yield PosedImage(name, pose, load, entry.stamp, entry.record, self.summary)
 
-    @contextmanager
-    def _open(self) -> Iterator[AnyReader]:
+    def root(self, image: PosedImage, frame_id: str) -> tuple[str, Pose]:
+        """The root of TF above a frame, and root <- frame at an image's stamp.
+
+        The frame itself, and no motion, where TF does not know it then.
+        """
+        run = self._runs.of(_IMAGES, image.recorded)
+        return self._truth.root(run, frame_id, image.stamp)
+
+    def _check_stamps(self) -> None:
+        """Note images without a stamp.
+
+        Raises:
+            RecordingError: none has one, or there is no image.
+        """
+        topic = self._topics.image
+        if not self._images:
+            raise RecordingError(f"{topic} has no messages")
+        zero = [number for number, entry in enumerate(self._images) if entry.stamp == 0]
+        reason = (
+            f"on {topic} with stamp 0, which is no time of exposure; --use-record-times takes the "
+            "times of recording"
+        )
+        if len(zero) == len(self._images):
+            raise RecordingError(f"all {len(zero)} images are {reason}")
+        for number in zero:
+            self.summary.note(REFUSED, f"image {number}", f"it is {reason}")
+
+    def _pose(self, name: str, run: int, entry: Stamped) -> Pose | None:
+        """map <- camera of an image; None, counted, where it is not known."""
         try:
-            with AnyReader([self._path], default_typestore=_TYPES) as reader:
-                yield reader
-        except (AnyReaderError, OSError) as error:
-            raise RecordingError(f"{self._path} is not a bag that can be read: {error}") from error
-
-    def _load(self, reader: AnyReader, kind: str, message: Any, with_depth: bool) -> Frame:
-        convert = images.to_rgb if kind == _IMAGES[0] else images.decompress
-        stamp = _stamp(message)
-        return Frame(
-            convert(message, _NO_LIMIT),
-            self._camera_at(stamp),
-            stamp,
-            message.header.frame_id or "camera",
-            self._depth_at(reader, stamp) if with_depth else None,
-        )
-
-    def _camera_at(self, stamp: int) -> Camera:
-        """The calibration that held then."""
-        times = [time for time, _ in self._cameras]
-        return self._cameras[max(bisect_right(times, stamp) - 1, 0)][1]
-
-    def _depth_at(self, reader: AnyReader, stamp: int) -> Any:
-        at = bisect_left(self._depth_times, (stamp, 0))
-        near = self._depth_times[max(at - 1, 0) : at + 1]
-        best = min(near, key=lambda entry: abs(entry[0] - stamp), default=(0, 0))
-        if not near or abs(best[0] - stamp) > _MAX_DIFFERENCE:
+            return self._truth.find(run, entry.frame_id or self._frame_id, entry.stamp)
+        except TransformError as error:
+            self.summary.note(WITHOUT_POSE, name, str(error))
             return None
-        for _, _, message in _messages(reader, str(self._depth), best[1], best[1] + 1):
-            if _stamp(message) == best[0]:
-                return images.to_depth(message, _NO_LIMIT)
-        return None
 
-    def _read_calibrations(self, reader: AnyReader) -> None:
-        topic = next(
-            (
-                c.topic
-                for c in sorted(reader.connections, key=lambda c: not _beside(c.topic, self._image))
-                if c.msgtype == "sensor_msgs/msg/CameraInfo"
-            ),
-            None,
+    def _load(self, number: int, run: int, name: str, with_depth: bool) -> Frame:
+        entry, raw = self._images[number], self._raw(number)
+        convert = images.decompress if raw.kind == COMPRESSED else images.to_rgb
+        image = convert(deserialize(raw), self._options.max_megapixels)
+        camera = self._camera
+        if isinstance(camera, Calibrations):
+            camera = camera.at(run, entry.stamp)
+        depth = None
+        if with_depth and self._topics.depth:
+            depth = self._depth(run, entry.stamp, name)
+            depth = None if depth is None else fit_depth(depth, ImageSize(*image.shape[1::-1]))
+        frame_id = self._options.camera_frame or entry.frame_id or self._frame_id or "camera"
+        return Frame(image, camera, entry.stamp, frame_id, depth, self._mask)
+
+    def _raw(self, number: int) -> Raw:
+        """The message of an image, read again if it was not given out last."""
+        if self._current is not None and self._current[0] == number:
+            return self._current[1]
+        return self._read_again(self._topics.image, self._images[number])
+
+    def _read_again(self, topic: str, entry: Stamped) -> Raw:
+        if self._lookup is None:
+            self._lookup = self._reader.again()
+        for raw in self._lookup.messages([topic], entry.record, entry.record + 1):
+            if self._options.use_record_times or header(raw)[0] == entry.stamp:
+                return raw
+        raise RecordingError(
+            f"{topic}: the message of {entry.record} has gone; did the bag change?"
         )
-        if topic is None:
-            raise RecordingError(f"{self._path} has no sensor_msgs/CameraInfo: give --camera")
-        for _, _, message in _messages(reader, topic):
-            camera = conversions.to_camera(message, rectified=False)
-            # Most cameras say the same with every image.
-            if not self._cameras or self._cameras[-1][1] != camera:
-                self._cameras.append((_stamp(message), camera))
 
-    def _read_truth(
-        self, reader: AnyReader, pose_topic: str | None, pose_frame: str | None
-    ) -> None:
-        for topic in ("/tf", "/tf_static"):
-            for _, _, message in _messages(reader, topic):
-                for entry in message.transforms:
-                    self._truth.insert(
-                        entry.header.frame_id,
-                        entry.child_frame_id,
-                        conversions.from_transform(entry.transform),
-                        _stamp(entry),
-                        static=topic == "/tf_static",
-                    )
-        if pose_topic is None:
-            return
-        for kind, _, message in _messages(reader, pose_topic):
-            child: str = pose_frame or str(getattr(message, "child_frame_id", ""))
-            pose = conversions.to_pose(_POSES[kind](message))
-            self._truth.insert(self._map_frame, child, pose, _stamp(message), static=False)
-            if not child:
-                self._source = ""
+    def _depth(self, run: int, stamp: int, name: str) -> NDArray[np.float32] | None:
+        """Depth [m] at a stamp; None, counted, where there is none."""
+        times, entries = self._depths.get(run, (np.zeros(0, np.int64), []))
+        row = nearest(times, stamp, _MAX_DIFFERENCE)
+        if row is None:
+            reason = f"none on {self._topics.depth} within {_MAX_DIFFERENCE / 1e9:g} s"
+            self.summary.note(WITHOUT_DEPTH, name, reason)
+            return None
+        raw = self._read_again(self._topics.depth, entries[row])
+        convert = images.decompress_depth if raw.kind == COMPRESSED else images.to_depth
+        return convert(deserialize(raw), self._options.max_megapixels)
 
 
-def _messages(
-    reader: AnyReader, topic: str, start: int | None = None, stop: int | None = None
-) -> Iterator[tuple[str, int, Any]]:
-    """Type, time of recording [ns] and message."""
-    connections = [c for c in reader.connections if c.topic == topic]
-    if connections:
-        for connection, time, data in reader.messages(connections, start, stop):
-            yield connection.msgtype, time, reader.deserialize(data, connection.msgtype)
+def _streams(index: Index) -> dict[str, Stream]:
+    """What is in the order of time by itself; stamps of zero are none."""
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for name, entries in ((_IMAGES, index.images), (_DEPTHS, index.depths)):
+        found[name] = [(e.record, e.stamp) for e in entries if e.stamp]
+    for t in (*index.transforms, *index.poses):
+        if not t.static:
+            found[stream(t)].append((t.record, t.stamp))
+    for topic, infos in index.infos.items():
+        found[topic] = [(e.record, e.stamp) for e, _ in infos if e.stamp]
+    return dict(found)
 
 
-def _find(reader: AnyReader, topic: str | None, kinds: tuple[str, ...], path: Path) -> str:
-    """The topic of these types, by its name or because there is no other."""
-    fitting = sorted({c.topic for c in reader.connections if c.msgtype in kinds})
-    if topic in fitting or (topic is None and len(fitting) == 1):
-        return topic or fitting[0]
-    wanted = " or ".join(kind.rpartition("/")[2] for kind in kinds)
-    there = ", ".join(fitting) or "none"
-    if topic is None:
-        raise RecordingError(f"{path}: which topic? Of {wanted} it has {there}")
-    raise RecordingError(f"{path} has no topic {topic} of {wanted}; there is {there}")
-
-
-def _beside(information: str, image: str) -> bool:
-    """Whether a camera_info topic stands in an image topic's namespace."""
-    return image.startswith(information.rpartition("/")[0] + "/")
-
-
-def _stamp(message: Any) -> int:
-    return conversions.to_nanoseconds(message.header.stamp)
+def _by_run(
+    entries: list[Stamped], runs: Runs
+) -> dict[int, tuple[NDArray[np.int64], list[Stamped]]]:
+    """Times and entries of depth images in order, by run."""
+    grouped: dict[int, list[Stamped]] = defaultdict(list)
+    for entry in sorted(entries, key=lambda e: e.stamp):
+        grouped[runs.of(_DEPTHS, entry.record)].append(entry)
+    return {run: (np.array([e.stamp for e in es], np.int64), es) for run, es in grouped.items()}

@@ -48,7 +48,7 @@ class PosedFolder(ImageList):
             if pose is None:
                 self.summary.note(WITHOUT_POSE, name, "its pose is NaN")
             load = partial(_load, reader, path, len(self.images))
-            self.images.append(PosedImage(name, pose, load, len(self.images), self.summary))
+            self.images.append(PosedImage(name, pose, load, len(self.images), summary=self.summary))
         if not self.images:
             raise RecordingError(f"{poses} has no lines `image tx ty tz qx qy qz qw`")
         self.summary.images = len(self.images)
@@ -87,7 +87,7 @@ class ImageFiles(ImageList):
         for number, file in enumerate(files):
             self.summary.note(WITHOUT_POSE, names[file], "image files alone have no poses")
             load = partial(_load, reader, file, number)
-            self.images.append(PosedImage(names[file], None, load, number, self.summary))
+            self.images.append(PosedImage(names[file], None, load, number, summary=self.summary))
         self.summary.images = len(self.images)
 
 

@@ -22,6 +22,7 @@ class PosedImage:
         pose: map <- camera, (4, 4), the truth; None where it is not known.
         load: reads the image; with its depth, where there is some and the argument is true.
         stamp: time of exposure [ns]; 0 where it is not known.
+        recorded: time of recording in a bag [ns], else 0.
         summary: where `read_frames` counts.
     """
 
@@ -29,6 +30,7 @@ class PosedImage:
     pose: Pose | None
     load: Callable[[bool], Frame]
     stamp: int = 0
+    recorded: int = 0
     summary: ReadSummary = field(default_factory=ReadSummary, repr=False, compare=False)
 
     @property

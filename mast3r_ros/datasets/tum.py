@@ -66,7 +66,7 @@ class TumFolder(ImageList):
                 self.summary.note(WITHOUT_POSE, path.name, problem)
             pose = None if nearest is None else poses[nearest]
             load = partial(self._load, path, time)
-            self.images.append(PosedImage(path.name, pose, load, time, self.summary))
+            self.images.append(PosedImage(path.name, pose, load, time, summary=self.summary))
         self.summary.images = len(self.images)
 
     def _truth(self, folder: Path) -> tuple[dict[int, Pose], str]:

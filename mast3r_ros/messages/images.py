@@ -8,22 +8,21 @@ Reading them needs no ROS: messages of rosbags will do.
 from __future__ import annotations
 
 import array
-import struct
+import functools
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.common.errors import UserError
+from mast3r_ros.messages.compressed import compressed_size as compressed_size
+from mast3r_ros.messages.compressed import decompress as decompress
+from mast3r_ros.messages.compressed import decompress_depth as decompress_depth
+from mast3r_ros.messages.samples import BAYER, check_size, to_eight_bits
+from mast3r_ros.messages.samples import ImageError as ImageError
 
 if TYPE_CHECKING:
-    from sensor_msgs.msg import CompressedImage, Image
-
-
-class ImageError(UserError, ValueError):
-    """An image message that cannot be used."""
-
+    from sensor_msgs.msg import Image
 
 # Encoding: (type of a sample, samples a pixel, OpenCV's conversion to RGB).
 _COLOR: dict[str, tuple[str, int, int | None]] = {
@@ -46,14 +45,12 @@ _COLOR: dict[str, tuple[str, int, int | None]] = {
     "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
     "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
-# The letters are the first two rows' colors.
-for _pattern in ("rggb", "bggr", "gbrg", "grbg"):
-    _code = getattr(cv2, f"COLOR_Bayer{_pattern.upper()}2RGB")
-    _COLOR[f"bayer_{_pattern}8"] = ("u1", 1, _code)
-    _COLOR[f"bayer_{_pattern}16"] = ("u2", 1, _code)
+for _pattern, _code in BAYER.items():
+    _COLOR[f"{_pattern}8"] = ("u1", 1, _code)
+    _COLOR[f"{_pattern}16"] = ("u2", 1, _code)
 # Luminance in full size, then color in rows of half the height.
 _PLANAR = {"nv21": cv2.COLOR_YUV2RGB_NV21, "nv12": cv2.COLOR_YUV2RGB_NV12}
-# Type of a sample and its length in metres.
+# Type of a sample and its length in meters.
 _DEPTH = {"16UC1": ("u2", 1e-3), "mono16": ("u2", 1e-3), "32FC1": ("f4", 1.0)}
 
 
@@ -76,23 +73,13 @@ def _samples(message: Image, kind: str, channels: int, rows: int) -> NDArray[Any
     return np.ndarray((rows, message.width, channels), dtype, message.data, strides=strides)
 
 
-def _check_size(width: int, height: int, max_megapixels: float) -> None:
-    if width == 0 or height == 0:
-        raise ImageError(f"empty image of {width}x{height} pixels")
-    if width * height > max_megapixels * 1e6:
-        raise ImageError(
-            f"image of {width}x{height} pixels: larger than `max_megapixels`, {max_megapixels:g}; "
-            "publish smaller images, or raise the limit"
-        )
-
-
 def to_rgb(message: Image, max_megapixels: float) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a message; `rgb8` is not copied.
 
     Raises:
         ImageError: the encoding is not known, or size, step and data do not go together.
     """
-    _check_size(message.width, message.height, max_megapixels)
+    check_size(message.width, message.height, max_megapixels)
     if message.encoding in _PLANAR:
         if message.width % 2 or message.height % 2:
             raise ImageError(
@@ -108,59 +95,31 @@ def to_rgb(message: Image, max_megapixels: float) -> NDArray[np.uint8]:
         raise ImageError(f"'{message.encoding}' image {message.width} pixels wide: must be even")
     samples = _samples(message, kind, channels, message.height)
     if kind == "u2":
-        samples = (samples >> 8).astype(np.uint8)
+        samples = to_eight_bits(samples)
     image = samples if code is None else cv2.cvtColor(samples, code)
     return np.asarray(image, np.uint8)
+
+
+@functools.cache
+def _cv_bridge() -> Any:
+    """cv_bridge's converter, made once; None where it is not installed."""
+    try:
+        import cv_bridge
+    except ImportError:
+        return None
+    return cv_bridge.CvBridge()
 
 
 def _by_cv_bridge(message: Image) -> NDArray[np.uint8]:
     """What this file does not know, cv_bridge may."""
     known = f"encoding '{message.encoding}': known are {', '.join([*_COLOR, *_PLANAR])}"
+    bridge = _cv_bridge()
+    if bridge is None:
+        raise ImageError(known)
     try:
-        import cv_bridge
-    except ImportError:
-        raise ImageError(known) from None
-    try:
-        return np.asarray(cv_bridge.CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
+        return np.asarray(bridge.imgmsg_to_cv2(message, "rgb8"), np.uint8)
     except Exception as error:  # cv_bridge lets OpenCV's and its own through
         raise ImageError(f"{known}; cv_bridge: {error}") from error
-
-
-def decompress(message: CompressedImage, max_megapixels: float) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of a JPEG or PNG.
-
-    Raises:
-        ImageError: neither of them, damaged, or too large: told before it is decoded.
-    """
-    data = np.frombuffer(message.data, np.uint8)
-    _check_size(*_compressed_size(data.tobytes()), max_megapixels)
-    # The camera is calibrated for the pixels as they are stored: no turning by EXIF.
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise ImageError(f"damaged {message.format or 'compressed'} image of {len(data)} bytes")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _compressed_size(data: bytes) -> tuple[int, int]:
-    """(width, height) from the header of a JPEG or PNG."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) >= 24:
-        width, height = struct.unpack(">II", data[16:24])
-        return width, height
-    if data[:2] != b"\xff\xd8":
-        raise ImageError(f"compressed image of {len(data)} bytes is neither a JPEG nor a PNG")
-    if b"\xff\xd9" not in data[-1024:]:
-        raise ImageError(f"JPEG of {len(data)} bytes has no end: it was cut off")
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return width, height
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise ImageError(f"JPEG of {len(data)} bytes has no header that tells its size")
 
 
 def to_depth(message: Image, max_megapixels: float) -> NDArray[np.float32]:
@@ -169,7 +128,7 @@ def to_depth(message: Image, max_megapixels: float) -> NDArray[np.float32]:
     Raises:
         ImageError: not a depth encoding, or size, step and data do not go together.
     """
-    _check_size(message.width, message.height, max_megapixels)
+    check_size(message.width, message.height, max_megapixels)
     if message.encoding not in _DEPTH:
         raise ImageError(f"depth with encoding '{message.encoding}': expected {', '.join(_DEPTH)}")
     kind, unit = _DEPTH[message.encoding]

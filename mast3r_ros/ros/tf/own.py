@@ -57,7 +57,8 @@ class OwnTf(Tf):
         self._publisher.publish(TFMessage(transforms=[message]))
 
     def restart(self) -> None:
-        """See `Tf.restart`; a transform in `TfBuffer` notices by itself that time was set back."""
+        """See `Tf.restart`; static transforms stay."""
+        self._buffer.clear()
 
     def close(self) -> None:
         """See `Tf.close`."""

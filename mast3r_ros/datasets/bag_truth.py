@@ -1,0 +1,102 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Where the camera of a bag was: by TF, or by a topic of poses that TF connects with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from mast3r_ros.datasets.bag_index import Index, Transform
+from mast3r_ros.datasets.bag_runs import Runs
+from mast3r_ros.datasets.options import SourceOptions
+from mast3r_ros.datasets.summary import RecordingError
+from mast3r_ros.geometry.frame_tree import TfBuffer, TransformError
+from mast3r_ros.geometry.transforms import Pose
+
+_OPTICAL = "optical"
+
+
+def stream(transform: Transform) -> str:
+    """What is in the order of time by itself: a frame of TF, or of the pose topic."""
+    return f"TF {transform.child}"
+
+
+class Truth:
+    """Poses of the camera by run and time."""
+
+    def __init__(self, index: Index, runs: Runs, options: SourceOptions) -> None:
+        """Put the transforms of each run into a tree of frames."""
+        self._options = options
+        longest = options.max_gap * 1e9
+        self._trees = [TfBuffer(math.inf, longest, detect_jumps=False) for _ in range(len(runs))]
+        # The pose topic replaces TF's own transform of its frame.
+        replaced = {t.child for t in index.poses}
+        self._insert((t for t in index.transforms if t.child not in replaced), runs)
+        self._insert(index.poses, runs)
+        self._of_camera = "" in replaced
+        here = options.map_frame.lstrip("/")
+        self._other_frames = sorted({t.parent.lstrip("/") for t in index.poses} - {here})
+
+    def _insert(self, transforms: Iterable[Transform], runs: Runs) -> None:
+        for t in transforms:
+            run = runs.of(stream(t), t.record)
+            for tree in self._trees if t.static else self._trees[run : run + 1]:
+                tree.insert(t.parent, t.child, t.pose, t.stamp, t.static)
+
+    def find(self, run: int, frame_id: str, stamp: int) -> Pose:
+        """map <- camera at a stamp [ns].
+
+        Args:
+            run: of the image.
+            frame_id: of the image, or of its calibration.
+            stamp: of the image.
+
+        Raises:
+            TransformError: it is not known, and why.
+        """
+        options = self._options
+        source = options.camera_frame or frame_id
+        if self._of_camera:
+            source = ""
+        elif not source:
+            raise TransformError("the images have no frame_id: give --camera-frame")
+        else:
+            source = options.frame_prefix + source.lstrip("/")
+        try:
+            return self._trees[run].find(options.map_frame, source, stamp)
+        except TransformError as error:
+            if not self._other_frames:
+                raise
+            frames = ", ".join(self._other_frames)
+            raise TransformError(
+                f"{error}; the pose topic gives poses in frame {frames}: if that is the map, give "
+                "it as --map-frame"
+            ) from error
+
+    def root(self, run: int, frame_id: str, stamp: int) -> tuple[str, Pose]:
+        """The root above a frame, and root <- frame; the frame itself where it is not known."""
+        frame = self._options.frame_prefix + frame_id.lstrip("/")
+        root = self._trees[run].root(frame)
+        try:
+            return root, self._trees[run].find(root, frame, stamp)
+        except TransformError:
+            return frame, np.eye(4)
+
+    def check_optical(self, image_topic: str, frame_id: str) -> None:
+        """Check that images are not stamped with the frame of the camera's body.
+
+        Raises:
+            RecordingError: TF has an optical frame right below the one that the images name.
+        """
+        if self._of_camera or self._options.camera_frame or _OPTICAL in frame_id:
+            return
+        frame = self._options.frame_prefix + frame_id.lstrip("/")
+        below = {c for tree in self._trees for c in tree.children(frame) if _OPTICAL in c}
+        if below:
+            raise RecordingError(
+                f"the images of {image_topic} are in frame '{frame_id}', below which TF has "
+                f"'{min(below)}': which of them looks along z? Give it as --camera-frame"
+            )
