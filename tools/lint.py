@@ -26,6 +26,8 @@ def _commands() -> list[list[str]]:
         ["hadolint", *map(str, sorted(_ROOT.glob("docker/*.Dockerfile")))],
         [*_SCHEMA, "vendor.github-workflows", *map(str, sorted(_ROOT.glob(".github/workflows/*")))],
         [*_SCHEMA, "vendor.compose-spec", str(_ROOT / "docker/compose.yaml")],
+        ["lint-imports", "--no-cache"],
+        [sys.executable, str(_ROOT / "tools/check_cycles.py")],
     ]
     cpp = sorted(str(path) for path in _ROOT.glob("mast3r_ros/**/*") if path.suffix in _CPP)
     if cpp:
