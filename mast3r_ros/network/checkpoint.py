@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import pickle
 import re
 import zipfile
 from collections.abc import Mapping
@@ -182,13 +181,14 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], MAST3RConfig | None]:
             content = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+    # Of damaged bytes the unpickler makes calls that fail in any way: IndexError, TypeError,
+    # AssertionError and others were seen.
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f"{path} is damaged, or holds more than plain weights and was not read: {reason}"
+            f"{path} is damaged, no PyTorch checkpoint, or holds more than plain weights, and was "
+            f"not read: {reason}"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no PyTorch checkpoint: {error}") from error
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(
