@@ -347,15 +347,18 @@ def test_rectified_images_have_the_camera_of_p(tmp_path):
     pixels = image(view(POSES[0]).image, "rgb8", SECOND)
     messages = [
         ("/cam/camera_info", INFO, SECOND, info),
-        ("/cam/image_rect", IMAGE, SECOND, pixels),
+        ("/cam/image", IMAGE, SECOND, pixels),
+        ("/cam/image_rect_color", IMAGE, SECOND, pixels),
     ]
 
-    (raw,) = _open(tmp_path, messages)
-    (rectified,) = Bag(tmp_path / "bag", rectified=True)
+    (raw,) = _open(tmp_path, messages, image_topic="/cam/image")
+    (rectified,) = Bag(tmp_path / "bag", "/cam/image", rectified=True)
+    (named,) = Bag(tmp_path / "bag", "/cam/image_rect_color")
 
     assert len(raw.load(False).camera.distortion) == 4
     camera = rectified.load(False).camera
     assert (camera.fx, camera.cy, camera.distortion) == (200.0, 70.0, ())
+    assert named.load(False).camera == camera
 
 
 def test_a_mask_belongs_to_every_image(tmp_path):

@@ -60,6 +60,14 @@ def test_a_camera_of_raw_and_of_rectified_images():
     assert rectified.distortion == ()
 
 
+def test_a_rectified_camera_without_p_has_k_where_there_is_no_distortion():
+    camera = conversions.to_camera(_info(p=[0.0] * 12, d=[]), True)
+
+    assert (camera.fx, camera.cy) == (500, 240)
+    with pytest.raises(CameraError, match="is the camera calibrated"):
+        conversions.to_camera(_info(p=[0.0] * 12), True)
+
+
 def test_no_model_means_plumb_bob():
     camera = conversions.to_camera(_info(distortion_model="", d=[]), False)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.common.size import ImageSize
-from mast3r_ros.datasets.bag_cameras import Calibrations, choose, read_calibrations
+from mast3r_ros.datasets.bag_cameras import Calibrations, choose, is_rectified, read_calibrations
 from mast3r_ros.datasets.bag_index import COMPRESSED, Index, Stamped, Topics, nearest
 from mast3r_ros.datasets.bag_reader import BagReader, Raw, deserialize, header
 from mast3r_ros.datasets.bag_runs import Runs, Stream
@@ -69,6 +69,8 @@ class Bag(Dataset):
         try:
             self._read_index()
         except RecordingError as error:
+            if str(path) in str(error):
+                raise
             raise RecordingError(f"{path}: {error}") from error
 
     def _read_index(self) -> None:
@@ -100,7 +102,8 @@ class Bag(Dataset):
 
     def _calibrations(self, index: Index, frame_id: str) -> Calibrations:
         options, topic = self._options, self._topics.image
-        found = read_calibrations(index.infos, self._runs, options.rectified, self.summary)
+        rectified = options.rectified or is_rectified(topic)
+        found = read_calibrations(index.infos, self._runs, rectified, self.summary)
         if not index.infos:
             raise RecordingError("there is no sensor_msgs/CameraInfo: give --camera")
         if options.camera_info_topic is not None and found[0].cameras:

@@ -126,6 +126,12 @@ def choose(
     )
 
 
+def is_rectified(image: str) -> bool:
+    """Whether a topic is named as image_proc names rectified images: image_rect and longer."""
+    head, _, last = image.rpartition("/")
+    return (head.rpartition("/")[2] if last in _TRANSPORTS else last).startswith("image_rect")
+
+
 def _same(a: str, b: str) -> bool:
     return a.lstrip("/") == b.lstrip("/")
 

@@ -31,7 +31,9 @@ class SourceOptions:
         None, "Image of the camera's size, black where it sees the robot itself"
     )
     rectified: bool = option(
-        False, "The images are rectified: the matrix P of camera_info holds, without distortion"
+        False,
+        "The images are rectified: the matrix P of camera_info holds, without distortion; topics "
+        "named image_rect... are so by themselves",
     )
     camera_frame: str = option(
         "", "Optical frame of the camera, where the images' frame_id is not it"

@@ -88,7 +88,7 @@ def parse_time(path: Path, number: int, word: str) -> int:
             if abs(value) >= least:
                 return int(value * factor)
         return int((value * 1_000_000_000).to_integral_value())
-    except InvalidOperation as error:
+    except ArithmeticError as error:
         raise RecordingError(f"{path}, line {number}: '{word[:40]}' is not a time [s]") from error
 
 

@@ -88,7 +88,9 @@ class Camera:
             CameraError: it describes no camera.
         """
         size = (found.width, found.height)
-        if not rectified:
+        # Drivers of cameras without distortion may leave P empty: K is the same then.
+        undistorted = canonical(found.model, found.d) == (STANDARD, ())
+        if not rectified or (undistorted and len(found.p) == 12 and not any(found.p)):
             camera = Camera.from_matrix(size, found.k, found.d, found.model)
         elif len(found.p) != 12:
             raise CameraError("the calibration has no P, which rectified images need")

@@ -1,0 +1,266 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Readers of files and messages under mutations: a clear error or a result, never anything else.
+
+`MAST3R_ROS_FUZZ=3000 python3 -m pytest -s test/test_fuzz_readers.py` tries as many inputs on each
+reader and prints a table.
+"""
+
+import os
+import resource
+import struct
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from bag_world import TYPES, camera_info, image, tf, write
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from mast3r_ros.common.errors import UserError
+from mast3r_ros.datasets import SourceOptions, open_dataset
+from mast3r_ros.datasets.images import read_depth, read_rgb
+from mast3r_ros.datasets.recording import read_frames
+from mast3r_ros.datasets.summary import ReadSummary
+from mast3r_ros.datasets.trajectory import read_poses
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.messages import conversions, images
+
+COUNT = int(os.environ.get("MAST3R_ROS_FUZZ", "60"))
+_SECONDS, _MEGABYTES, _LIMIT = 20.0, 700, 24.0
+_CAMERA = Camera(16, 12, 20.0, 20.0, 8.0, 6.0, (0.1, 0.01, 0.0, 0.0))
+_PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 3)).astype(np.uint8)
+_DEPTH = np.random.default_rng(1).integers(0, 5000, (12, 16)).astype(np.uint16)
+# What damages text: numbers that are too large, too long or none, and structures without end.
+_SPLICES = [
+    b"nan", b"inf", b"-1", b"0", b"1e308", b"9" * 25, b"-9223372036854775809", b"1e999999999",
+    b"[" * 400, b"{", b"&a [*a]", b"*a", b"!!python/object:os.system", b"\xff\xfe", b"\0", b"",
+    b"99999999", b": ", b"\n- ", b"---\n", b"4294967295", b"~", b"'", b"%YAML:1.0\n",
+    b"\xff" * 8, struct.pack("<I", 2**31), struct.pack(">I", 2**32 - 1), struct.pack("<Q", 2**62),
+]  # fmt: skip
+_EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["flip", "splice", "replace", "cut", "repeat", "drop"]),
+        st.floats(0, 1),
+        st.integers(0, 255),
+        st.sampled_from(_SPLICES),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def _mutated(data, edits):
+    for kind, where, value, splice in edits:
+        at = int(where * len(data))
+        if kind == "flip":
+            data = data[:at] + bytes([value]) + data[at + 1 :]
+        elif kind == "splice":
+            data = data[:at] + splice + data[at:]
+        elif kind == "replace":
+            data = data[:at] + splice + data[at + len(splice) :]
+        elif kind == "cut":
+            data = data[:at]
+        elif kind == "repeat":
+            data = data[: at + value] + data[at:]
+        else:
+            data = data[:at] + data[at + value :]
+    return data
+
+
+# ---- what is mutated, and how it is read ------------------------------------------------------
+_MATRIX = "[20.0, 0, 8.0, 0, 20.0, 6.0, 0, 0, 1]"
+_CALIBRATIONS = [
+    f"image_width: 16\nimage_height: 12\ncamera_matrix: {{rows: 3, cols: 3, data: {_MATRIX}}}\n"
+    "distortion_model: plumb_bob\ndistortion_coefficients: {data: [0.1, 0.01, 0, 0]}\n",
+    "header:\n  frame_id: lens\nheight: 12\nwidth: 16\ndistortion_model: plumb_bob\n"
+    f"d: [0.1, 0, 0, 0]\nk: {_MATRIX}\nbinning_x: 2\nbinning_y: 2\n"
+    "roi: {x_offset: 0, y_offset: 0, width: 8, height: 6}\n---\n",
+    "%YAML:1.0\n---\nimage_width: 16\nimage_height: 12\ncamera_matrix: !!opencv-matrix\n"
+    f"   rows: 3\n   cols: 3\n   dt: d\n   data: {_MATRIX}\n",
+    "cam0:\n  intrinsics: [20, 20, 8, 6]\n  distortion_coeffs: [0, 0, 0, 0]\n"
+    "  distortion_model: equidistant\n  resolution: [16, 12]\n",
+]
+_TRAJECTORY = "# timestamp tx ty tz qx qy qz qw\n" + "\n".join(
+    f"{1403636579 + i}.763555584 {i}.5 -0.25 1e-3 0 0 0.1 0.9" for i in range(5)
+)
+
+
+def _encoded(suffix, pixels=_PIXELS):
+    return bytes(cv2.imencode(suffix, pixels)[1])
+
+
+def _compressed_depths():
+    words = struct.pack("<III", 0x12A11000, 0x7F7F0000, 0)
+    return [
+        struct.pack("<iff", 0, 0, 0) + _encoded(".png", _DEPTH),
+        struct.pack("<iff", 1, 10100.0, -1009.0) + _encoded(".png", _DEPTH),
+        struct.pack("<iff", 0, 0, 0) + struct.pack("<II", 4, 3) + words,
+    ]
+
+
+def _recorded(folder, storage, compressed=False):
+    """The bytes of the only file of a bag."""
+    second = 10**9
+    messages = []
+    for i in range(2):
+        stamp = (i + 1) * second
+        messages += [
+            ("/info", "sensor_msgs/msg/CameraInfo", stamp, camera_info(_CAMERA, stamp)),
+            ("/image", "sensor_msgs/msg/Image", stamp, image(_PIXELS, "rgb8", stamp)),
+            ("/depth", "sensor_msgs/msg/Image", stamp, image(_DEPTH, "16UC1", stamp)),
+            ("/tf", "tf2_msgs/msg/TFMessage", stamp, tf("map", "lens", np.eye(4), stamp)),
+        ]
+    if not compressed:
+        write(folder, messages, storage)
+    else:
+        writer = Writer(folder, version=9, storage_plugin=storage)
+        writer.set_compression(CompressionMode.MESSAGE, CompressionFormat.ZSTD)
+        with writer:
+            for topic, kind, stamp, message in messages:
+                known = [c for c in writer.connections if c.topic == topic]
+                to = known[0] if known else writer.add_connection(topic, kind, typestore=TYPES)
+                writer.write(to, stamp, TYPES.serialize_cdr(message, kind))
+    return next(f for f in folder.iterdir() if f.name != "metadata.yaml").read_bytes()
+
+
+def _read_calibration(path):
+    Camera.from_yaml(path).normalize([[1.0, 2.0], [15.0, 11.0]])
+
+
+def _read_bag(path):
+    options = SourceOptions(image_topic="/image", depth_topic="/depth", max_megapixels=1.0)
+    for _ in read_frames(open_dataset(path, options), with_depth=True):
+        pass
+
+
+def _read_tum(path):
+    """The mutated file as each text of a folder in turn."""
+    folder = path.parent / "walk"
+    for name in ("groundtruth.txt", "rgb.txt", "depth.txt"):
+        (folder / name).write_bytes(path.read_bytes())
+        try:
+            for _ in read_frames(open_dataset(folder), with_depth=True):
+                pass
+        finally:
+            (folder / name).write_text(_TRAJECTORY)
+
+
+def _as_message(convert, form=""):
+    def read(path):
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        convert(SimpleNamespace(data=data, format=form), _LIMIT)
+
+    return read
+
+
+def _deserialized(kind, convert):
+    def read(path):
+        try:
+            message = TYPES.deserialize_cdr(path.read_bytes(), kind)
+        except Exception:  # what cannot be deserialized reaches no reader
+            return
+        convert(message)
+
+    return read
+
+
+def _serialized(message, kind):
+    return TYPES.serialize_cdr(message, kind).tobytes()
+
+
+_IMAGE, _INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
+_BGR = _encoded(".jpg"), _encoded(".png"), _encoded(".webp"), _encoded(".tiff"), _encoded(".bmp")
+READERS = {
+    "calibration": (".yaml", [t.encode() for t in _CALIBRATIONS], _read_calibration),
+    "trajectory": (".txt", [_TRAJECTORY.encode()], lambda p: read_poses(p, ReadSummary())),
+    "tum folder": (".txt", [_TRAJECTORY.encode()], _read_tum),
+    "image file": (".png", _BGR, read_rgb),
+    "depth file": (".png", [_encoded(".png", _DEPTH)], read_depth),
+    "CompressedImage": (".bin", _BGR, _as_message(images.decompress)),
+    "compressedDepth": (".bin", _compressed_depths(), _as_message(images.decompress_depth)),
+    "compressedDepth 32FC1": (
+        ".bin", _compressed_depths(), _as_message(images.decompress_depth, "32FC1; compressedDepth")
+    ),
+    "Image": (
+        ".bin",
+        [
+            _serialized(image(_PIXELS, "rgb8", 1), _IMAGE),
+            _serialized(image(_DEPTH, "bayer_rggb16", 1), _IMAGE),
+            _serialized(image(_PIXELS[..., :2], "yuyv", 1), _IMAGE),
+            _serialized(replace(image(_PIXELS[..., 0], "nv12", 1), height=8), _IMAGE),
+        ],
+        _deserialized(_IMAGE, lambda m: images.to_rgb(m, _LIMIT)),
+    ),
+    "depth Image": (
+        ".bin",
+        [_serialized(image(_DEPTH, "16UC1", 1), _IMAGE)],
+        _deserialized(_IMAGE, lambda m: images.to_depth(m, _LIMIT)),
+    ),
+    "CameraInfo": (
+        ".bin",
+        [_serialized(camera_info(_CAMERA, 1), _INFO)],
+        _deserialized(_INFO, lambda m: conversions.to_camera(m, rectified=False)),
+    ),
+    "bag mcap": (".mcap", None, _read_bag),
+    "bag sqlite3": (".db3", None, _read_bag),
+    "bag of compressed messages": (".mcap", None, _read_bag),
+}  # fmt: skip
+
+
+def _bases(name, folder):
+    storage = StoragePlugin.SQLITE3 if "sqlite3" in name else StoragePlugin.MCAP
+    return [_recorded(folder / "bag", storage, "compressed" in name)]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_mutated_input_is_read_or_told(name, tmp_path):
+    suffix, bases, read = READERS[name]
+    bases = bases or _bases(name, tmp_path)
+    (tmp_path / "walk" / "rgb").mkdir(parents=True)
+    (tmp_path / "walk" / "camera_info.yaml").write_text(_CALIBRATIONS[0])
+    for text in ("groundtruth.txt", "rgb.txt"):
+        (tmp_path / "walk" / text).write_text(_TRAJECTORY)
+    figures = {"inputs": 0, "told": 0, "longest": 0, "slowest": 0.0}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path = tmp_path / f"mutated{suffix}"
+
+    @settings(
+        max_examples=COUNT,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.sampled_from(bases), _EDITS)
+    def run(base, edits):
+        path.write_bytes(_mutated(base, edits))
+        started = time.process_time()
+        try:
+            read(path)
+        except UserError as error:
+            figures["told"] += 1
+            figures["longest"] = max(figures["longest"], len(str(error)))
+        figures["inputs"] += 1
+        figures["slowest"] = max(figures["slowest"], time.process_time() - started)
+
+    for base in bases:  # unharmed, it is read
+        path.write_bytes(base)
+        if name not in ("tum folder", "compressedDepth 32FC1", "compressedDepth"):
+            read(path)
+    started = time.process_time()
+    run()
+
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(
+        f"\n{name}: {figures['inputs']} inputs, {figures['told']} told, 0 crashes, "
+        f"{time.process_time() - started:.1f} s, slowest {figures['slowest']:.2f} s, "
+        f"peak memory +{grown:.0f} MB"
+    )
+    assert figures["inputs"] >= min(COUNT, 20)
+    assert figures["longest"] < 2000
+    assert figures["slowest"] < _SECONDS
+    assert grown < _MEGABYTES
