@@ -3,8 +3,10 @@
 """The node's own time and memory, with 640x480 rgb8 images at 30 Hz from another process.
 
 Own time is what passes between a message in and the answer out, less what the front end and the
-worker take. It is told twice: by the node's own clock, and from publishing the image here to having
-the status here, which adds the middleware's way there and back. `--minutes 10` for memory.
+worker take. It is stated twice: by the node's own clock, and from publishing the image here to
+having the status here, which adds the middleware's way there and back. `--minutes 10` for memory;
+`--cycles 60` configures, activates, deactivates and cleans the node up so often, with images, and
+states the publishers, threads and memory before and after.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +190,100 @@ class _Camera:
         self.node.destroy_node()
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What a process holds.
+
+    Attributes:
+        publishers, subscriptions, services: of the node, by the ROS graph.
+        threads: of the process.
+        memory: resident set size [MiB].
+    """
+
+    publishers: int
+    subscriptions: int
+    services: int
+    threads: int
+    memory: float
+
+
+def _footprint(node: Any, pid: int) -> Footprint:
+    here = ("relocalizer", "/")
+    status = Path(f"/proc/{pid}/status").read_text()
+    return Footprint(
+        *(
+            sum(len(kinds) for _, kinds in by_node(*here))
+            for by_node in (
+                node.get_publisher_names_and_types_by_node,
+                node.get_subscriber_names_and_types_by_node,
+                node.get_service_names_and_types_by_node,
+            )
+        ),
+        int(status.split("Threads:")[1].split()[0]),
+        _resident(pid),
+    )
+
+
+def cycle(count: int, front_end: str = "sift") -> list[tuple[int, Footprint]]:
+    """Take the node through its lifecycle with images; returns its footprint every ten cycles.
+
+    Counts are of endpoints: publishers of one topic that pile up are counted each.
+
+    Raises:
+        RuntimeError: a transition fails, or no image is processed in a cycle.
+    """
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    command = [sys.executable, "-m", "mast3r_ros.ros.node", "--ros-args", "--log-level", "warn"]
+    command += ["-p", f"front_end:={front_end}", "-p", "autostart:=false"]
+    process, camera = _start(command)
+    found = []
+    try:
+        client = camera.node.create_client(ChangeState, "relocalizer/change_state")
+        camera.wait(client.service_is_ready, "service change_state")
+
+        def change(transition: int) -> None:
+            future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            if not camera.wait(lambda: future.done() and future.result(), "transition").success:
+                raise RuntimeError(f"transition {transition} failed")
+
+        for number in range(1, count + 1):
+            change(Transition.TRANSITION_CONFIGURE)
+            change(Transition.TRANSITION_ACTIVATE)
+            camera.wait(camera.images.get_subscription_count, "subscription")
+            before = len(camera.statuses)
+
+            def processed(before: int = before) -> bool:
+                camera.send()
+                time.sleep(0.05)
+                return any(s.total_seconds > 0 for _, s in camera.statuses[before:])
+
+            camera.wait(processed, "status of an image")
+            change(Transition.TRANSITION_DEACTIVATE)
+            change(Transition.TRANSITION_CLEANUP)
+            if number in (1, 2) or number % 10 == 0:
+                time.sleep(0.5)  # for the graph to follow
+                tf = camera.node.get_publishers_info_by_topic("/tf")
+                footprint = _footprint(camera.node, process.pid)
+                extra = len(tf) - 1 if tf else 0
+                found.append((number, replace(footprint, publishers=footprint.publishers + extra)))
+    finally:
+        camera.close()
+        process.send_signal(signal.SIGINT)
+        process.wait(_TIMEOUT)
+    return found
+
+
+def _start(command: list[str]) -> tuple[subprocess.Popen, _Camera]:
+    """A node in a process of its own, and the camera, in a domain of their own."""
+    # Both ends are started here; without, Fast DDS loses most of the images on the way. So it does
+    # with ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST: a domain of its own keeps the run to itself.
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    return subprocess.Popen(command), _Camera()
+
+
 def _own(status: Any) -> float:
     return status.total_seconds - sum(s.seconds for s in status.latency if s.stage in _OTHERS)
 
@@ -200,14 +296,9 @@ def measure(seconds: float, rate: float = 30.0, quiet_images: int = 20) -> Figur
         rate: images a second [Hz].
         quiet_images: how many come one at a time before that, each waiting for its answer.
     """
-    # Both ends are started here; without, Fast DDS loses most of the images on the way. So it does
-    # with ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST: a domain of its own keeps the run to itself.
-    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     command = [sys.executable, "-m", "mast3r_ros.ros.node", "--ros-args"]
     command += ["-p", "front_end:=sift", "-p", "tf_mode:=none", "--log-level", "warn"]
-    process = subprocess.Popen(command)
-    camera = _Camera()
+    process, camera = _start(command)
     figures = Figures()
     try:
         camera.wait(lambda: camera.statuses, "first status")
@@ -251,11 +342,37 @@ def _milliseconds(values: list[float]) -> str:
     return f"median {median:.2f} ms, p95 {late:.2f} ms"
 
 
+def _report_cycles(found: list[tuple[int, Footprint]]) -> int:
+    print("cycles  publishers  subscriptions  services  threads  memory")
+    for number, has in found:
+        print(
+            f"{number:6d}  {has.publishers:10d}  {has.subscriptions:13d}  {has.services:8d}  "
+            f"{has.threads:7d}  {has.memory:.1f} MiB"
+        )
+    return 0 if flat(found) else 1
+
+
+def flat(found: list[tuple[int, Footprint]]) -> bool:
+    """Whether nothing piles up after the tenth cycle but the allocator's slack."""
+    first, last = next(f for n, f in found if n >= 10), found[-1][1]
+    endpoints = ("publishers", "subscriptions", "services")
+    return (
+        all(getattr(last, name) == getattr(first, name) for name in endpoints)
+        and last.threads <= first.threads + 1
+        and last.memory < first.memory + 20.0
+    )
+
+
 def main() -> int:
     """Print the figures; fails where own time or memory are beyond what is promised."""
     parser = argparse.ArgumentParser("python -m bench.node", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=0.5)
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--cycles", type=int, default=0)
+    parser.add_argument("--front-end", default="sift", help="of the cycles")
+    arguments = parser.parse_args()
+    if arguments.cycles:
+        return _report_cycles(cycle(arguments.cycles, arguments.front_end))
+    minutes = arguments.minutes
     figures = measure(60.0 * minutes)
     sizes = [size for _, size in figures.memory]
     print(f"640x480 rgb8 at 30 Hz for {minutes:g} min, front end sift, {os.cpu_count()} cores")

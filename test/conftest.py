@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Where the tests find real data, and their own corner of the ROS network."""
+"""Where the tests find real data, and a part of the ROS network that is theirs alone."""
 
 import os
 import tempfile
@@ -9,20 +9,23 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from mast3r_ros.demo.transport import stay_on_this_machine
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 # Before anything imports rclpy, and for every process that a test starts: no other run's nodes are
 # seen, nothing leaves this machine, images fit the transport, and logs do not need a home folder.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+stay_on_this_machine(Path(tempfile.mkdtemp(prefix="mast3r_ros_dds_")))
 os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="mast3r_ros_log_"))
+
+_NO_DATA = "no folder"
 
 
 def _folder(variable: str, beside: str) -> Path:
     path = Path(os.environ.get(variable) or _ROOT.parent / beside)
     if not path.is_dir():
-        pytest.skip(f"no folder {path} (set {variable} to where it is)")
+        pytest.skip(f"{_NO_DATA} {path} (set {variable} to where it is)")
     return path
 
 
@@ -50,3 +53,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("ros"):
                 item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the tests that ran without their data: a run without them shows less."""
+    skipped = [
+        report.nodeid
+        for report in terminalreporter.stats.get("skipped", [])
+        if _NO_DATA in str(report.longrepr)
+    ]
+    if skipped:
+        terminalreporter.section(f"{len(skipped)} tests skipped: their data is not here")
+        for name in skipped:
+            terminalreporter.line(name)

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
 
-from bench.node import measure
+from bench.node import cycle, flat, measure
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -18,3 +18,10 @@ def test_memory_does_not_grow_under_load():
     assert figures.sent > figures.answered
     # Leaking one image a second would be 18 MiB from one quarter's median to the next.
     assert figures.growth < 8.0
+
+
+def test_nothing_piles_up_over_lifecycles():
+    found = cycle(20)
+
+    assert [number for number, _ in found] == [1, 2, 10, 20]
+    assert flat(found), found
