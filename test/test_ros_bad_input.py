@@ -3,6 +3,7 @@
 """Whatever comes in, a clear status or answer goes out, and the node goes on."""
 
 import array
+import re
 import time
 
 import numpy as np
@@ -226,12 +227,16 @@ def test_depth_too_far_in_time(robot):
     assert "depth_tolerance" in answer.message
 
 
+# By the package's own TF, or by tf2_ros.
+_NO_TF = "TF does not connect|target_frame does not exist"
+
+
 @pytest.mark.parametrize(
     ("request_", "told"),
     [
         ({"pose": Pose()}, None),
         ({"pose_source": 9}, "pose_source 9"),
-        ({"pose_source": AddKeyframe.Request.POSE_FROM_TF, "timeout": 0.2}, "TF does not connect"),
+        ({"pose_source": AddKeyframe.Request.POSE_FROM_TF, "timeout": 0.2}, _NO_TF),
         ({"pose_source": AddKeyframe.Request.POSE_IDENTITY}, "only the first can be its origin"),
         ({"wait_for_next": True, "timeout": 0.2}, "no image on /bad_input/image in time"),
         ({"timeout": float("inf")}, "timeout inf"),
@@ -248,7 +253,7 @@ def test_keyframes_that_cannot_be_added(robot, request_, told):
     answer = robot.call(AddKeyframe, "relocalizer/add_keyframe", **request_)
 
     assert not answer.success
-    assert told in answer.message
+    assert re.search(told, answer.message)
 
 
 def test_a_keyframe_from_an_image_that_is_none(robot):
