@@ -5,7 +5,7 @@
 #   make test    runs every test, with the coverage gate
 #   make lint    format, lint and types
 #   make bench   matching, the network, and the node's own overhead at 640x480, 30 Hz
-#   make gpu-check   the CUDA matcher against the CPU, the network and its training on the GPU
+#   make gpu-check   kernels, engines, parity and training on the GPU; resumes where it stopped
 #   make setup   the environment alone: .venv and install/ (the others call it)
 #   make clean   removes the environment and what was built; maps, bags and reports stay
 #
@@ -38,7 +38,6 @@ bench: setup
 
 gpu-check: setup
 	@$(IN_ENVIRONMENT) python3 -m bench.gpu_check
-	@$(IN_ENVIRONMENT) python3 -m bench.gpu_network
 	@$(IN_ENVIRONMENT) python3 -m bench.training tiny --device cuda
 
 lint: setup

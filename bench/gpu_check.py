@@ -1,177 +1,185 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""`make gpu-check`: the CUDA matcher on this GPU against the CPU, its safety and its speed.
+"""`make gpu-check`: the first ten minutes on a GPU. NOT RUN ON A GPU YET.
 
-1. Every kernel on random and golden data against the CPU, bit by bit.
-2. The same under compute-sanitizer (memcheck, racecheck, synccheck), where it is installed.
-3. One pass, and the whole stride-8 loop, against blocked torch on the same GPU, where torch has it.
+The parts of `bench.gpu_parts` run one after the other, the most telling first, each in a process
+and under a time limit of its own. What a part found is kept: a second run goes on with the parts
+that are missing or failed. The findings become a section of docs/benchmarks.md.
 
-Not run on a GPU yet. Exits with 3 where there is none.
+    python -m bench.gpu_check [--checkpoint FILE] [--images A B ...] [--again] [--memcheck]
+    python -m bench.gpu_check --device cpu --tiny --state /tmp/check --page /tmp/page.md
 """
 
 from __future__ import annotations
 
-import os
-import shutil
+import argparse
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from bench.matching import CHANNELS, STRIDE, image_pair, torch_in_blocks, torch_loop, unit
-from mast3r_ros.matching import (
-    Database,
-    grid_seeds,
-    nearest,
-    reciprocal,
-    reciprocal_both_ways,
-    returning_seeds,
-)
-from mast3r_ros.matching.cuda import (
-    CudaDatabase,
-    reciprocal_both_ways_on_gpu,
-    reciprocal_on_gpu,
-    returning_seeds_on_gpu,
-    walk_on_gpu,
-)
-from mast3r_ros.matching.cuda_device import Device, DriverDevice
-
+START, END = "<!-- gpu-check: begin -->", "<!-- gpu-check: end -->"
 NO_GPU = 3
-_GOLDEN = "shared/reference"
+Status = Literal["passed", "failed", "timed out", "left out"]
 
 
-def _golden() -> list[NDArray[np.float32]]:
-    root = os.environ.get("MAST3R_ROS_REFERENCE")
-    folder = Path(root) if root else Path(__file__).resolve().parents[2] / _GOLDEN
-    path = folder / "golden/fast_nn.npz"
-    if not path.is_file():
-        print(f"no {path}: golden data left out (set MAST3R_ROS_REFERENCE)")
-        return []
-    with np.load(path) as file:
-        return [file["A"], file["B"]]
+@dataclass(frozen=True)
+class Part:
+    """One part of the check.
+
+    Attributes:
+        name: as in `bench.gpu_parts`.
+        limit: most seconds on a GPU.
+    """
+
+    name: str
+    limit: float
 
 
-def differences(device: Device, large: bool = True) -> list[str]:
-    """Where the device and the CPU disagree, empty where they agree.
+# The build for TensorRT takes minutes: it is started before the other parts.
+PARTS = (
+    Part("versions", 20),
+    Part("kernels", 40),
+    Part("torch", 60),
+    Part("matching", 30),
+    Part("parity", 90),
+    Part("profile", 60),
+    Part("tensorrt", 180),
+    Part("query", 60),
+)
+MEMCHECK = Part("memcheck", 300)
+BEFORE = Part("reference", 600)  # the float32 network's outputs, on the CPU
+BUILD = Part("build", 1200)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a part found: its lines go into the page."""
+
+    name: str
+    status: Status
+    seconds: float
+    lines: list[str]
+
+
+class Check:
+    """Runs parts and keeps what they found.
 
     Args:
-        device: that runs the kernels.
-        large: try images of 384 x 512 too.
+        state: folder of the findings; a finding there that passed is not looked for again.
+        words: arguments for every part.
+        scale: of the time limits; a CPU needs longer.
     """
-    rng = np.random.default_rng(0)
-    cases: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
-    for channels in (7, 24, 64, 70):
-        image = unit(rng.normal(size=(33, 45, channels)))
-        cases.append((f"noise, {channels} channels", image, np.roll(image, 5, axis=1)))
-    few = np.round(2 * rng.normal(size=(2, 40, 40, CHANNELS))).astype(np.float32)
-    cases.append(("ties", few[0], few[1]))
-    if golden := _golden():
-        cases.append(("golden", golden[0], golden[1]))
-    if large:
-        cases += [(kind, *image_pair(kind)) for kind in ("noise", "smooth 4", "smooth 8")]
-    found = []
-    for name, first, second in cases:
-        a, b = CudaDatabase(first, device), CudaDatabase(second, device)
-        queries = first.reshape(-1, first.shape[-1])[::3]
-        mine, theirs = nearest(queries, b), nearest(queries, Database(second))
-        for what, left, right in zip(("index", "score"), mine, theirs, strict=True):
-            if not np.array_equal(left, right):
-                found.append(
-                    f"nearest, {name}: {np.sum(left != right)} of {len(left)} {what} differ"
-                )
-        there = ((first, second), (second, first))
-        on_host = [(Database(one), Database(other)) for one, other in there]
-        on_gpu = [(a, b), (b, a)]
-        seeds = [grid_seeds(*one.shape[:2], 4) for one, _ in there]
-        walks = [reciprocal(*pair, s) for pair, s in zip(on_host, seeds, strict=True)]
-        for mine, walk in zip(walk_on_gpu(on_gpu, stride=4), walks, strict=True):
-            if not np.array_equal(mine.pairs, walk.pairs):
-                found.append(f"reciprocal, {name}: the pairs differ")
-            if not np.array_equal(mine.basin, walk.basin):
-                found.append(f"basins, {name}: they differ")
-        kept = returning_seeds_on_gpu(on_gpu, seeds, pixel_tolerance=3)
-        for mine, pair, some in zip(kept, on_host, seeds, strict=True):
-            if not np.array_equal(mine, returning_seeds(*pair, some, pixel_tolerance=3)):
-                found.append(f"returning seeds, {name}: the pairs differ")
-        weights = [rng.random(image.shape[:2]).astype(np.float32) for image in (first, second)]
-        ((mine, confidence),) = reciprocal_both_ways_on_gpu(
-            on_gpu[:1], [(weights[0], weights[1])], stride=4, border=2, limit=500
+
+    def __init__(self, state: Path, words: Sequence[str], scale: float = 1.0) -> None:
+        self.state = state
+        self.words = words
+        self.scale = scale
+        self._running: dict[str, tuple[subprocess.Popen[str], float]] = {}
+        state.mkdir(parents=True, exist_ok=True)
+
+    def start(self, part: Part) -> None:
+        """Start a part, unless it has passed already."""
+        if self._kept(part) is not None or part.name in self._running:
+            return
+        command = [sys.executable, "-m", "bench.gpu_parts", part.name, "--state", str(self.state)]
+        process = subprocess.Popen(
+            [*command, *self.words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        expected = reciprocal_both_ways(*on_host[0], *weights, stride=4, border=2, limit=500)
-        if not (np.array_equal(mine, expected[0]) and np.array_equal(confidence, expected[1])):
-            found.append(f"both ways, {name}: the pairs differ")
-    return found
+        self._running[part.name] = (process, time.monotonic())
+
+    def finish(self, part: Part) -> Finding:
+        """What a part found; it is started where it is not running."""
+        kept = self._kept(part)
+        if kept is not None:
+            return kept
+        self.start(part)
+        process, started = self._running.pop(part.name)
+        left = self.scale * part.limit - (time.monotonic() - started)
+        try:
+            output, _ = process.communicate(timeout=max(left, 0.1))
+            codes: dict[int, Status] = {0: "passed", NO_GPU: "left out"}
+            status = codes.get(process.returncode, "failed")
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            status = "timed out"
+        finding = Finding(part.name, status, time.monotonic() - started, output.splitlines())
+        self._path(part).write_text(json.dumps(asdict(finding), indent=1) + "\n")
+        return finding
+
+    def forget(self) -> None:
+        """Drop all findings."""
+        for path in self.state.glob("*.json"):
+            path.unlink()
+
+    def _kept(self, part: Part) -> Finding | None:
+        path = self._path(part)
+        if not path.is_file():
+            return None
+        finding = Finding(**json.loads(path.read_text()))
+        return finding if finding.status == "passed" else None
+
+    def _path(self, part: Part) -> Path:
+        return self.state / f"{part.name}.json"
 
 
-def _sanitize() -> bool:
-    tool = shutil.which("compute-sanitizer")
-    if tool is None:
-        print("compute-sanitizer is not installed: left out")
-        return True
-    clean = True
-    for check in ("memcheck", "racecheck", "synccheck"):
-        command = [tool, "--tool", check, "--error-exitcode", "1", sys.executable]
-        done = subprocess.run([*command, "-m", "bench.gpu_check", "--small"], check=False)
-        print(f"compute-sanitizer {check}: {'clean' if done.returncode == 0 else 'PROBLEMS'}")
-        clean &= done.returncode == 0
-    return clean
+def section(findings: Sequence[Finding]) -> str:
+    """The findings as a section of the page, titled by what the versions' part says first."""
+    versions = next((f for f in findings if f.name == "versions" and f.lines), None)
+    title = versions.lines[0] if versions else "no device"
+    text = [f"### {title}", "", "| part | result | seconds |", "|---|---|---|"]
+    text += [f"| {f.name} | {f.status} | {f.seconds:.0f} |" for f in findings]
+    for finding in findings:
+        text += ["", f"**{finding.name}**", "", "```", *finding.lines, "```"]
+    return "\n".join(text)
 
 
-def _milliseconds(work: Callable[[], object], synchronize: Callable[[], None]) -> float:
-    best = np.inf
-    for _ in range(20):
-        synchronize()
-        start = time.perf_counter()
-        work()
-        synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best * 1e3
+def write_page(page: Path, text: str) -> None:
+    """Put a section into the page, in place of an earlier one of the same title."""
+    content = page.read_text() if page.is_file() else f"{START}\n{END}\n"
+    before, _, rest = content.partition(START)
+    held, _, after = rest.partition(END)
+    title = text.splitlines()[0]
+    others = [f"### {one.strip()}" for one in held.split("### ")[1:]]
+    sections = [one for one in others if one.splitlines()[0] != title] + [text]
+    page.write_text(f"{before}{START}\n\n" + "\n\n".join(sections) + f"\n\n{END}{after}")
 
 
-def _times(device: Device) -> None:
-    if not torch.cuda.is_available():
-        print("torch sees no GPU: no times")
-        return
-    print(f"{torch.cuda.get_device_name()}, best of 20, ms")
-    print(f"{'':10}{'pass':>8}{'torch':>8}{'loop':>8}{'torch':>8}{'4 loops':>9}")
-    for kind in ("noise", "smooth 4", "smooth 8"):
-        first, second = (torch.from_numpy(image).cuda() for image in image_pair(kind))
-        a, b = CudaDatabase(first, device), CudaDatabase(second, device)
-        seeds = torch.from_numpy(grid_seeds(*first.shape[:2], STRIDE)).cuda()
-        queries = first.flatten(0, 1)[seeds].contiguous()
-        rows = second.flatten(0, 1)
-        asked = CudaDatabase(queries, device)
-        works = (
-            lambda asked=asked, b=b: b.nearest_of(asked),
-            lambda queries=queries, rows=rows: torch_in_blocks(queries, rows),
-            lambda a=a, b=b: reciprocal_on_gpu([(a, b)], stride=STRIDE),
-            lambda first=first, second=second: torch_loop(first, second, STRIDE),
-            lambda a=a, b=b: reciprocal_on_gpu([(a, b)] * 4, stride=STRIDE),
-        )
-        took = [_milliseconds(work, torch.cuda.synchronize) for work in works]
-        print(f"{kind:10}" + "".join(f"{each:>8.2f}" for each in took))
-
-
-def main() -> int:
-    """Returns the exit status."""
-    try:
-        device = DriverDevice()
-    except (ModuleNotFoundError, RuntimeError) as error:
-        print(f"no GPU here, so that nothing was checked: {error}", file=sys.stderr)
+def main(words: Sequence[str] | None = None) -> int:
+    """Exit status 1 where a part failed or ran out of time, 3 where there is no GPU."""
+    parser = argparse.ArgumentParser(description="What only a GPU can show.")
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--state", type=Path, default=Path("build/gpu_check"))
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"))
+    parser.add_argument("--again", action="store_true", help="run parts that have passed, too")
+    parser.add_argument("--memcheck", action="store_true", help="run compute-sanitizer at the end")
+    given, rest = parser.parse_known_args(words)
+    scale = 1.0 if given.device == "cuda" else 10.0
+    check = Check(given.state, ["--device", given.device, *rest], scale)
+    if given.again:
+        check.forget()
+    first = check.finish(PARTS[0])
+    if first.status == "left out":
+        print("\n".join(first.lines), file=sys.stderr)
         return NO_GPU
-    small = "--small" in sys.argv
-    found = differences(device, large=not small)
-    print("\n".join(found) or "every kernel gives the bits of the CPU")
-    if small:
-        return len(found) > 0
-    clean = _sanitize()
-    _times(device)
-    return int(bool(found) or not clean)
+    check.start(BUILD)
+    check.finish(BEFORE)
+    findings = [first]
+    for part in [*PARTS[1:], *[MEMCHECK] * given.memcheck]:
+        if part.name == "tensorrt":
+            findings.append(check.finish(BUILD))
+        findings.append(check.finish(part))
+        print(f"{part.name}: {findings[-1].status}, {findings[-1].seconds:.0f} s", flush=True)
+        write_page(given.page, section(findings))
+    bad = [f for f in findings if f.status in ("failed", "timed out")]
+    for finding in bad:
+        print(f"== {finding.name}: {finding.status}", *finding.lines[-20:], sep="\n")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

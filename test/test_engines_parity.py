@@ -7,7 +7,14 @@ import pytest
 import torch
 from network_reference import random_network
 
-from mast3r_ros.engines.parity import TOLERANCES, Measure, ParityError, compare, require
+from mast3r_ros.engines.parity import (
+    TOLERANCES,
+    Measure,
+    ParityError,
+    compare,
+    require,
+    run_pairs,
+)
 from mast3r_ros.engines.torch_engine import TorchEngine
 
 SIZE = (32, 48)
@@ -20,13 +27,14 @@ def pairs(count: int = 2) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def measures(engine: TorchEngine) -> dict[str, Measure]:
-    found = compare(engine, TorchEngine(random_network()), pairs(), query_points=True)
+    exact = run_pairs(TorchEngine(random_network()), pairs())
+    found = compare(run_pairs(engine, pairs()), exact, TOLERANCES[engine.precision])
     return {measure.output: measure for measure in found}
 
 
 def test_the_same_network_passes_with_nothing_to_spare() -> None:
     found = measures(TorchEngine(random_network()))
-    assert len(found) == 9
+    assert len(found) == 7
     assert found["matches"].value == 1
     assert found["reference points"].value == 0
     assert found["query descriptors"].value == pytest.approx(1)
@@ -37,7 +45,7 @@ def test_another_network_is_refused_with_every_output_named() -> None:
     found = measures(TorchEngine(random_network(seed=5)))
     with pytest.raises(ParityError) as caught:
         require(list(found.values()))
-    for output in ("reference descriptors", "query points", "matches"):
+    for output in ("reference descriptors", "reference points", "matches"):
         assert output in str(caught.value)
 
 
@@ -54,7 +62,7 @@ def test_one_drifted_output_is_named_alone(parameter: str, output: str) -> None:
     with pytest.raises(ParityError) as caught:
         require(list(measures(TorchEngine(model)).values()))
     assert output in str(caught.value)
-    other = "query points" if output == "reference points" else "reference descriptors"
+    other = "query descriptors" if output == "reference points" else "reference points"
     assert other not in str(caught.value)
 
 
@@ -69,17 +77,23 @@ def test_nan_is_drift() -> None:
 
 def test_the_worst_pair_counts() -> None:
     engine, exact = TorchEngine(random_network()), TorchEngine(random_network(seed=1))
-    together = compare(engine, exact, pairs(), query_points=False)
-    alone = [compare(engine, exact, [pair], query_points=False) for pair in pairs()]
+    mine, theirs = run_pairs(engine, pairs()), run_pairs(exact, pairs())
+    together = compare(mine, theirs, TOLERANCES["fp32"])
+    alone = [compare([a], [b], TOLERANCES["fp32"]) for a, b in zip(mine, theirs, strict=True)]
     for i, measure in enumerate(together):
         values = [some[i].value for some in alone]
         assert measure.value == (min(values) if measure.at_least else max(values))
 
 
 def test_no_images_is_an_error() -> None:
-    engine = TorchEngine(random_network())
     with pytest.raises(ValueError, match="no image pairs"):
-        compare(engine, engine, [], query_points=False)
+        compare([], [], TOLERANCES["fp32"])
+
+
+def test_the_last_of_a_batch_is_judged() -> None:
+    engine = TorchEngine(random_network(), batch=3)
+    (alone,), (together,) = (run_pairs(engine, pairs(1), batch) for batch in (1, 3))
+    require(compare([together], [alone], TOLERANCES["fp32"]))
 
 
 def test_half_precision_is_judged_by_its_own_limits() -> None:

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 from network_reference import TINY, random_network
 
-from mast3r_ros.engines import tensorrt_build, tensorrt_engine
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines import tensorrt_build, tensorrt_engine, tensorrt_program
 from mast3r_ros.engines.export import export
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDE, TALL = (64, 96), (96, 64)
+WIDE, TALL = ImageSize(96, 64), ImageSize(64, 96)
 
 # Which class of the bindings stands behind a name in our source.
 CLASSES = {
@@ -36,10 +37,11 @@ CLASSES = {
     },
     tensorrt_engine: {
         "self._runtime": "Runtime",
+    },
+    tensorrt_program: {
         "engine": "ICudaEngine",
         "self._engine": "ICudaEngine",
         "context": "IExecutionContext",
-        "self._context": "IExecutionContext",
     },
 }
 
@@ -77,13 +79,15 @@ for path in sorted(folder.glob("*.onnx")):
 def graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     model = random_network(replace(TINY, patch_size=16))
-    export(model, folder, [WIDE], [(TALL, WIDE)], request.param, query_points=True)
+    export(model, folder, [WIDE], [(TALL, WIDE)], request.param)
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("capability", ["SM86", "SM89", "SM120"])
-def test_rtx_builds_both_graphs_ahead_of_time(wheels: Path, graphs: Path, capability: str) -> None:
+def test_rtx_builds_the_three_graphs_ahead_of_time(
+    wheels: Path, graphs: Path, capability: str
+) -> None:
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{wheels / 'rtx'}"}
     result = subprocess.run(
         [sys.executable, "-c", BUILD, graphs, capability],
@@ -94,7 +98,9 @@ def test_rtx_builds_both_graphs_ahead_of_time(wheels: Path, graphs: Path, capabi
     )
     assert result.returncode == 0, result.stderr
     sizes = dict(line.split() for line in result.stdout.splitlines())
-    assert sorted(sizes) == ["decoder_64x96_96x64.onnx", "encoder_96x64.onnx"]
+    assert sorted(sizes) == [
+        *("decoder_64x96_96x64.onnx", "encoder_96x64.onnx", "points_96x64.onnx")
+    ]
     weights = sum(file.stat().st_size for file in graphs.glob("*.data"))
     assert sum(map(int, sizes.values())) > weights
 
@@ -114,6 +120,8 @@ def names(source: str, classes: dict[str, str]) -> Iterator[str]:
         root, _, rest = whole.partition(".")
         if root in ("trt", "tensorrt"):
             yield rest
+        elif whole.startswith("self._trt."):
+            yield whole.removeprefix("self._trt.")
         owner, _, member = whole.rpartition(".")
         if owner in classes:
             yield f"{classes[owner]}.{member}"
@@ -148,7 +156,12 @@ def test_every_name_is_in_the_bindings(wheels: Path, version: str) -> None:
         "Builder.build_serialized_network",
         "IExecutionContext.set_tensor_address",
         "IExecutionContext.execute_async_v3",
-        "ICudaEngine.device_memory_size_v2",
+        "IExecutionContext.update_device_memory_size_for_shapes",
+        "IExecutionContext.set_device_memory",
+        "ExecutionContextAllocationStrategy.USER_MANAGED",
+        "ICudaEngine.create_execution_context",
+        "ILogger",
+        "IBuilderConfig.set_memory_pool_limit",
         "ITimingCache.serialize",
     } <= used
     folder = wheels / version

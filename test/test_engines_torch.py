@@ -9,18 +9,17 @@ import pytest
 import torch
 from network_reference import TINY, random_network
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines.base import (
-    Batches,
+    DecodedPair,
     Encoded,
     EngineError,
     EngineUnavailableError,
-    Latency,
-    parse_size,
-    size_name,
 )
+from mast3r_ros.engines.batched import Batches, Latency, captured_counts, padded_count
 from mast3r_ros.engines.torch_engine import TorchEngine
 
-LANDSCAPE, PORTRAIT, WIDE = (32, 48), (48, 32), (24, 48)
+LANDSCAPE, PORTRAIT, WIDE = ImageSize(48, 32), ImageSize(32, 48), ImageSize(48, 24)
 
 
 @pytest.fixture
@@ -28,37 +27,50 @@ def engine() -> TorchEngine:
     return TorchEngine(random_network(), batch=2, checkpoint="abc")
 
 
-def encoded(engine: TorchEngine, *sizes: tuple[int, int]) -> list[Encoded]:
+def encoded(engine: TorchEngine, *sizes: ImageSize) -> list[Encoded]:
     rng = np.random.default_rng(0)
-    images = [rng.uniform(-1, 1, (1, 3, *size)).astype(np.float32) for size in sizes]
+    images = [rng.uniform(-1, 1, (1, 3, *size.shape)).astype(np.float32) for size in sizes]
     return [Encoded(engine.encode(im)[0], s) for im, s in zip(images, sizes, strict=True)]
+
+
+def arrays(pair: DecodedPair) -> list[torch.Tensor]:
+    return [*vars(pair.reference).values(), *vars(pair.query).values(), *pair.levels]
 
 
 def test_any_mix_of_sizes_keeps_its_order(engine: TorchEngine) -> None:
     sizes = [LANDSCAPE, WIDE, PORTRAIT, LANDSCAPE, WIDE]
     *references, query = encoded(engine, *sizes, PORTRAIT)
-    predictions = engine.decode(references, query, query_points=True)
-    for reference, prediction in zip(references, predictions, strict=True):
-        alone = engine.decode([reference], query, query_points=True)[0]
-        assert prediction.reference.descriptors.shape[:2] == reference.size
-        for view in ("reference", "query"):
-            for name, expected in vars(getattr(alone, view)).items():
-                actual = getattr(getattr(prediction, view), name)
-                torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
+    pairs = [(reference, query) for reference in references]
+    pairs.append((query, references[1]))
+    decoded = engine.decode(pairs)
+    for pair, found, points in zip(pairs, decoded, engine.points(decoded), strict=True):
+        (alone,) = engine.decode([pair])
+        assert found.reference.descriptors.shape[:2] == pair[0].size.shape
+        assert found.query.descriptors.shape[:2] == pair[1].size.shape
+        assert found.encoded is pair[0]
+        (expected,) = engine.points([alone])
+        for ours, theirs in zip(
+            [*arrays(found), *vars(points).values()],
+            [*arrays(alone), *vars(expected).values()],
+            strict=True,
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_query_points_only_where_asked_for(engine: TorchEngine) -> None:
+def test_results_belong_to_the_caller(engine: TorchEngine) -> None:
     reference, query = encoded(engine, LANDSCAPE, LANDSCAPE)
-    prediction = engine.decode([reference], query)[0]
-    assert prediction.query.points is None
-    assert prediction.reference.points.shape == (*LANDSCAPE, 3)
+    (first,) = engine.decode([(reference, query)])
+    before = [array.clone() for array in arrays(first)]
+    engine.decode([(query, reference)] * 3)
+    for array, kept in zip(arrays(first), before, strict=True):
+        torch.testing.assert_close(array, kept, rtol=0, atol=0)
 
 
 def test_rays_are_two_more_channels() -> None:
     engine = TorchEngine(random_network(replace(TINY, rays=True)))
     engine.warm_up([LANDSCAPE])
     with pytest.raises(ValueError, match=r"\(B, 5, H, W\) is needed"):
-        engine.encode(np.zeros((1, 3, *LANDSCAPE), np.float32))
+        engine.encode(np.zeros((1, 3, *LANDSCAPE.shape), np.float32))
 
 
 def test_info_tells_what_runs(engine: TorchEngine) -> None:
@@ -67,7 +79,7 @@ def test_info_tells_what_runs(engine: TorchEngine) -> None:
     assert (info.name, info.precision, info.device) == ("torch", "fp32", "cpu")
     assert (info.checkpoint, info.sizes, info.batch) == ("abc", None, 2)
     assert info.memory == 4 * sum(p.numel() for p in random_network().parameters())
-    assert sorted(info.latency) == ["decode", "encode"]
+    assert sorted(info.latency) == ["decode", "encode", "points"]
     assert all(seconds > 0 for seconds in info.latency.values())
 
 
@@ -81,10 +93,10 @@ def test_running_out_of_memory_halves_the_batch(engine: TorchEngine) -> None:
 
     engine._model.decode = limited
     *references, query = encoded(engine, LANDSCAPE, LANDSCAPE, LANDSCAPE, LANDSCAPE)
-    assert len(engine.decode(references, query)) == 3
+    assert len(engine.decode([(reference, query) for reference in references])) == 3
     info = engine.info()
     assert info.batch == 1
-    assert info.notes == ("out of device memory: 2 references at once became 1",)
+    assert info.notes == ("out of device memory: 2 pairs at once became 1",)
 
 
 def test_no_memory_for_one_pair_is_an_error(engine: TorchEngine) -> None:
@@ -94,7 +106,7 @@ def test_no_memory_for_one_pair_is_an_error(engine: TorchEngine) -> None:
     reference, query = encoded(engine, LANDSCAPE, LANDSCAPE)
     engine._model.decode = nothing
     with pytest.raises(EngineError, match="does not hold one pair"):
-        engine.decode([reference, reference], query)
+        engine.decode([(reference, query)] * 2)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
@@ -111,18 +123,12 @@ def test_without_a_gpu_cuda_is_refused() -> None:
         TorchEngine(random_network(), device="cuda")
 
 
-def test_half_precision_converts_the_trunk_alone() -> None:
-    engine = TorchEngine(random_network(), precision="bf16")
-    kinds = {key: value.dtype for key, value in engine._model.state_dict().items()}
-    half = {key for key, dtype in kinds.items() if dtype == torch.bfloat16}
-    assert "enc_blocks.0.attn.qkv.weight" in half
-    assert "dec_blocks2.3.mlp.fc2.bias" in half
-    assert not any("norm" in key or "head" in key for key in half)
-    reference, query = encoded(engine, LANDSCAPE, PORTRAIT)
-    exact = TorchEngine(random_network()).decode([reference], query)[0]
-    close = engine.decode([reference], query)[0]
-    cosine = (exact.reference.descriptors * close.reference.descriptors).sum(-1)
-    assert cosine.min() > 0.99
+def test_half_precision_is_close() -> None:
+    engines = [TorchEngine(random_network(), precision=kind) for kind in ("bf16", "fp32")]
+    pairs = [tuple(encoded(engine, LANDSCAPE, PORTRAIT)) for engine in engines]
+    half, exact = (engine.decode([pair])[0] for engine, pair in zip(engines, pairs, strict=True))
+    assert {array.dtype for array in arrays(half)} == {torch.float32}
+    assert (half.reference.descriptors * exact.reference.descriptors).sum(-1).min() > 0.99
 
 
 def test_global_switches_are_left_as_found(engine: TorchEngine) -> None:
@@ -140,10 +146,8 @@ def test_latency_is_a_running_mean() -> None:
     assert 0 < latency.seconds["encode"] < 1
 
 
-def test_sizes_are_written_as_people_do() -> None:
-    assert size_name((384, 512)) == "512x384"
-    assert parse_size("512x384") == (384, 512)
-    for text in ("512", "axb", "512x-3"):
-        with pytest.raises(ValueError, match="WIDTHxHEIGHT"):
-            parse_size(text)
-    assert TINY.grid((32, 48)) == (4, 6)
+def test_captured_batches_are_powers_of_two_and_the_largest() -> None:
+    assert captured_counts(1) == [1]
+    assert captured_counts(8) == [1, 2, 4, 8]
+    assert captured_counts(6) == [1, 2, 4, 6]
+    assert [padded_count(count, 6) for count in range(1, 7)] == [1, 2, 4, 4, 6, 6]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network's verbs on the command line."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mast3r_ros.cli import engines as verbs
-from mast3r_ros.engines import parity
+from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines import building, parity
 from mast3r_ros.engines.graphs import Graphs
 from mast3r_ros.engines.tensorrt_engine import TensorRtEngine
 from mast3r_ros.network import fetch
@@ -32,6 +35,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(fetch, "nano_checkpoint", lambda: tmp_path / "nano.safetensors")
     app = typer.Typer()
     verbs.register(app)
+    # What runs in a process of its own would not see the stand-ins.
+    monkeypatch.setattr(building, "apart", lambda function, *arguments: function(*arguments))
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
 
@@ -62,8 +67,8 @@ def test_weights_are_fetched_once_the_terms_are_accepted(
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     refused = run("fetch-checkpoint")
-    assert refused.exit_code == 1
-    assert "no commercial use" in refused.output
+    assert isinstance(refused.exception, UserError)
+    assert "no commercial use" in str(refused.exception)
     assert not (tmp_path / "cache").exists()
     accepted = run("fetch-checkpoint", "--accept-license")
     assert accepted.exit_code == 0
@@ -73,8 +78,8 @@ def test_weights_are_fetched_once_the_terms_are_accepted(
 
 def test_export_without_weights_says_how_to_get_them(run: Run) -> None:
     result = run("export")
-    assert result.exit_code == 1
-    assert "mast3r_ros fetch-checkpoint --accept-license" in result.output
+    assert isinstance(result.exception, UserError)
+    assert "mast3r_ros fetch-checkpoint --accept-license" in str(result.exception)
 
 
 def test_export_with_parity(
@@ -82,14 +87,14 @@ def test_export_with_parity(
 ) -> None:
     result = run(
         *("export", *pictures, "--checkpoint", checkpoint, "--output", tmp_path / "graphs"),
-        *("--size", "64x48", "--query-points"),
+        *("--size", "64x48"),
     )
     assert result.exit_code == 0, result.output
     assert "parity of 64x48 with 64x48" in result.output
     assert "DRIFTED" not in result.output
     graphs = Graphs.load(tmp_path / "graphs")
     assert graphs.checkpoint == checkpoint_hash(checkpoint)
-    assert graphs.query_points
+    assert graphs.sizes == (ImageSize(64, 48),)
 
 
 def test_our_own_network_is_exported_at_the_sizes_of_its_cameras(
@@ -102,7 +107,7 @@ def test_our_own_network_is_exported_at_the_sizes_of_its_cameras(
     assert result.exit_code == 0, result.output
     assert "small network of our own" in result.output
     assert "DRIFTED" not in result.output
-    assert Graphs.load(tmp_path / "graphs").sizes == ((48, 64), (64, 48), (32, 64))
+    assert Graphs.load(tmp_path / "graphs").sizes == (ImageSize(64, 48),)
 
 
 def test_words_that_are_not_understood(run: Run, checkpoint: Path, pictures: list[Path]) -> None:
@@ -114,8 +119,25 @@ def test_words_that_are_not_understood(run: Run, checkpoint: Path, pictures: lis
         (("build-engine", *common), "0 pictures"),
     ):
         result = run(*words)
-        assert result.exit_code == 1
-        assert message in result.output
+        assert isinstance(result.exception, UserError)
+        assert message in str(result.exception)
+
+
+def test_a_bug_shows_its_traceback(
+    run: Run, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(building, "_export", broken)
+    result = run("export", "--checkpoint", checkpoint)
+    assert type(result.exception) is ValueError
+
+
+def test_apart_is_another_process_and_its_errors_come_back() -> None:
+    assert building.apart(os.getpid) != os.getpid()
+    with pytest.raises(ValueError, match="invalid literal"):
+        building.apart(int, "x")
 
 
 def test_build_engine(
@@ -127,11 +149,11 @@ def test_build_engine(
 ) -> None:
     words = (
         *("build-engine", *pictures, "--checkpoint", checkpoint, "--size", "64x48"),
-        *("--output", tmp_path / "engines", "--batch", 2),
+        *("--output", tmp_path / "engines", "--batch", 2, "--cuda-graphs"),
     )
     without = run(*words)
-    assert without.exit_code == 1
-    assert "TensorRT is not installed" in without.output
+    assert isinstance(without.exception, UserError)
+    assert "TensorRT is not installed" in str(without.exception)
     assert not (tmp_path / "engines").exists()
 
     tensorrt_fake.install(monkeypatch)
@@ -139,14 +161,16 @@ def test_build_engine(
     assert built.exit_code == 0, built.output
     assert "decoder_64x48_64x48.engine" in built.output
     assert "mean cosine" in built.output
+    assert "parity of 64x48 with 64x48, 1 at once" in built.output
+    assert "parity of 64x48 with 64x48, 2 at once" in built.output
     info = TensorRtEngine(tmp_path / "engines").info()
-    assert (info.precision, info.batch, info.sizes) == ("fp16", 2, ((48, 64),))
+    assert (info.precision, info.batch, info.sizes) == ("fp16", 2, (ImageSize(64, 48),))
 
     strict = parity.Tolerance(cosine=2.0, agreement=0, log_points=9, log_confidence=9)
     monkeypatch.setitem(parity.TOLERANCES, "fp16", strict)
     drifted = run(*words)
-    assert drifted.exit_code == 1
-    assert "reference descriptors" in drifted.output
+    assert isinstance(drifted.exception, parity.ParityError)
+    assert "reference descriptors" in str(drifted.exception)
     assert not list((tmp_path / "engines").glob("*.engine*"))
 
 
@@ -155,6 +179,6 @@ def test_bf16_has_no_check_on_a_cpu(
 ) -> None:
     words = ("--checkpoint", checkpoint, "--size", "64x48", "--precision", "bf16")
     result = run("export", *pictures, *words, "--output", tmp_path)
-    assert result.exit_code == 1
-    assert "no bf16 on a CPU" in result.output
+    assert isinstance(result.exception, UserError)
+    assert "none on a CPU" in str(result.exception)
     assert not list(tmp_path.glob("*.onnx"))

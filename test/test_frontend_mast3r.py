@@ -11,14 +11,15 @@ import pytest
 import torch
 from network_reference import TINY, random_network
 
-from mast3r_ros.engines.base import Encoded, EngineInfo
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines.base import DecodedPair, Encoded, EngineInfo, Pair
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.engines.torch_nearest import TorchDatabase
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.frontends.mast3r import matching as mast3r_matching
 from mast3r_ros.frontends.mast3r.frontend import Mast3rDescription, Mast3rFrontEnd
-from mast3r_ros.frontends.mast3r.matching import match_predictions
+from mast3r_ros.frontends.mast3r.matching import match_features
 from mast3r_ros.frontends.mast3r.options import OWN, PUBLISHED, Mast3rOptions
 from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.camera import Camera
@@ -31,9 +32,10 @@ from mast3r_ros.matching import cuda
 from mast3r_ros.matching.nearest import Database, nearest
 from mast3r_ros.matching.reciprocal import grid_seeds, reciprocal
 from mast3r_ros.network import MAST3RConfig, fetch
-from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
+from mast3r_ros.network.prediction import LocalFeatures, PointMap
 
-SIZE = (48, 64)  # what the network sees, (height, width)
+SIZE = ImageSize(64, 48)  # what the network sees
+SHAPE = SIZE.shape
 SHIFT = (5, -3)  # reference pixel (x, y) is query pixel (x + 5, y - 3)
 FOCAL = 60.0
 DEPTH = 2.0
@@ -48,41 +50,47 @@ class Plane:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.spoil = ""
+        self.behind = 0  # columns of points behind the camera
+        self.decoded = self.mapped = 0
         rng = np.random.default_rng(0)
-        world = rng.standard_normal((SIZE[0] + 20, SIZE[1] + 20, 24)).astype(np.float32)
+        world = rng.standard_normal((SHAPE[0] + 20, SHAPE[1] + 20, 24)).astype(np.float32)
         self._world = world / np.linalg.norm(world, axis=-1, keepdims=True)
 
     def encode(self, images: np.ndarray) -> np.ndarray:
-        assert images.shape[2:] == SIZE
+        assert images.shape[2:] == SHAPE
         tokens = np.random.default_rng(0).standard_normal((1, 48, 32)).astype(np.float32)
         if self.spoil == "tokens":
             tokens[0, 3, 3] = np.inf
         return tokens
 
-    def decode(
-        self, references: Sequence[Encoded], query: Encoded, query_points: bool = False
-    ) -> list[TwoViewPrediction[np.ndarray]]:
-        height, width = SIZE
-        x, y = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
-        points = np.stack([x / FOCAL * DEPTH, y / FOCAL * DEPTH, np.full(SIZE, DEPTH)], axis=-1)
+    def decode(self, pairs: Sequence[Pair]) -> list[DecodedPair]:
+        height, width = SHAPE
         dx, dy = SHIFT
-        one = ViewPrediction(
-            points.astype(np.float32),
-            np.full(SIZE, 2.0, np.float32),
-            self._world[10 : 10 + height, 10 : 10 + width].copy(),
-            np.full(SIZE, 3.0, np.float32),
+        self.decoded += len(pairs)
+        reference = LocalFeatures(
+            self._world[10 : 10 + height, 10 : 10 + width].copy(), np.full(SHAPE, 3.0, np.float32)
         )
-        two = ViewPrediction(
-            None,
-            None,
+        query = LocalFeatures(
             self._world[10 - dy : 10 - dy + height, 10 - dx : 10 - dx + width].copy(),
-            np.full(SIZE, 1.0, np.float32),
+            np.full(SHAPE, 1.0, np.float32),
         )
-        if self.spoil not in ("", "tokens"):
-            getattr(one, self.spoil)[4, 5] = np.nan
-        return [TwoViewPrediction(one, two)] * len(references)
+        if self.spoil in ("descriptors", "confidence"):
+            getattr(reference, self.spoil)[12] = np.nan
+        return [DecodedPair(reference, query, pair[0], ()) for pair in pairs]
 
-    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
+    def points(self, decoded: Sequence[DecodedPair]) -> list[PointMap[np.ndarray]]:
+        height, width = SHAPE
+        self.mapped += len(decoded)
+        x, y = np.meshgrid(np.arange(width) - (width - 1) / 2, np.arange(height) - (height - 1) / 2)
+        points = np.stack(
+            [x / FOCAL * DEPTH, y / FOCAL * DEPTH, np.full(SHAPE, DEPTH)], axis=-1
+        ).astype(np.float32)
+        points[:, : self.behind] *= -1
+        if self.spoil == "points":
+            points[12] = np.nan
+        return [PointMap(points, np.full(SHAPE, 2.0, np.float32))] * len(decoded)
+
+    def warm_up(self, sizes: Sequence[ImageSize]) -> None:
         self.notes += map(str, sizes)
 
     def info(self) -> EngineInfo:
@@ -148,8 +156,8 @@ def test_the_tokens_that_a_mask_covers_do_not_count_in_what_an_image_looks_like(
     def other_right_half(images: np.ndarray) -> np.ndarray:
         tokens = encode(images).copy()
         patch = engine.config.patch_size
-        grid = tokens.reshape(len(tokens), SIZE[0] // patch, SIZE[1] // patch, -1)
-        grid[:, :, SIZE[1] // (2 * patch) :] += 1.0
+        grid = tokens.reshape(len(tokens), SHAPE[0] // patch, SHAPE[1] // patch, -1)
+        grid[:, :, SIZE.width // (2 * patch) :] += 1.0
         return tokens
 
     one = fe.describe(replace(first, mask=mask)), fe.describe(first)
@@ -171,7 +179,7 @@ def test_matches_come_back_in_original_pixels_and_metres(engine: Plane) -> None:
     moved = (first.query_pixels + 0.5) / 20 - 0.5
     np.testing.assert_allclose(moved - small, np.broadcast_to(SHIFT, small.shape), atol=1e-4)
     np.testing.assert_allclose(small, np.rint(small), atol=1e-4)
-    center = np.array([(SIZE[1] - 1) / 2, (SIZE[0] - 1) / 2])
+    center = (np.array(SIZE) - 1) / 2
     expected = np.column_stack([(small - center) / FOCAL * DEPTH, np.full(len(small), DEPTH)])
     np.testing.assert_allclose(first.reference_points, expected, atol=1e-4)
     # The lesser of the confidences 3 and 1, on the logistic scale.
@@ -239,14 +247,10 @@ def test_a_known_camera_puts_points_on_their_own_pixels_rays(engine: Plane) -> N
     assert unknown.intrinsics is None
 
 
-def test_what_is_not_in_front_of_the_camera_is_unknown(
-    engine: Plane, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_in_front_of_the_camera_is_unknown(engine: Plane) -> None:
     fe = front_end(engine)
     description = fe.describe(frame())
-    (prediction,) = engine.decode([description.encoded], description.encoded)
-    prediction.reference.points[:, : SIZE[1] // 2] *= -1
-    monkeypatch.setattr(engine, "decode", lambda *_: [prediction])
+    engine.behind = SIZE.width // 2
     (found,) = fe.match([description], description)
     left = found.reference_pixels[:, 0] < 320
     assert left.any()
@@ -264,7 +268,7 @@ def test_a_network_of_rays_gets_them_and_needs_a_camera(
     seen = frame()
     fe.describe(seen)
     (image,) = given
-    assert image.shape == (1, 5, *SIZE)
+    assert image.shape == (1, 5, *SHAPE)
     # Pixel (x, y) of the network is original pixel 10 x + 4.5, and the camera's middle is 319.5.
     np.testing.assert_allclose(image[0, 3, 7], (10 * np.arange(64) + 4.5 - 319.5) / 600, atol=1e-6)
     np.testing.assert_allclose(
@@ -344,7 +348,7 @@ def test_too_little_depth_is_no_scale(engine: Plane) -> None:
     np.testing.assert_allclose(found.reference_points[:, 2], DEPTH, rtol=1e-6)
 
 
-@pytest.mark.parametrize("what", ["points", "descriptors", "descriptor_confidence"])
+@pytest.mark.parametrize("what", ["points", "descriptors", "confidence"])
 def test_an_answer_that_is_not_finite_is_refused(engine: Plane, what: str) -> None:
     fe = front_end(engine)
     description = fe.describe(frame())
@@ -372,9 +376,9 @@ def test_unknown_intrinsics_come_from_the_point_map(engine: Plane) -> None:
 
 
 def test_fingerprint_names_the_weights_and_the_size(engine: Plane) -> None:
-    assert front_end(engine).fingerprint == "mast3r-3-64-" + 16 * "c"
+    assert front_end(engine).fingerprint == "mast3r-4-64-" + 16 * "c"
     engine.config = TINY
-    assert front_end(engine).fingerprint == "mast3r-3-512-" + 16 * "c"
+    assert front_end(engine).fingerprint == "mast3r-4-512-" + 16 * "c"
 
 
 def test_it_tells_what_runs(engine: Plane) -> None:
@@ -396,10 +400,10 @@ def test_warm_up_runs_at_the_sizes_there_are(
     engine: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front_end(engine).warm_up()
-    about = replace(engine.info(), sizes=((16, 32), (32, 16)))
+    about = replace(engine.info(), sizes=(ImageSize(32, 16), ImageSize(16, 32)))
     monkeypatch.setattr(engine, "info", lambda: about)
     front_end(engine).warm_up()
-    assert engine.notes == ["(48, 64)", "(16, 32)", "(32, 16)"]
+    assert engine.notes == ["64x48", "32x16", "16x32"]
 
 
 def test_options_are_checked(engine: Plane, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
@@ -470,28 +474,31 @@ def test_descriptors_on_a_gpu_are_matched_there(
     engine: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernels' place is taken by the CPU's: what is looked at is the way to them and back."""
-    (prediction,) = engine.decode([Encoded(np.zeros((48, 32)), SIZE)], None)  # type: ignore[arg-type]
+    encoded = Encoded(np.zeros((48, 32)), SIZE)
+    (pair,) = engine.decode([(encoded, encoded)])
     random = np.random.default_rng(0)
-    sides = [
-        replace(view, descriptor_confidence=random.random(SIZE).astype(np.float32))
-        for view in (prediction.reference, prediction.query)
-    ]
-    here = [TwoViewPrediction(*sides), TwoViewPrediction(*sides[::-1])]
+    first, second = (
+        replace(view, confidence=random.random(SHAPE).astype(np.float32))
+        for view in (pair.reference, pair.query)
+    )
+    here = [replace(pair, reference=a, query=b) for a, b in ((first, second), (second, first))]
     there = [
-        TwoViewPrediction(
-            *(replace(v, descriptors=OnGpu(v.descriptors)) for v in (p.reference, p.query))
+        replace(
+            p,
+            reference=replace(p.reference, descriptors=OnGpu(p.reference.descriptors)),
+            query=replace(p.query, descriptors=OnGpu(p.query.descriptors)),
         )
         for p in here
     ]
-    expected = match_predictions(here, 8, 3)
+    expected = match_features(here, 8, 3)
     calls = []
 
     def walk(pairs: list, *, stride: int) -> list[np.ndarray]:
         calls.append(len(pairs))
-        return [reciprocal(a, b, grid_seeds(*SIZE, stride)).pairs for a, b in pairs]
+        return [reciprocal(a, b, grid_seeds(*SHAPE, stride)).pairs for a, b in pairs]
 
     def agree() -> None:
-        for mine, theirs in zip(match_predictions(there, 8, 3), expected, strict=True):
+        for mine, theirs in zip(match_features(there, 8, 3), expected, strict=True):
             np.testing.assert_array_equal(mine.reference, theirs.reference)
             np.testing.assert_array_equal(mine.query, theirs.query)
             np.testing.assert_array_equal(mine.confidence, theirs.confidence)
@@ -516,3 +523,62 @@ def test_descriptors_on_a_gpu_are_matched_there(
 def test_pixel_transform_of_an_odd_size(engine: Plane) -> None:
     description = front_end(engine).describe(frame(848, 636))
     assert description.transform == PixelTransform.resize((64, 48), (848, 636))
+
+
+def test_points_are_computed_for_the_best_keyframes_alone(
+    engine: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fe = front_end(engine, point_maps=2)
+    kept = [fe.describe(frame()) for _ in range(4)]
+    decode = engine.decode
+
+    def unsure(pairs: Sequence[Pair]) -> list[DecodedPair]:
+        """The first keyframe and the third have surer matches than the others."""
+        decoded = decode(pairs)
+        return [
+            replace(
+                one, query=replace(one.query, confidence=one.query.confidence * (1 + (i % 2 == 0)))
+            )
+            for i, one in enumerate(decoded)
+        ]
+
+    monkeypatch.setattr(engine, "decode", unsure)
+    found = fe.match(kept, kept[0])
+    assert engine.mapped == 2
+    assert [bool(np.isfinite(c.reference_points).all()) for c in found] == [True, False] * 2
+    assert [bool(np.isnan(c.reference_points).all()) for c in found] == [False, True] * 2
+    assert len({len(c) for c in found}) == 1  # all have their matches
+    engine.mapped = engine.decoded = 0
+    found = fe.match(kept, kept[0], query_points=True)
+    assert (engine.decoded, engine.mapped) == (4 + 2, 2 + 2)
+    assert [bool(np.isfinite(c.query_points).all()) for c in found] == [True, False] * 2
+
+
+def test_measured_points_need_no_point_map(engine: Plane) -> None:
+    fe = front_end(engine, scale_from_depth="replace")
+    sensed = fe.describe(frame(depth=3.0))
+    found = fe.match([sensed] * 3, fe.describe(frame()))
+    assert engine.mapped == 0
+    for matches in found:
+        np.testing.assert_allclose(matches.reference_points[:, 2], 3.0, rtol=2e-3)
+
+
+class Strided(OnGpu):
+    """An array on the GPU as CUDA's `pixel_shuffle` leaves it: channels first in memory."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        super().__init__(values)
+        height, width, channels = values.shape
+        strides = (4 * width, 4, 4 * height * width)
+        assert channels > 1
+        self.__cuda_array_interface__ |= {"strides": strides}
+
+
+def test_a_layout_is_not_taken_for_nan(engine: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mast3r_matching, "_gpu", lambda number: None)
+    encoded = Encoded(np.zeros((48, 32)), SIZE)
+    (pair,) = engine.decode([(encoded, encoded)])
+    wrong = replace(pair, query=replace(pair.query, descriptors=Strided(pair.query.descriptors)))
+    right = replace(pair.reference, descriptors=OnGpu(pair.reference.descriptors))
+    with pytest.raises(TypeError, match=r"strides \(256, 4, 12288\).*must make them contiguous"):
+        match_features([replace(wrong, reference=right)], 8, 3)

@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 from network_reference import TINY, random_network
 
-from mast3r_ros.engines.base import Encoded, EngineInfo
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines.base import DecodedPair, Encoded, EngineInfo, Pair
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import FrontEndError
+from mast3r_ros.frontends.mast3r.description import Mast3rDescription
 from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions
-from mast3r_ros.frontends.mast3r.windows import NO_DETAIL, detail_of, points_at
+from mast3r_ros.frontends.mast3r.points import points_at, taker
+from mast3r_ros.frontends.mast3r.windows import NO_DETAIL, Windows, detail_of
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences
-from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
+from mast3r_ros.network.prediction import LocalFeatures, PointMap
 
 SMALL_IMAGES = replace(TINY, image_size=64)
 SHIFT = (7, 5)  # query pixel (x, y) shows what the reference shows at (x + 7, y + 5)
@@ -43,24 +46,27 @@ class Surveyor:
         tokens = np.full((1, height * width, 32), len(self.encoded) - 1, np.float32)
         return tokens * (np.nan if self.spoil else 1.0)
 
-    def decode(
-        self, references: Sequence[Encoded], query: Encoded, query_points: bool = False
-    ) -> list[TwoViewPrediction[np.ndarray]]:
-        self.decoded += 1
-        return [TwoViewPrediction(self._view(r), self._view(query)) for r in references]
+    def decode(self, pairs: Sequence[Pair]) -> list[DecodedPair]:
+        self.decoded += len(pairs)
+        return [DecodedPair(self._view(a), self._view(b), a, ()) for a, b in pairs]
 
-    def _view(self, encoded: Encoded) -> ViewPrediction[np.ndarray]:
+    def points(self, decoded: Sequence[DecodedPair]) -> list[PointMap[np.ndarray]]:
+        maps = []
+        for pair in decoded:
+            y, x = np.indices(pair.encoded.size.shape)
+            points = np.stack([x, y, 2 + SLOPE * x], axis=-1).astype(np.float32)
+            maps.append(PointMap(points, np.full(x.shape, 3.0, np.float32)))
+        return maps
+
+    def _view(self, encoded: Encoded) -> LocalFeatures[np.ndarray]:
         image = self.encoded[int(encoded.tokens[0, 0])]
-        assert image.shape[1:] == encoded.size
+        assert image.shape[1:] == encoded.size.shape
         # On a sphere, the nearest in place has the largest dot product.
-        place = np.stack([image[0], image[1], np.ones(encoded.size)], axis=-1)
+        place = np.stack([image[0], image[1], np.ones(image.shape[1:])], axis=-1)
         place /= np.linalg.norm(place, axis=-1, keepdims=True)
-        y, x = np.indices(encoded.size)
-        points = np.stack([x, y, 2 + SLOPE * x], axis=-1).astype(np.float32)
-        confidence = np.full(encoded.size, 3.0, np.float32)
-        return ViewPrediction(points, confidence, place.astype(np.float32), confidence)
+        return LocalFeatures(place.astype(np.float32), np.full(image.shape[1:], 3.0, np.float32))
 
-    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
+    def warm_up(self, sizes: Sequence[ImageSize]) -> None:
         pass
 
     def info(self) -> EngineInfo:
@@ -129,14 +135,28 @@ def test_windows_are_bounded_and_those_of_a_keyframe_encoded_once() -> None:
     keyframe, first, second = (fe.describe(frame(shift=s)) for s in ((0, 0), SHIFT, (3, 2)))
     fe.match([keyframe], first)
     assert engine.decoded == 1 + 3
-    assert len(keyframe.windows) <= 3
-    kept, before = dict(keyframe.windows), len(engine.encoded)
+    kept = len(engine.encoded)
+    assert kept - 3 <= 2 * 3
+    fe.match([keyframe], first)
+    assert len(engine.encoded) == kept
+    # What is loaded from a map again is the same image.
+    fe.match([Mast3rDescription(**keyframe.arrays())], first)
+    assert len(engine.encoded) == kept
     fe.match([keyframe], second)
-    new = len(keyframe.windows) - len(kept)
-    assert len(engine.encoded) == before + new + len(second.windows)
-    # A grid of 25 windows, half of each in common with its neighbors.
-    for left, top in keyframe.windows:
-        assert (left % 32, top % 24) == (0, 0)
+    assert kept < len(engine.encoded) <= kept + 2 * 3
+
+
+def test_the_tokens_of_few_windows_are_kept() -> None:
+    engine = Surveyor()
+    fe = front_end(engine)
+    keyframe, query = fe.describe(frame()), fe.describe(frame())
+    windows = Windows(engine, most_kept=2)
+    place = np.array([0, 0, 64, 48])
+    for left in (0, 32, 64, 32, 0):  # the last one is the only one that was dropped meanwhile
+        windows._encoded(keyframe, place + np.array([left, 0] * 2))
+    assert len(engine.encoded) == 2 + 4
+    windows._encoded(query, place + np.array([0, 24] * 2))
+    assert len(engine.encoded) == 2 + 5
 
 
 def test_without_detail_in_both_the_coarse_matches_stay() -> None:
@@ -154,14 +174,14 @@ def test_without_detail_in_both_the_coarse_matches_stay() -> None:
 )
 def test_detail_goes_with_the_size_of_the_image(size: tuple[int, int], times: int) -> None:
     description = front_end(Surveyor()).describe(frame(*size))
-    expected = times * description.size if times else (0, 0)
+    expected = times * description.size[::-1] if times else (0, 0)
     assert description.detail.shape == (*expected, 3)
 
 
 def test_detail_shows_what_the_network_saw() -> None:
     image = frame(200, 150).image
     to_original = PixelTransform((2.0, 2.0), (20.5, 10.5))
-    detail = detail_of(image, to_original, (48, 64))
+    detail = detail_of(image, to_original, ImageSize(64, 48))
     np.testing.assert_array_equal(detail, image[10 : 10 + 96, 20 : 20 + 128])
 
 
@@ -171,16 +191,20 @@ def test_points_between_pixels() -> None:
     pixels = np.array([[0, 0], [1.5, 2.25], [4, 3], [-0.4, 3.4]])
     inside = np.clip(pixels, 0, (4, 3))
     expected = np.column_stack([inside, 2 + inside @ (0.1, 0.05)])
-    np.testing.assert_allclose(points_at(points, pixels), expected, atol=1e-6)
+    seen = ImageSize(5, 4)
+    np.testing.assert_allclose(points_at(taker(points), seen, pixels), expected, atol=1e-6)
     points[:, 3:, 2] += 5  # an edge: nothing between it and what is behind
     np.testing.assert_allclose(
-        points_at(points, np.array([[2.4, 1], [2.6, 1]]))[:, 2], [2.25, 7.35], atol=1e-6
+        points_at(taker(points), seen, np.array([[2.4, 1], [2.6, 1]]))[:, 2],
+        [2.25, 7.35],
+        atol=1e-6,
     )
     points[1, 1] = np.nan
-    found = points_at(points, np.array([[1, 1], [1.4, 1.2], [0.4, 0.4]]))
+    found = points_at(taker(points), seen, np.array([[1, 1], [1.4, 1.2], [0.4, 0.4]]))
     np.testing.assert_array_equal(np.isnan(found[:, 2]), [True, True, False])
     np.testing.assert_allclose(found[2], points[0, 0])
-    assert points_at(points[:1, :1], np.array([[0.3, 0.2]])).shape == (1, 3)
+    alone = points_at(taker(points[:1, :1]), ImageSize(1, 1), np.array([[0.3, 0.2]]))
+    assert alone.shape == (1, 3)
 
 
 def test_windows_that_are_not_finite_are_refused() -> None:
@@ -206,7 +230,6 @@ def test_a_network_runs_on_windows() -> None:
     )
     (found,) = fe.match([keyframe], query)
     assert len(found) > 0
-    assert 1 <= len(keyframe.windows) <= 2
     for pixels, (width, height) in (
         (found.reference_pixels, (192, 144)),
         (found.query_pixels, (144, 192)),

@@ -342,7 +342,7 @@ def test_the_check_for_a_gpu_finds_the_kernels_right_and_wrong_ones_wrong(
     pytest.importorskip("faiss")
     monkeypatch.syspath_prepend(str(_ROOT))
     monkeypatch.setenv("MAST3R_ROS_REFERENCE", str(reference))
-    from bench.gpu_check import differences
+    from bench.gpu_matching import differences
 
     assert differences(device, large=False) == []
 
@@ -359,7 +359,7 @@ def test_the_check_for_a_gpu_finds_the_kernels_right_and_wrong_ones_wrong(
 
 def test_without_a_gpu_the_check_says_so() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench.gpu_check"],
+        [sys.executable, "-m", "bench.gpu_matching"],
         cwd=_ROOT,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,

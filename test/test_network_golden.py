@@ -7,6 +7,7 @@ import pytest
 import torch
 from network_reference import SMALL, filled, golden, sample_image
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.network import MAST3RConfig
 from mast3r_ros.network.mast3r import MAST3R
 
@@ -33,8 +34,13 @@ def compare(model: MAST3R, file: str, size1: tuple[int, int], size2: tuple[int, 
     with torch.inference_mode():
         tokens1 = model.encode(sample_image(*size1, 11))
         tokens2 = model.encode(sample_image(*size2, 22))
-        levels1, levels2 = model.decoder_levels(tokens1, tokens2, [size1], size2)
-        (pair,) = model.decode(tokens1, tokens2, [size1], size2)
+        sizes = ImageSize.of(size1), ImageSize.of(size2)
+        pair = model.decode(tokens1, tokens2, *sizes)
+        levels1, levels2 = pair.levels, pair.query_levels
+        points1, confidence1 = model.points(model.point_levels(tokens1, levels1), sizes[0])
+        points2, confidence2 = model.points(
+            model.point_levels(tokens2, levels2), sizes[1], of_query=True
+        )
     vectors = {
         "feat1": tokens1,
         "feat2": tokens2,
@@ -42,16 +48,16 @@ def compare(model: MAST3R, file: str, size1: tuple[int, int], size2: tuple[int, 
         "dec2_9": levels2[8],
         "dec1_last": levels1[11],
         "dec2_last": levels2[11],
-        "view1_desc": pair.reference.descriptors[None],
-        "view2_desc": pair.query.descriptors[None],
-        "view1_pts3d": pair.reference.points[None],
-        "view2_pts3d_in_other_view": pair.query.points[None],
+        "view1_desc": pair.reference.descriptors,
+        "view2_desc": pair.query.descriptors,
+        "view1_pts3d": points1,
+        "view2_pts3d_in_other_view": points2,
     }
     scalars = {
-        "view1_conf": pair.reference.confidence[None],
-        "view2_conf": pair.query.confidence[None],
-        "view1_desc_conf": pair.reference.descriptor_confidence[None],
-        "view2_desc_conf": pair.query.descriptor_confidence[None],
+        "view1_conf": confidence1,
+        "view2_conf": confidence2,
+        "view1_desc_conf": pair.reference.confidence,
+        "view2_desc_conf": pair.query.confidence,
     }
     errors = {key: relative(value, expected[key]) for key, value in vectors.items()}
     errors |= {key: scalar_relative(value, expected[key]) for key, value in scalars.items()}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from network_reference import golden
 from PIL import Image
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.network import MAST3RConfig
 from mast3r_ros.network.preprocess import network_size, preprocess, read_image
@@ -31,8 +32,8 @@ def test_golden_sizes_crops_and_values(name: str) -> None:
     expected = json.loads(golden("preprocess.json").read_text())[name]
     width, height = (int(side) for side in name.split("x"))
     result = preprocess(sample(width, height))
-    assert [result.size[1], result.size[0]] == expected["net"]
-    assert network_size((height, width)) == result.size
+    assert list(result.size) == expected["net"]
+    assert network_size(ImageSize(width, height)) == result.size
     # The network's first pixel center, in the resized image, is the crop's corner.
     corner = result.to_original.apply(np.zeros((1, 2)))
     resized = np.array(expected["resized"])
@@ -44,7 +45,7 @@ def test_golden_sizes_crops_and_values(name: str) -> None:
 
 @given(st.integers(64, 2000), st.integers(64, 2000), st.sampled_from([8, 16]))
 def test_network_size_is_whole_patches(height: int, width: int, patch: int) -> None:
-    size = network_size((height, width), MAST3RConfig(patch_size=patch))
+    size = network_size(ImageSize(width, height), MAST3RConfig(patch_size=patch))
     assert all(side % patch == 0 and 0 <= side <= 512 for side in size)
 
 
@@ -74,10 +75,10 @@ def test_rays_are_those_of_the_original_camera(
         width, height, 0.9 * width, 0.95 * width, 0.48 * width, 0.53 * height, distortion
     )
     result = preprocess(sample(width, height), NANO, camera)
-    assert result.values.shape == (5, *result.size)
+    assert result.values.shape == (5, *result.size.shape)
     assert max(result.size) == 128
     rng = np.random.default_rng(seed)
-    rows, columns = (rng.integers(0, side, 10) for side in result.size)
+    columns, rows = (rng.integers(0, side, 10) for side in result.size)
     rays = result.values[3:, rows, columns].T
     seen = camera.project(3.0 * np.column_stack([rays, np.ones(10)]))
     pixels = result.to_original.apply(np.column_stack([columns, rows]))

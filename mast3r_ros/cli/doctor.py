@@ -16,6 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines.memory_plan import plan_table
+from mast3r_ros.network.config import MAST3RConfig
+
 State = Literal["ok", "missing", "optional"]
 _COLORS: dict[State, str] = {"ok": "green", "missing": "red", "optional": "yellow"}
 
@@ -93,6 +97,10 @@ def show(found: Mapping[str, Sequence[Finding]], console: Console) -> None:
             )
         console.print(table)
         console.print()
+    console.print("[bold]GPU memory of the published network[/] (computed, not run on a GPU)")
+    for line in plan_table(MAST3RConfig(), ImageSize(512, 384), "fp16"):
+        console.print(f"  {escape(line)}")
+    console.print()
     console.print(
         "[green]The core can run.[/]"
         if core_runs(found)

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from mast3r_ros.engines.base import Precision, as_precision, parse_size
-from mast3r_ros.network.config import ImageSize
+from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines.base import Precision, as_precision
 
 Checkpoint = Annotated[
     str | None,
@@ -27,21 +28,18 @@ Sizes = Annotated[
     typer.Option(
         "--size",
         help="An image size of the network, as 512x384; may be given often. By default what it "
-        "sees of 4:3, 3:4 and 16:9 cameras.",
+        "sees of a 4:3 camera.",
     ),
 ]
 Mixed = Annotated[
     bool, typer.Option(help="Decode every size against every other, not only against itself.")
-]
-QueryPoints = Annotated[
-    bool, typer.Option(help="Make the query's point map too (pose method procrustes).")
 ]
 Images = Annotated[
     list[Path] | None,
     typer.Argument(help="Two or more pictures of one place, for the parity check."),
 ]
 PrecisionOption = Annotated[
-    str, typer.Option("--precision", help="Of the backbone: fp16, bf16 or fp32.")
+    str, typer.Option("--precision", help="Of products and convolutions: fp16, bf16 or fp32.")
 ]
 
 
@@ -62,11 +60,7 @@ def fetch_checkpoint(
 
     if accept_license:
         typer.echo(fetch.TERMS, err=True)
-    try:
-        path = fetch.fetch_checkpoint(accept_license)
-    except (fetch.LicenseNotAcceptedError, RuntimeError) as error:
-        raise _end(error) from error
-    typer.echo(path)
+    typer.echo(fetch.fetch_checkpoint(accept_license))
 
 
 def export(
@@ -76,25 +70,21 @@ def export(
     size: Sizes = None,
     precision: PrecisionOption = "fp32",
     mixed: Mixed = False,
-    query_points: QueryPoints = False,
 ) -> None:
     """Write the network as ONNX graphs; with pictures, check them in ONNX Runtime."""
     from mast3r_ros.engines import building
     from mast3r_ros.engines.select import graphs_folder
 
     folder = output or graphs_folder()
-    try:
-        chosen = _checked(size or [], precision, images, needed=False)
-        if images and precision == "bf16":
-            raise ValueError(
-                "ONNX Runtime has no bf16 on a CPU: export without pictures; build-engine checks it"
-            )
-        graphs = building.export_graphs(folder, checkpoint, *chosen, mixed, query_points, _report)
-        if images:
-            engine = building.open_graphs(graphs)
-            building.check_parity(engine, graphs, checkpoint, images, _report)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _end(error) from error
+    sizes, precision_ = _checked(size or [], precision, images, needed=False)
+    if images and precision_ == "bf16":
+        raise ChoiceError(
+            "--precision bf16: ONNX Runtime has none on a CPU: export without pictures; "
+            "build-engine checks it"
+        )
+    graphs = building.export_graphs(folder, checkpoint, sizes, precision_, mixed, _report)
+    if images:
+        building.check_parity(building.Running(), graphs, checkpoint, images, _report)
     typer.echo(folder)
 
 
@@ -105,32 +95,44 @@ def build_engine(
     size: Sizes = None,
     precision: PrecisionOption = "fp16",
     mixed: Mixed = False,
-    query_points: QueryPoints = False,
     batch: Annotated[int, typer.Option(help="Most keyframes decoded at once.", min=1)] = 8,
     device: Annotated[int, typer.Option(help="Number of the GPU.", min=0)] = 0,
+    workspace: Annotated[
+        int | None,
+        typer.Option(help="Most MB a layer may work in; by default TensorRT's own limit.", min=1),
+    ] = None,
+    cuda_graphs: Annotated[
+        bool, typer.Option(help="Check with CUDA graphs, where they are to be used.")
+    ] = False,
 ) -> None:
     """Export, build the TensorRT engines on this machine's GPU, and check them on pictures.
 
     An engine whose outputs drifted from the float32 network is deleted.
     """
     from mast3r_ros.engines import building
+    from mast3r_ros.engines.memory_plan import memory_plan
     from mast3r_ros.engines.parity import ParityError
     from mast3r_ros.engines.select import graphs_folder
 
     folder = output or graphs_folder()
+    sizes, precision_ = _checked(size or [], precision, images, needed=True)
+    _report(f"building for {building.require_gpu(device)}")
+    graphs = building.export_graphs(folder, checkpoint, sizes, precision_, mixed, _report)
+    plan = memory_plan(graphs.config, graphs.sizes, precision_, batch, cuda_graphs=cuda_graphs)
+    _report(f"memory on the GPU, computed: {plan}")
+    limit = None if workspace is None else workspace * 1_000_000
+    building.build_engines(graphs, batch, device, limit, _report)
+    running = building.Running("tensorrt", batch, device, cuda_graphs)
     try:
-        chosen = _checked(size or [], precision, images, needed=True)
-        building.require_gpu(device)
-        graphs = building.export_graphs(folder, checkpoint, *chosen, mixed, query_points, _report)
-        engine = building.build_engines(graphs, batch, device, _report)
-        try:
-            building.check_parity(engine, graphs, checkpoint, images or [], _report)
-        except ParityError:
-            building.discard_engines(graphs)
-            raise
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _end(error) from error
+        building.check_parity(running, graphs, checkpoint, images or [], _report)
+    except ParityError:
+        building.discard_engines(graphs)
+        raise
     typer.echo(folder)
+
+
+class ChoiceError(UserError):
+    """Options that do not go together."""
 
 
 def _checked(
@@ -139,16 +141,11 @@ def _checked(
     """Sizes and precision as the engines take them."""
     given = len(images or [])
     if given == 1 or (needed and not given):
-        raise ValueError(
+        raise ChoiceError(
             f"{given} pictures: the parity check that ends a build needs two or more of one place"
         )
-    return [parse_size(size) for size in sizes], as_precision(precision)
+    return [ImageSize.parse(size) for size in sizes], as_precision(precision)
 
 
 def _report(line: str) -> None:
     typer.echo(line, err=True)
-
-
-def _end(error: Exception) -> typer.Exit:
-    typer.echo(str(error), err=True)
-    return typer.Exit(1)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mast3r_ros.common.errors import UserError
@@ -25,6 +26,16 @@ class ImageSize(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), the order of arrays."""
+        return self.height, self.width
+
+    @staticmethod
+    def of(shape: Sequence[int]) -> ImageSize:
+        """The size of an array whose shape begins with (height, width)."""
+        return ImageSize(int(shape[1]), int(shape[0]))
 
     @staticmethod
     def parse(text: str) -> ImageSize:

@@ -23,7 +23,7 @@ from mast3r_ros.datasets.images import read_rgb
 from mast3r_ros.datasets.recording import PosedPair
 from mast3r_ros.drawing.clouds import SCRIPT, STYLE, Cloud, DrawnCamera, cloud_html
 from mast3r_ros.drawing.page import picture_html, tiles, write_page
-from mast3r_ros.engines.base import on_host
+from mast3r_ros.engines.base import to_numpy
 from mast3r_ros.evaluation.album import match_picture
 from mast3r_ros.evaluation.outcome import Outcome
 from mast3r_ros.evaluation.pairs import BOUNDS, PairOutcome, localize_pairs, summarize_pairs
@@ -32,6 +32,7 @@ from mast3r_ros.evaluation.run import Attempt
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.network.preprocess import preprocess
@@ -120,15 +121,17 @@ def predicted_cloud(
     reference, query = (
         front_end.describe(Frame(view.image, view.camera)) for view in (pair.reference, pair.query)
     )
+    # Each view's points are computed in its own frame; the pose puts the query's beside the others.
+    placed = [(reference, query, pair.reference, np.eye(4))]
+    if pose is not None:
+        placed.append((query, reference, pair.query, pose))
     network = front_end.network
-    (decoded,) = network.decode([reference.encoded], query.encoded, query_points=True)
-    prediction = on_host(decoded)
+    decoded = network.decode([(first.encoded, second.encoded) for first, second, _, _ in placed])
     points, colors = [], []
-    for view, frame in ((prediction.reference, pair.reference), (prediction.query, pair.query)):
-        assert view.points is not None
-        assert view.confidence is not None
-        sure = view.confidence >= np.quantile(view.confidence, 1.0 - _DRAWN)
-        points.append(view.points[sure])
+    for (_, _, frame, where), found in zip(placed, network.points(decoded), strict=True):
+        confidence = to_numpy(found.confidence)
+        sure = confidence >= np.quantile(confidence, 1.0 - _DRAWN)
+        points.append(transforms.apply(where, to_numpy(found.points)[sure]))
         colors.append(_seen(frame, network.config)[sure])
     assert pair.reference.camera is not None
     assert pair.query.camera is not None

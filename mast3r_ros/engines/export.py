@@ -3,8 +3,8 @@
 """The network as ONNX graphs that ONNX Runtime and the TensorRT family take.
 
 Traced at a batch of two by PyTorch's dynamo exporter; every reshape keeps the batch in front, so
-putting -1 there frees it, with no Shape node in the graph. Precision is in the types: a
-half-precision backbone between float32 norms and heads, for strongly typed builds.
+putting -1 there frees it, with no Shape node in the graph. Precision is in the types: products in
+half precision between float32 norms and activations, for strongly typed builds.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines.base import Precision
+from mast3r_ros.engines.batched import SizePair
 from mast3r_ros.engines.graphs import (
     ENCODER_INPUT,
     ENCODER_OUTPUT,
+    POINTS_OUTPUTS,
     QUERY_TOKENS,
     REFERENCE_TOKENS,
     Graphs,
-    Pair,
 )
-from mast3r_ros.network.config import ImageSize
 from mast3r_ros.network.mast3r import MAST3R
 
 OPSET = 20
@@ -42,41 +43,55 @@ def token_type(precision: Precision) -> torch.dtype:
     return torch.float32 if precision == "fp32" else torch.float16
 
 
+def level_type(precision: Precision) -> torch.dtype:
+    """The type in which levels leave the decoder's graph and enter the point head's.
+
+    Levels of a network that needs bf16 may overflow fp16, and NumPy has no bf16.
+    """
+    return torch.float16 if precision == "fp16" else torch.float32
+
+
 def export(
     model: MAST3R,
     folder: str | Path,
     sizes: Sequence[ImageSize],
-    pairs: Sequence[Pair],
+    pairs: Sequence[SizePair],
     precision: Precision = "fp32",
-    query_points: bool = False,
     checkpoint: str = "",
 ) -> Graphs:
     """Write the graphs of all sizes and pairs, and their manifest.
 
     Args:
-        model: the network, float32; its backbone is converted in place.
+        model: the network, float32; it is converted in place.
         folder: where the files go; made where it is not there.
-        sizes: image sizes (height, width).
+        sizes: image sizes.
         pairs: (reference size, query size).
-        precision: of the backbone.
-        query_points: whether the decoder makes the query's point map.
+        precision: of products and convolutions.
         checkpoint: SHA-256 of the weights' file, for the manifest.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    model = model.cpu().set_trunk_type(_TYPES[precision])
-    graphs = Graphs(
-        folder, model.config, precision, checkpoint, tuple(sizes), tuple(pairs), query_points
-    )
+    model = model.cpu().set_precision(_TYPES[precision])
+    graphs = Graphs(folder, model.config, precision, checkpoint, tuple(sizes), tuple(pairs))
     for size in sizes:
-        images = torch.zeros(1, model.config.input_channels, *size)
+        images = torch.zeros(1, model.config.input_channels, *size.shape)
         encoder = _Encoder(model, token_type(precision))
         _export(encoder, [images], [ENCODER_INPUT], [ENCODER_OUTPUT], graphs.encoder(size))
     for pair in pairs:
         tokens = [_tokens(model, size, token_type(precision)) for size in pair]
         names = [REFERENCE_TOKENS, QUERY_TOKENS]
-        decoder = _Decoder(model, pair, query_points)
-        _export(decoder, tokens, names, graphs.outputs, graphs.decoder(pair), free_batch=True)
+        decoder = _Decoder(model, pair, level_type(precision))
+        path = graphs.decoder(pair)
+        _export(decoder, tokens, names, graphs.decoder_outputs, path, free_batch=True)
+    for size in sizes:
+        levels = [
+            _level(model, size, level_type(precision))
+            if i
+            else _tokens(model, size, token_type(precision))
+            for i in model.config.point_levels
+        ]
+        head, path = _Points(model, size), graphs.points(size)
+        _export(head, levels, graphs.points_inputs, POINTS_OUTPUTS, path, free_batch=True)
     graphs.save()
     return graphs
 
@@ -92,21 +107,41 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Both views' tokens, with the same batch, to the outputs in `Graphs.outputs`' order."""
+    """Both views' tokens, with the same batch, to `Graphs.decoder_outputs`."""
 
-    def __init__(self, model: MAST3R, pair: Pair, query_points: bool) -> None:
+    def __init__(self, model: MAST3R, pair: SizePair, dtype: torch.dtype) -> None:
         super().__init__()
         self.model = model
         self.pair = pair
-        self.query_points = query_points
+        self.dtype = dtype
 
     def forward(self, references: Tensor, queries: Tensor) -> tuple[Tensor, ...]:
-        return self.model.decode_batch(references, queries, *self.pair, self.query_points)
+        decoded = self.model.decode(references, queries, *self.pair)
+        features = [x for view in decoded[:2] for x in vars(view).values()]
+        levels = [decoded.levels[i - 1].to(self.dtype) for i in self.model.config.point_levels if i]
+        return (*features, *levels)
+
+
+class _Points(nn.Module):
+    """`Graphs.points_inputs` to points and their confidence."""
+
+    def __init__(self, model: MAST3R, size: ImageSize) -> None:
+        super().__init__()
+        self.model = model
+        self.size = size
+
+    def forward(self, *levels: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.points(levels, self.size)
 
 
 def _tokens(model: MAST3R, size: ImageSize, dtype: torch.dtype) -> Tensor:
     rows, columns = model.config.grid(size)
     return torch.zeros(_TRACED_BATCH, rows * columns, model.config.encoder_width, dtype=dtype)
+
+
+def _level(model: MAST3R, size: ImageSize, dtype: torch.dtype) -> Tensor:
+    rows, columns = model.config.grid(size)
+    return torch.zeros(_TRACED_BATCH, rows * columns, model.config.decoder_width, dtype=dtype)
 
 
 def _export(

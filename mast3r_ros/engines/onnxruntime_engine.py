@@ -4,27 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.engines.base import (
-    Batches,
-    Encoded,
-    EngineInfo,
-    EngineUnavailableError,
-    Latency,
-    by_size,
-    run_once,
-    split_outputs,
-)
-from mast3r_ros.engines.graphs import ENCODER_INPUT, QUERY_TOKENS, REFERENCE_TOKENS, Graphs, Pair
-from mast3r_ros.network.config import ImageSize
-from mast3r_ros.network.prediction import TwoViewPrediction
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines.base import DecodedPair, EngineInfo, EngineUnavailableError, Pair
+from mast3r_ros.engines.batched import BatchedEngine, SizePair, as_pairs, as_point_maps
+from mast3r_ros.engines.graphs import ENCODER_INPUT, QUERY_TOKENS, REFERENCE_TOKENS, Graphs
+from mast3r_ros.network.prediction import PointMap
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -33,16 +24,19 @@ _PROVIDERS = {
 }
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(BatchedEngine):
     """The exported graphs in ONNX Runtime; arrays come back to the host.
+
+    A graph is loaded when it is first needed.
 
     Args:
         folder: what `mast3r_ros export` wrote.
         provider: cpu, cuda or tensorrt.
-        batch: most references decoded at once.
+        batch: most pairs decoded at once.
+        device: number of the GPU.
 
     Raises:
-        EngineUnavailableError: the library, the provider or a file is missing or damaged.
+        EngineUnavailableError: the library, the provider or a file is missing.
     """
 
     def __init__(
@@ -50,6 +44,7 @@ class OnnxRuntimeEngine:
         folder: str | Path,
         provider: Literal["cpu", "cuda", "tensorrt"] = "cpu",
         batch: int = 8,
+        device: int = 0,
     ) -> None:
         try:
             import onnxruntime
@@ -59,49 +54,18 @@ class OnnxRuntimeEngine:
                 " (onnxruntime-gpu in its place on a GPU)"
             ) from error
         self.graphs = Graphs.load(folder)
-        self.config = self.graphs.config
+        super().__init__(self.graphs.config, batch, _out_of_memory)
         self._provider = _PROVIDERS[provider]
         if self._provider not in onnxruntime.get_available_providers():
             raise EngineUnavailableError(
                 f"engine onnxruntime: its {provider} provider is not in this build of ONNX Runtime "
                 f"{onnxruntime.__version__}; install onnxruntime-gpu, or use device: cpu"
             )
-        self._encoders = {size: self._open(self.graphs.encoder(size)) for size in self.graphs.sizes}
-        self._decoders = {pair: self._open(self.graphs.decoder(pair)) for pair in self.graphs.pairs}
-        self.notes: list[str] = []
-        self._batches = Batches(batch, _out_of_memory, self.notes)
-        self._latency = Latency()
-
-    def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """(B, C, H, W) -> tokens (B, N, encoder width)."""
-        size = (images.shape[2], images.shape[3])
-        self.graphs.encoder(size)  # refuses sizes that are not there
-        with self._latency.stage("encode"):
-            session = self._encoders[size]
-            return np.concatenate(
-                [session.run(None, {ENCODER_INPUT: image[None]})[0] for image in images]
-            )
-
-    def decode(
-        self, references: Sequence[Encoded], query: Encoded, query_points: bool = False
-    ) -> list[TwoViewPrediction[NDArray[np.float32]]]:
-        """One query against its references, in their order."""
-        self.graphs.require_query_points(query_points)
-        results: dict[int, TwoViewPrediction[NDArray[np.float32]]] = {}
-        with self._latency.stage("decode"):
-            for size, indices in by_size(references).items():
-                pair = (size, query.size)
-                self.graphs.decoder(pair)
-                predictions = self._batches.run(
-                    [references[i].tokens for i in indices],
-                    partial(self._decode, pair, query.tokens),
-                )
-                results |= zip(indices, predictions, strict=True)
-        return [results[i] for i in range(len(references))]
-
-    def warm_up(self, sizes: Sequence[ImageSize]) -> None:
-        """Encode and decode at each size."""
-        run_once(self, sizes, {1})
+        self._options = {} if provider == "cpu" else {"device_id": str(device)}
+        self.graphs.require_files()
+        self._sessions: dict[Path, Any] = {}
+        # Now, so that a provider that does not start is known before the first image.
+        self._session(self.graphs.encoder(self.graphs.sizes[0]))
 
     def info(self) -> EngineInfo:
         """What runs now."""
@@ -117,11 +81,50 @@ class OnnxRuntimeEngine:
             latency=dict(self._latency.seconds),
         )
 
+    def _encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
+        path = self.graphs.encoder(ImageSize.of(images.shape[2:]))
+        return np.concatenate(
+            [self._run(path, {ENCODER_INPUT: image[None]})[0] for image in images]
+        )
+
+    def _decode(self, sizes: SizePair, pairs: Sequence[Pair]) -> list[DecodedPair]:
+        inputs = {
+            name: np.stack([pair[side].tokens for pair in pairs])
+            for side, name in enumerate((REFERENCE_TOKENS, QUERY_TOKENS))
+        }
+        return as_pairs(self._run(self.graphs.decoder(sizes), inputs), pairs)
+
+    def _points(
+        self, size: ImageSize, decoded: Sequence[DecodedPair]
+    ) -> list[PointMap[NDArray[np.float32]]]:
+        levels = [np.stack(level) for level in zip(*(d.levels for d in decoded), strict=True)]
+        if 0 in self.config.point_levels:
+            levels.insert(0, np.stack([d.encoded.tokens for d in decoded]))
+        inputs = dict(zip(self.graphs.points_inputs, levels, strict=True))
+        return as_point_maps(self._run(self.graphs.points(size), inputs), len(decoded))
+
+    def _run(self, path: Path, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        half = self.graphs.precision != "fp32"
+        tokens = np.float16 if half else np.float32
+        converted = {
+            name: array.astype(tokens, copy=False) if name.endswith("_tokens") else array
+            for name, array in inputs.items()
+        }
+        outputs: list[NDArray[Any]] = self._session(path).run(None, converted)
+        return outputs
+
+    def _session(self, path: Path) -> Any:
+        if path not in self._sessions:
+            self._sessions[path] = self._open(path)
+        return self._sessions[path]
+
     def _open(self, path: Path) -> Any:
         import onnxruntime
 
         try:
-            session = onnxruntime.InferenceSession(path, providers=[self._provider])
+            session = onnxruntime.InferenceSession(
+                path, providers=[(self._provider, self._options)]
+            )
         # Its exceptions have no common base but Exception.
         except Exception as error:
             raise EngineUnavailableError(
@@ -134,16 +137,6 @@ class OnnxRuntimeEngine:
                 f"cuDNN or TensorRT installed?); got {session.get_providers()[0]}"
             )
         return session
-
-    def _decode(
-        self, pair: Pair, query: NDArray[Any], references: Sequence[NDArray[Any]]
-    ) -> list[TwoViewPrediction[NDArray[np.float32]]]:
-        session = self._decoders[pair]
-        dtype = np.float32 if self.graphs.precision == "fp32" else np.float16
-        stacked = np.stack(references).astype(dtype, copy=False)
-        queries = np.repeat(query[None].astype(dtype, copy=False), len(references), axis=0)
-        outputs = session.run(None, {REFERENCE_TOKENS: stacked, QUERY_TOKENS: queries})
-        return split_outputs(dict(zip(self.graphs.outputs, outputs, strict=True)))
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -11,20 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.engines.base import (
-    Encoded,
-    Engine,
-    EngineError,
-    Precision,
-    on_host,
-    size_name,
-)
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines.base import Encoded, Engine, EngineError, Precision, to_numpy
 from mast3r_ros.matching.nearest import Database, nearest
-from mast3r_ros.network.prediction import TwoViewPrediction
+from mast3r_ros.network.prediction import LocalFeatures, PointMap
 
 _STRIDE = 8  # of the pixels whose matches are compared
 _SAME_MATCH = 2.0  # a match that moved no further is the same [px]
@@ -88,33 +83,53 @@ class Measure:
         return f"{self.output:32} {self.what:18} {self.value:.6f} {sign} {self.limit:g}  {verdict}"
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Everything that an engine computes of a pair, on the host."""
+
+    reference: LocalFeatures[NDArray[np.float32]]
+    query: LocalFeatures[NDArray[np.float32]]
+    points: PointMap[NDArray[np.float32]]
+
+
+ImagePair = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""(reference, query), each (C, H, W) of a size that the engine has."""
+
+
+def run_pairs(engine: Engine, pairs: Sequence[ImagePair], batch: int = 1) -> list[Outputs]:
+    """What an engine computes of image pairs, `batch` copies of a pair at a time.
+
+    Of the copies, the last one counts: a batch must not change its members.
+    """
+    outputs = []
+    for pair in pairs:
+        reference, query = (
+            Encoded(engine.encode(image[None])[0], ImageSize.of(image.shape[1:])) for image in pair
+        )
+        decoded = engine.decode([(reference, query)] * batch)
+        points = engine.points(decoded)[-1]
+        outputs.append(Outputs(*map(_on_host, (decoded[-1].reference, decoded[-1].query, points))))
+    return outputs
+
+
 def compare(
-    engine: Engine,
-    exact: Engine,
-    pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
-    query_points: bool,
-    tolerance: Tolerance | None = None,
+    mine: Sequence[Outputs], exact: Sequence[Outputs], tolerance: Tolerance
 ) -> list[Measure]:
-    """Run both engines on image pairs and compare their outputs.
+    """Compare what two engines compute of the same pairs.
 
     Args:
-        engine: the one to judge.
-        exact: the float32 network.
-        pairs: (reference, query) images, each (C, H, W), of sizes that `engine` has.
-        query_points: whether the query's point map is compared too.
-        tolerance: the limits; by default those of the engine's precision.
+        mine: of the engine to judge.
+        exact: of the float32 network.
+        tolerance: the limits, see `TOLERANCES`.
 
     Returns:
         The worst measure of each output, good or not.
     """
-    if not pairs:
+    if not exact:
         raise ValueError("no image pairs to compare the engines on")
-    tolerance = tolerance or TOLERANCES[engine.info().precision]
     worst: dict[tuple[str, str], Measure] = {}
-    for reference, query in pairs:
-        mine = _run(engine, reference, query, query_points)
-        theirs = _run(exact, reference, query, query_points)
-        for measure in _measures(mine, theirs, tolerance):
+    for ours, theirs in zip(mine, exact, strict=True):
+        for measure in _measures(ours, theirs, tolerance):
             key = (measure.output, measure.what)
             old = worst.get(key)
             if old is None or measure.badness > old.badness:
@@ -137,49 +152,35 @@ def require(measures: Sequence[Measure]) -> None:
         )
 
 
-def _run(
-    engine: Engine, reference: NDArray[np.float32], query: NDArray[np.float32], points: bool
-) -> TwoViewPrediction[NDArray[np.float32]]:
-    encoded = [
-        Encoded(engine.encode(image[None])[0], (image.shape[1], image.shape[2]))
-        for image in (reference, query)
-    ]
-    (prediction,) = engine.decode([encoded[0]], encoded[1], points)
-    return on_host(prediction)
+def _on_host(arrays: Any) -> Any:
+    return type(arrays)(*map(to_numpy, vars(arrays).values()))
 
 
-def _measures(
-    mine: TwoViewPrediction[NDArray[np.float32]],
-    exact: TwoViewPrediction[NDArray[np.float32]],
-    limit: Tolerance,
-) -> list[Measure]:
+def _measures(mine: Outputs, exact: Outputs, limit: Tolerance) -> list[Measure]:
     measures = []
+    confidences = [("reference points", mine.points.confidence, exact.points.confidence)]
     for name, a, b in (
         ("reference", mine.reference, exact.reference),
         ("query", mine.query, exact.query),
     ):
         if a.descriptors.shape != b.descriptors.shape:
             raise EngineError(
-                f"{name}: descriptors of {size_name(a.descriptors.shape[:2])} px against "
-                f"{size_name(b.descriptors.shape[:2])} px"
+                f"{name}: descriptors of {ImageSize.of(a.descriptors.shape)} px against "
+                f"{ImageSize.of(b.descriptors.shape)} px"
             )
         cosine = float((a.descriptors * b.descriptors).sum(-1).mean())
         measures.append(Measure(f"{name} descriptors", "mean cosine", cosine, limit.cosine, True))
-        confidences = [("descriptor confidence", a.descriptor_confidence, b.descriptor_confidence)]
-        if a.points is not None and b.points is not None:
-            assert a.confidence is not None
-            assert b.confidence is not None
-            confidences.append(("point confidence", a.confidence, b.confidence))
-            distance = np.linalg.norm(_log_points(a.points) - _log_points(b.points), axis=-1)
-            error = float(np.median(distance))
-            measures.append(
-                Measure(f"{name} points", "median log error", error, limit.log_points, False)
-            )
-        for what, x, y in confidences:
-            error = float(np.median(np.abs(np.log(x) - np.log(y))))
-            measures.append(
-                Measure(f"{name} {what}", "median log error", error, limit.log_confidence, False)
-            )
+        confidences.append((f"{name} descriptors", a.confidence, b.confidence))
+    distance = np.linalg.norm(
+        _log_points(mine.points.points) - _log_points(exact.points.points), axis=-1
+    )
+    error = float(np.median(distance))
+    measures.append(Measure("reference points", "median log error", error, limit.log_points, False))
+    for what, x, y in confidences:
+        error = float(np.median(np.abs(np.log(x) - np.log(y))))
+        measures.append(
+            Measure(f"confidence of {what}", "median log error", error, limit.log_confidence, False)
+        )
     moved = _matches(mine) - _matches(exact)
     agreement = float((np.hypot(*moved.T) <= _SAME_MATCH).mean())
     return [
@@ -195,11 +196,11 @@ def _log_points(points: NDArray[np.float32]) -> NDArray[np.float64]:
     return scaled
 
 
-def _matches(prediction: TwoViewPrediction[NDArray[np.float32]]) -> NDArray[np.float64]:
+def _matches(outputs: Outputs) -> NDArray[np.float64]:
     """Where in the query each seed of the reference has its nearest descriptor, (S, 2) pixels."""
     start = _STRIDE // 2
-    seeds = prediction.reference.descriptors[start::_STRIDE, start::_STRIDE]
-    database = prediction.query.descriptors
+    seeds = outputs.reference.descriptors[start::_STRIDE, start::_STRIDE]
+    database = outputs.query.descriptors
     # NaN has no nearest: such an output is no match for anything.
     if not (np.isfinite(seeds).all() and np.isfinite(database).all()):
         return np.full((seeds.shape[0] * seeds.shape[1], 2), np.nan)

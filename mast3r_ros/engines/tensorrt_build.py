@@ -30,8 +30,8 @@ class Stamp:
     Attributes:
         graphs: SHA-256 of the manifest of the graphs.
         checkpoint: SHA-256 of the weights' file.
-        precision: of the backbone.
-        batch: most references at once.
+        precision: of the products.
+        batch: most pairs at once.
         gpu: name and compute capability.
         tensorrt: version.
     """
@@ -85,32 +85,33 @@ def graphs_hash(graphs: Graphs) -> str:
 
 
 def build(
-    trt: Any, graphs: Graphs, batch: int, gpu: str, report: Callable[[str], None] = lambda _: None
-) -> list[Path]:
-    """Build the engines of all graphs, with their stamps and a timing cache beside them.
+    trt: Any, graphs: Graphs, source: Path, batch: int, gpu: str, workspace: int | None = None
+) -> Path:
+    """Build the engine of one graph, with its stamp, and the timing cache that all share.
 
     Args:
         trt: the tensorrt module.
         graphs: what was exported.
-        batch: most references at once.
-        gpu: name and compute capability, for the stamps.
-        report: told each file before it is built (minutes each, on a Jetson).
+        source: one of its files.
+        batch: most pairs at once.
+        gpu: name and compute capability, for the stamp.
+        workspace: see `compile_graph`.
     """
     cache_path = graphs.folder / TIMING_CACHE
     cache = cache_path.read_bytes() if cache_path.is_file() else b""
-    stamp = Stamp(
-        graphs_hash(graphs), graphs.checkpoint, graphs.precision, batch, gpu, trt.__version__
+    exact = graphs.precision == "fp32"
+    # The point head runs for the one or two keyframes that matched, the decoder for all.
+    usual = min(batch, 2) if source.name.startswith("points") else batch
+    plan, cache = compile_graph(
+        trt, source, batch, cache, exact=exact, workspace=workspace, usual=usual
     )
-    built = []
-    for source in graphs.files():
-        target = source.with_suffix(ENGINE_SUFFIX)
-        report(target.name)
-        plan, cache = compile_graph(trt, source, batch, cache, exact=graphs.precision == "fp32")
-        target.write_bytes(plan)
-        stamp.save(target)
-        cache_path.write_bytes(cache)
-        built.append(target)
-    return built
+    target = source.with_suffix(ENGINE_SUFFIX)
+    target.write_bytes(plan)
+    Stamp(
+        graphs_hash(graphs), graphs.checkpoint, graphs.precision, batch, gpu, trt.__version__
+    ).save(target)
+    cache_path.write_bytes(cache)
+    return target
 
 
 def compile_graph(
@@ -119,6 +120,8 @@ def compile_graph(
     batch: int,
     cache: bytes = b"",
     exact: bool = False,
+    workspace: int | None = None,
+    usual: int = 1,
     configure: Callable[[Any], None] = lambda _: None,
 ) -> tuple[bytes, bytes]:
     """Compile one graph.
@@ -126,9 +129,12 @@ def compile_graph(
     Args:
         trt: a module of the TensorRT family.
         path: the ONNX file.
-        batch: largest value of a free leading dimension; the engine is tuned for 1 at the least.
+        batch: largest value of a free leading dimension.
         cache: an earlier build's timing cache, or empty.
         exact: float32 products without TF32.
+        workspace: most bytes that a layer may work in; None leaves TensorRT's own limit, which is
+            the GPU's memory.
+        usual: the value of a free leading dimension that the engine is tuned for.
         configure: last word on the builder's configuration.
 
     Returns:
@@ -155,12 +161,13 @@ def compile_graph(
         shape = tuple(tensor.shape)
         if shape[0] == -1:
             free = True
-            one, most = (1, *shape[1:]), (batch, *shape[1:])
-            profile.set_shape(tensor.name, one, one, most)
+            least, best, most = ((n, *shape[1:]) for n in (1, min(usual, batch), batch))
+            profile.set_shape(tensor.name, least, best, most)
     if free:
         config.add_optimization_profile(profile)
-    timing = config.create_timing_cache(cache)
-    config.set_timing_cache(timing, False)
+    if workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
+    timing = _timing_cache(config, cache)
     configure(config)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -169,6 +176,16 @@ def compile_graph(
             "where memory is short, use a smaller --batch or fewer --size"
         )
     return bytes(plan), bytes(timing.serialize())
+
+
+def _timing_cache(config: Any, cache: bytes) -> Any:
+    """An earlier build's timing cache, or an empty one where that is of another version or GPU."""
+    timing = config.create_timing_cache(cache)
+    if timing is None or not config.set_timing_cache(timing, False):
+        timing = config.create_timing_cache(b"")
+        if timing is None or not config.set_timing_cache(timing, False):
+            raise EngineError("TensorRT made no timing cache: see its messages above")
+    return timing
 
 
 def _stamp_path(engine: Path) -> Path:

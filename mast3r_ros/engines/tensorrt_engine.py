@@ -1,45 +1,46 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Built TensorRT engines, running: an encoder a size, a decoder with its heads a pair of sizes."""
+"""Built TensorRT engines, running. NOT RUN ON A GPU YET.
+
+An encoder and a point head a size, a decoder a pair of sizes, each loaded when it is first needed.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from functools import partial
+import logging
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.engines.base import (
-    Batches,
-    DeviceArray,
-    Encoded,
-    EngineError,
-    EngineInfo,
-    EngineUnavailableError,
-    Latency,
-    by_size,
-    on_host,
-    run_once,
-    split_outputs,
-    to_numpy,
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines.base import DecodedPair, EngineInfo, EngineUnavailableError, Pair
+from mast3r_ros.engines.batched import (
+    BatchedEngine,
+    SizePair,
+    as_pairs,
+    as_point_maps,
+    captured_counts,
 )
-from mast3r_ros.engines.cuda import Cuda, CudaMemoryError, DeviceBuffer
-from mast3r_ros.engines.cuda import DeviceArray as CudaArray
+from mast3r_ros.engines.cuda import Cuda, CudaMemoryError
+from mast3r_ros.engines.cuda_memory import DeviceArray, Memory
 from mast3r_ros.engines.graphs import (
     ENCODER_INPUT,
     ENCODER_OUTPUT,
+    POINTS_OUTPUTS,
     QUERY_TOKENS,
     REFERENCE_TOKENS,
     Graphs,
-    Pair,
 )
 from mast3r_ros.engines.tensorrt_build import ENGINE_SUFFIX, Stamp
-from mast3r_ros.network.config import ImageSize
-from mast3r_ros.network.prediction import TwoViewPrediction
+from mast3r_ros.engines.tensorrt_program import Program, Scratch
+from mast3r_ros.network.prediction import PointMap
+
+_log = logging.getLogger(__name__)
 
 
 def import_tensorrt() -> Any:
@@ -61,14 +62,14 @@ def import_tensorrt() -> Any:
     return tensorrt
 
 
-class TensorRtEngine:
-    """Engines that `mast3r_ros build-engine` made; arrays stay on the GPU until the next call.
+class TensorRtEngine(BatchedEngine):
+    """Engines that `mast3r_ros build-engine` made; arrays stay on the GPU.
 
     Args:
         folder: graphs and engines.
         device: number of the GPU.
-        batch: most references decoded at once, within what the engines were built for.
-        cuda_graphs: capture each decoder and batch as a CUDA graph.
+        batch: most pairs decoded at once, within what the engines were built for.
+        cuda_graphs: capture batches of 1, 2, 4, 8 ... pairs as CUDA graphs.
         stream: handle of the CUDA stream to work on; a new one where it is not given.
 
     Raises:
@@ -83,172 +84,134 @@ class TensorRtEngine:
         cuda_graphs: bool = False,
         stream: int | None = None,
     ) -> None:
-        trt = import_tensorrt()
+        self._trt = trt = import_tensorrt()
         self.graphs = Graphs.load(folder)
-        self.config = self.graphs.config
+        super().__init__(self.graphs.config, batch, lambda e: isinstance(e, CudaMemoryError))
         self._cuda = Cuda(device, stream)
-        self._version = trt.__version__
-        self._logger = trt.Logger(trt.Logger.WARNING)
-        self._runtime = trt.Runtime(self._logger)
-        self.notes: list[str] = []
-        self._batches = Batches(batch, lambda e: isinstance(e, CudaMemoryError), self.notes)
         self._cuda_graphs = cuda_graphs
-        self._latency = Latency()
-        self._encoders = {
-            size: self._load(trt, self.graphs.encoder(size, ENGINE_SUFFIX))
-            for size in self.graphs.sizes
-        }
-        self._decoders = {
-            pair: self._load(trt, self.graphs.decoder(pair, ENGINE_SUFFIX))
-            for pair in self.graphs.pairs
-        }
-
-    def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """(B, C, H, W) -> tokens (B, N, encoder width)."""
-        size = (images.shape[2], images.shape[3])
-        self.graphs.encoder(size)  # refuses sizes that are not there
-        with self._latency.stage("encode"):
-            tokens = []
-            for image in images:
-                self._encoders[size].upload(ENCODER_INPUT, image[None])
-                outputs = self._encoders[size].run(1)
-                tokens.append(to_numpy(outputs[ENCODER_OUTPUT]))
-            return np.concatenate(tokens)
-
-    def decode(
-        self, references: Sequence[Encoded], query: Encoded, query_points: bool = False
-    ) -> list[TwoViewPrediction[DeviceArray]]:
-        """One query against its references, in their order; arrays are valid until the next call.
-
-        Only the last batch stays on the GPU, whose buffers hold one; earlier ones come to the host.
-        """
-        self.graphs.require_query_points(query_points)
-        results: dict[int, TwoViewPrediction[DeviceArray]] = {}
-        with self._latency.stage("decode"):
-            for size, indices in by_size(references).items():
-                pair = (size, query.size)
-                self.graphs.decoder(pair)
-                alone = len(indices) == len(references) <= self._batches.size
-                predictions = self._batches.run(
-                    [references[i].tokens for i in indices],
-                    partial(self._decode, pair, query.tokens, alone),
-                )
-                results |= zip(indices, predictions, strict=True)
-            self._cuda.synchronize()
-        return [results[i] for i in range(len(references))]
-
-    def warm_up(self, sizes: Sequence[ImageSize]) -> None:
-        """Encode and decode at each size, with one reference and with a full batch."""
-        run_once(self, sizes, {1, self._batches.size})
+        self._memory = Memory(self._cuda)
+        self._scratch = Scratch(self._memory)
+        self._plans = 0
+        self._programs: dict[Path, Program] = {}
+        for path in self.graphs.files(ENGINE_SUFFIX):
+            stamp = Stamp.load(path)
+            stamp.require(self.graphs, self._cuda.gpu, trt.__version__, path)
+            self._batches.size = min(self._batches.size, stamp.batch)
+        self.graphs.require_files(ENGINE_SUFFIX)
+        with self._cuda.current():
+            self._logger = _logger(trt)
+            self._runtime = trt.Runtime(self._logger)
+            # Now, so that a file that does not load is known before the first image.
+            self._program(self.graphs.encoder(self.graphs.sizes[0], ENGINE_SUFFIX))
 
     def info(self) -> EngineInfo:
         """What runs now."""
-        programs = (*self._encoders.values(), *self._decoders.values())
         return EngineInfo(
-            name=f"tensorrt {self._version}",
+            name=f"tensorrt {self._trt.__version__}",
             precision=self.graphs.precision,
             device=self._cuda.gpu,
             checkpoint=self.graphs.checkpoint,
             sizes=self.graphs.sizes,
             batch=self._batches.size,
-            memory=sum(program.memory for program in programs),
+            memory=self._memory.device.held + self._plans,
             notes=tuple(self.notes),
             latency=dict(self._latency.seconds),
         )
 
-    def _load(self, trt: Any, path: Path) -> _Program:
-        stamp = Stamp.load(path)
-        stamp.require(self.graphs, self._cuda.gpu, self._version, path)
-        self._batches.size = min(self._batches.size, stamp.batch)
-        try:
-            plan = path.read_bytes()
-        except FileNotFoundError as error:
-            raise EngineUnavailableError(f"{path} is missing: build it again") from error
-        engine = self._runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            raise EngineUnavailableError(
-                f"TensorRT {self._version} does not load {path}: it is damaged; build it again"
-            )
-        while True:
-            try:
-                return _Program(trt, engine, self._cuda, self._batches.size, self._cuda_graphs)
-            except CudaMemoryError as error:
-                if self._batches.size == 1:
-                    raise EngineUnavailableError(
-                        f"the GPU's memory does not hold {path.name}: use fewer sizes"
-                    ) from error
-            self._batches.halve()
+    def _encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
+        program = self._program(self.graphs.encoder(ImageSize.of(images.shape[2:]), ENGINE_SUFFIX))
+        tokens = [
+            program.run({ENCODER_INPUT: [image]}, 1)[ENCODER_OUTPUT].to_host() for image in images
+        ]
+        return np.concatenate(tokens)
 
-    def _decode(
-        self, pair: Pair, query: NDArray[Any], stay: bool, references: Sequence[NDArray[Any]]
-    ) -> list[TwoViewPrediction[DeviceArray]]:
-        program = self._decoders[pair]
-        count = len(references)
-        program.upload(REFERENCE_TOKENS, np.stack(references))
-        program.upload(QUERY_TOKENS, np.repeat(query[None], count, axis=0))
-        predictions = split_outputs(program.run(count))
-        return predictions if stay else [on_host(prediction) for prediction in predictions]
-
-
-class _Program:
-    """One engine with its context and buffers, all allocated once."""
-
-    def __init__(self, trt: Any, engine: Any, cuda: Cuda, batch: int, cuda_graphs: bool) -> None:
-        self._engine = engine
-        self._cuda = cuda
-        self._replays: dict[int, Callable[[], None]] | None = {} if cuda_graphs else None
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._types: dict[str, np.dtype[Any]] = {}
-        self._buffers: dict[str, DeviceBuffer] = {}
-        self._inputs: list[str] = []
-        for i in range(engine.num_io_tensors):
-            name = engine.get_tensor_name(i)
-            shape = tuple(engine.get_tensor_shape(name))
-            self._shapes[name] = shape
-            self._types[name] = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
-            size = math.prod(self._shape(name, batch)) * self._types[name].itemsize
-            self._buffers[name] = cuda.allocate(size)
-            if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
-                self._inputs.append(name)
-        context = engine.create_execution_context()
-        if context is None:
-            raise CudaMemoryError("no memory for TensorRT's execution context")
-        self._context = context
-        for name, buffer in self._buffers.items():
-            context.set_tensor_address(name, buffer.pointer)
-
-    @property
-    def memory(self) -> int:
-        """Bytes of the buffers, and of what the context works in."""
-        own: int = sum(buffer.size for buffer in self._buffers.values())
-        return own + int(self._engine.device_memory_size_v2)
-
-    def upload(self, name: str, array: NDArray[Any]) -> None:
-        """Copy an input to the GPU, in the type that the engine takes."""
-        self._buffers[name].upload(array.astype(self._types[name], copy=False))
-
-    def run(self, count: int) -> dict[str, CudaArray]:
-        """Run for a batch of `count`; the outputs by name."""
-        if self._replays is None:
-            self._execute(count)
-        else:
-            if count not in self._replays:
-                self._execute(count)  # the first run may allocate, which a capture must not
-                self._cuda.synchronize()
-                self._replays[count] = self._cuda.capture(partial(self._execute, count))
-            self._replays[count]()
-        return {
-            name: CudaArray(self._buffers[name], self._shape(name, count), self._types[name])
-            for name in self._shapes
-            if name not in self._inputs
+    def _decode(self, sizes: SizePair, pairs: Sequence[Pair]) -> list[DecodedPair]:
+        program = self._program(self.graphs.decoder(sizes, ENGINE_SUFFIX))
+        inputs = {
+            name: [pair[side].tokens for pair in pairs]
+            for side, name in enumerate((REFERENCE_TOKENS, QUERY_TOKENS))
         }
+        outputs = program.run(inputs, self._batches.size)
+        return as_pairs([outputs[name] for name in self.graphs.decoder_outputs], pairs)
 
-    def _shape(self, name: str, count: int) -> tuple[int, ...]:
-        leading, *rest = self._shapes[name]
-        return (count if leading == -1 else leading, *rest)
+    def _points(
+        self, size: ImageSize, decoded: Sequence[DecodedPair]
+    ) -> list[PointMap[DeviceArray]]:
+        program = self._program(self.graphs.points(size, ENGINE_SUFFIX))
+        levels: list[Sequence[Any]] = list(zip(*(d.levels for d in decoded), strict=True))
+        if 0 in self.config.point_levels:
+            levels.insert(0, [d.encoded.tokens for d in decoded])
+        inputs = dict(zip(self.graphs.points_inputs, levels, strict=True))
+        outputs = program.run(inputs, self._batches.size)
+        return as_point_maps([outputs[name] for name in POINTS_OUTPUTS], len(decoded))
 
-    def _execute(self, count: int) -> None:
-        for name in self._inputs:
-            self._context.set_input_shape(name, self._shape(name, count))
-        if not self._context.execute_async_v3(self._cuda.stream):
-            raise EngineError("TensorRT refused to run: see its messages above")
+    def _usual_counts(self) -> Sequence[int]:
+        # The largest first: scratch memory that grows makes earlier graphs stale.
+        counts = captured_counts(self._batches.size) if self._cuda_graphs else None
+        return sorted(counts or super()._usual_counts(), reverse=True)
+
+    def _release(self) -> None:
+        for program in self._programs.values():
+            program.release()
+        self._scratch.drop()
+        self._memory.release()
+
+    @contextmanager
+    def _running(self, stage: str) -> Iterator[None]:
+        with super()._running(stage), self._cuda.current():
+            yield
+            self._memory.settle()
+
+    def _program(self, path: Path) -> Program:
+        if path not in self._programs:
+            engine = self._deserialize(path)
+            self._plans += path.stat().st_size
+            self._programs[path] = Program(
+                self._trt, engine, self._memory, self._scratch, self._cuda_graphs
+            )
+        return self._programs[path]
+
+    def _deserialize(self, path: Path) -> Any:
+        """Load an engine; its file is mapped, not read, so that the host needs no copy of it.
+
+        Raises:
+            EngineUnavailableError: the GPU's memory does not hold it, or the file is damaged.
+        """
+        self._logger.errors.clear()
+        free = self._cuda.free_memory()
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plan:
+            engine = self._runtime.deserialize_cuda_engine(plan)
+            size = len(plan)
+        if engine is not None:
+            return engine
+        said = "; ".join(self._logger.errors)
+        if free < size or "memory" in said.lower():
+            raise EngineUnavailableError(
+                f"the GPU's memory does not hold {path.name} ({size / 1e9:.2f} GB, "
+                f"{free / 1e9:.2f} GB free): end other programs, or build fewer sizes. "
+                "`mast3r_ros doctor` shows what fits"
+            )
+        raise EngineUnavailableError(
+            f"TensorRT {self._trt.__version__} does not load {path}: it is damaged ({said}); "
+            "build it again"
+        )
+
+
+def _logger(trt: Any) -> Any:
+    """TensorRT's messages in our log; its errors are kept for ours."""
+
+    class Log(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            level = int(severity)  # 0 and 1 are errors, 2 warnings
+            if level <= 1:
+                self.errors.append(message)
+            report: Callable[..., None] = (_log.error, _log.error, _log.warning, _log.debug)[
+                min(level, 3)
+            ]
+            report("TensorRT: %s", message)
+
+    return Log()

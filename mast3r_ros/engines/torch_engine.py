@@ -1,15 +1,16 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The network in PyTorch: float32 on a CPU, a half-precision backbone on a GPU.
+"""The network in PyTorch: float32 on a CPU, half precision on a GPU. NOT RUN ON A GPU YET.
 
-On a GPU each shape is captured once as a CUDA graph, which takes the launch of some 1,500 kernels
-a pair off the CPU; the results stay on the device.
+On a GPU each batch may be captured once as a CUDA graph, which takes the launch of some 1,500
+kernels a pair off the CPU; the results stay on the device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,33 +18,40 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines.base import (
-    Batches,
+    DecodedPair,
     Encoded,
     EngineInfo,
     EngineUnavailableError,
-    Latency,
+    Pair,
     Precision,
-    run_once,
 )
-from mast3r_ros.network.config import ImageSize
+from mast3r_ros.engines.batched import (
+    BatchedEngine,
+    SizePair,
+    as_pairs,
+    as_point_maps,
+    captured_counts,
+    padded_count,
+)
+from mast3r_ros.engines.torch_graphs import CudaGraphs
 from mast3r_ros.network.heads import DptHead
 from mast3r_ros.network.mast3r import MAST3R
-from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
+from mast3r_ros.network.prediction import PointMap
 
 _TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class TorchEngine:
+class TorchEngine(BatchedEngine):
     """MASt3R in PyTorch.
 
     Args:
         model: the network, float32; it is moved and converted in place.
         device: "cpu", "cuda" or "cuda:N".
-        precision: of the backbone. Norms and heads stay in float32; with a half-precision backbone
-            the heads' products use TF32, whose mantissa is no shorter than the backbone's.
-        batch: most references decoded at once.
-        cuda_graphs: capture each shape as a CUDA graph (on a GPU alone).
+        precision: of products and convolutions, see `MAST3R.set_precision`.
+        batch: most pairs decoded at once.
+        cuda_graphs: capture batches of 1, 2, 4, 8 ... pairs as CUDA graphs (on a GPU alone).
         checkpoint: SHA-256 of the weights' file.
 
     Raises:
@@ -56,61 +64,19 @@ class TorchEngine:
         device: str = "cpu",
         precision: Precision = "fp32",
         batch: int = 8,
-        cuda_graphs: bool = True,
+        cuda_graphs: bool = False,
         checkpoint: str = "",
     ) -> None:
-        self.device = torch.device(device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise EngineUnavailableError(
-                f"engine torch on {device}: PyTorch {torch.__version__} sees no CUDA GPU; "
-                "install its CUDA build and the driver, or use device: cpu"
-            )
-        self.config = model.config
+        super().__init__(model.config, batch, lambda e: isinstance(e, torch.cuda.OutOfMemoryError))
+        self.device = _device(device)
         self.precision: Precision = precision
         self.checkpoint = checkpoint
-        self._model = model.set_trunk_type(_TYPES[precision]).to(self.device)
+        self._model = model.set_precision(_TYPES[precision]).to(self.device)
         for module in model.modules():
             if isinstance(module, DptHead):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._graphs: dict[Any, _CudaGraph] | None = None
-        if self.device.type == "cuda" and cuda_graphs:
-            self._graphs = {}
-        self.notes: list[str] = []
-        self._batches = Batches(
-            batch, lambda e: isinstance(e, torch.cuda.OutOfMemoryError), self.notes
-        )
-        self._latency = Latency()
-
-    def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """(B, C, H, W) -> tokens (B, N, encoder width), float16 on a GPU."""
-        with self._running("encode"):
-            tokens = self._run(("encode",), self._encode, [self._put(images)])[0]
-            return tokens.cpu().numpy()
-
-    def decode(
-        self, references: Sequence[Encoded], query: Encoded, query_points: bool = False
-    ) -> list[TwoViewPrediction[Tensor]]:
-        """One query against its references, in their order; arrays stay on the device."""
-        # One batch holds images of one token count; sorted sizes make few different graphs.
-        order = sorted(
-            range(len(references)), key=lambda i: (len(references[i].tokens), references[i].size)
-        )
-        results: dict[int, TwoViewPrediction[Tensor]] = {}
-        with self._running("decode"):
-            tokens = self._put(query.tokens)[None]
-            for count in sorted({len(reference.tokens) for reference in references}):
-                group = [i for i in order if len(references[i].tokens) == count]
-                predictions = self._batches.run(
-                    [references[i] for i in group],
-                    lambda some: self._decode(some, tokens, query.size, query_points),
-                    self._release,
-                )
-                results |= zip(group, predictions, strict=True)
-        return [results[i] for i in range(len(references))]
-
-    def warm_up(self, sizes: Sequence[ImageSize]) -> None:
-        """Encode and decode at each size, with one reference and with a full batch."""
-        run_once(self, sizes, {1, self._batches.size})
+        on_gpu = self.device.type == "cuda"
+        self._graphs = CudaGraphs() if on_gpu and cuda_graphs else None
 
     def info(self) -> EngineInfo:
         """What runs now."""
@@ -132,47 +98,62 @@ class TorchEngine:
             latency=dict(self._latency.seconds),
         )
 
-    def _encode(self, images: Tensor) -> list[Tensor]:
+    def _encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
+        """Tokens are float16 on a GPU."""
+        (tokens,) = self._run("encode", self._tokens_of, [self._put(images)])
+        return tokens.cpu().numpy()
+
+    def _tokens_of(self, images: Tensor) -> list[Tensor]:
         tokens = self._model.encode(images)
         return [tokens.half() if self.device.type == "cuda" else tokens]
 
-    def _decode(
-        self, references: Sequence[Encoded], query: Tensor, query_size: ImageSize, points: bool
-    ) -> list[TwoViewPrediction[Tensor]]:
-        stacked = self._put(np.stack([reference.tokens for reference in references]))
-        sizes = [reference.size for reference in references]
+    def _decode(self, sizes: SizePair, pairs: Sequence[Pair]) -> list[DecodedPair]:
+        count = self._padded(len(pairs))
+        sides = [self._stacked([pair[side] for pair in pairs], count) for side in (0, 1)]
+        return as_pairs(self._run(("decode", sizes), partial(self._features, sizes), sides), pairs)
 
-        def run(references: Tensor, query: Tensor) -> list[Tensor]:
-            pairs = self._model.decode(references, query, sizes, query_size, points)
-            return [
-                value
-                for pair in pairs
-                for view in (pair.reference, pair.query)
-                for value in vars(view).values()
-                if value is not None
-            ]
+    def _features(self, sizes: SizePair, references: Tensor, queries: Tensor) -> list[Tensor]:
+        decoded = self._model.decode(references, queries, *sizes)
+        levels = [decoded.levels[i - 1] for i in self.config.point_levels if i]
+        views = (decoded.reference, decoded.query)
+        return [array for view in views for array in vars(view).values()] + levels
 
-        key = ("decode", tuple(sizes), query_size, points)
-        values = iter(self._run(key, run, [stacked, query]))
+    def _points(self, size: ImageSize, decoded: Sequence[DecodedPair]) -> list[PointMap[Tensor]]:
+        padded = [*decoded, *[decoded[-1]] * (self._padded(len(decoded)) - len(decoded))]
+        levels = [torch.stack(level) for level in zip(*(d.levels for d in padded), strict=True)]
+        if 0 in self.config.point_levels:
+            levels.insert(0, self._stacked([d.encoded for d in padded], len(padded)))
+        work = partial(self._point_maps, size)
+        return as_point_maps(self._run(("points", size), work, levels), len(decoded))
 
-        def view(has_points: bool) -> ViewPrediction[Tensor]:
-            points, confidence = (next(values), next(values)) if has_points else (None, None)
-            return ViewPrediction(points, confidence, next(values), next(values))
-
-        return [TwoViewPrediction(view(True), view(points)) for _ in references]
+    def _point_maps(self, size: ImageSize, *levels: Tensor) -> list[Tensor]:
+        return list(self._model.points(levels, size))
 
     def _run(
         self, key: Any, work: Callable[..., list[Tensor]], inputs: list[Tensor]
     ) -> list[Tensor]:
-        if self._graphs is None:
-            return work(*inputs)
-        key = (key, *((tuple(x.shape), x.dtype) for x in inputs))
-        if key not in self._graphs:
-            self._graphs[key] = _CudaGraph(work, inputs)
-        return self._graphs[key](inputs)
+        return work(*inputs) if self._graphs is None else self._graphs.run(key, work, inputs)
+
+    def _padded(self, count: int) -> int:
+        return count if self._graphs is None else padded_count(count, self._batches.size)
+
+    def _usual_counts(self) -> Sequence[int]:
+        counts = super()._usual_counts()
+        return counts if self._graphs is None else captured_counts(self._batches.size)
+
+    def _stacked(self, views: Sequence[Encoded], count: int) -> Tensor:
+        """(count, N, width) tokens: one view for all is sent to the device once; the last fills."""
+        if all(view.tokens is views[0].tokens for view in views):
+            return self._put(views[0].tokens)[None].expand(count, -1, -1)
+        tokens = [view.tokens for view in views]
+        return self._put(np.stack([*tokens, *[tokens[-1]] * (count - len(tokens))]))
 
     def _put(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cpu":
+            return tensor
+        # Pinned memory is read while the CPU goes on; torch keeps it until the copy is done.
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _release(self) -> None:
         if self._graphs is not None:
@@ -183,36 +164,41 @@ class TorchEngine:
     def _running(self, stage: str) -> Iterator[None]:
         matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
         before = matmul.allow_tf32, cudnn.allow_tf32
-        matmul.allow_tf32 = cudnn.allow_tf32 = self.precision != "fp32"
+        # What is float32 is so because half precision, or TF32, is not enough.
+        matmul.allow_tf32 = cudnn.allow_tf32 = False
+        on_gpu = self.device.type == "cuda"
         try:
-            with torch.inference_mode(), self._latency.stage(stage):
+            with torch.inference_mode(), super()._running(stage), _current(self.device):
                 yield
-                if self.device.type == "cuda":
+                if on_gpu:
                     torch.cuda.synchronize(self.device)
         finally:
             matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
-class _CudaGraph:
-    """A function captured for inputs of one shape."""
+@contextmanager
+def _current(device: torch.device) -> Iterator[None]:
+    """Streams and graphs are made on the current device of the thread: make it the engine's."""
+    if device.type == "cpu":
+        yield
+        return
+    with torch.cuda.device(device):
+        yield
 
-    def __init__(self, work: Callable[..., list[Tensor]], inputs: list[Tensor]) -> None:
-        self._inputs = [x.clone() for x in inputs]
-        # Libraries choose their kernels and allocate workspaces in the first runs, which may not
-        # happen during the capture.
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(2):
-                work(*self._inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._outputs = work(*self._inputs)
 
-    def __call__(self, inputs: list[Tensor]) -> list[Tensor]:
-        for static, x in zip(self._inputs, inputs, strict=True):
-            static.copy_(x)
-        self._graph.replay()
-        # The next replay writes over the graph's own outputs.
-        return [x.clone() for x in self._outputs]
+def _device(text: str) -> torch.device:
+    try:
+        device = torch.device(text)
+    except RuntimeError as error:
+        raise EngineUnavailableError(f"device {text!r}: write auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise EngineUnavailableError(
+                f"engine torch on {text}: PyTorch {torch.__version__} sees no CUDA GPU; "
+                "install its CUDA build and the driver, or use device: cpu"
+            )
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise EngineUnavailableError(
+                f"engine torch on {text}: this machine has {torch.cuda.device_count()} CUDA GPU(s)"
+            )
+    return device

@@ -5,14 +5,13 @@
 Importing this package imports no torch: `network.mast3r` and `network.checkpoint` do.
 """
 
-from mast3r_ros.network.config import PUBLISHED, ImageSize, MAST3RConfig, named_config
-from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
+from mast3r_ros.network.config import PUBLISHED, MAST3RConfig, named_config
+from mast3r_ros.network.prediction import LocalFeatures, PointMap
 
 __all__ = [
     "PUBLISHED",
-    "ImageSize",
+    "LocalFeatures",
     "MAST3RConfig",
-    "TwoViewPrediction",
-    "ViewPrediction",
+    "PointMap",
     "named_config",
 ]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mast3r_ros.network.rope import RotaryTable, rotate
+from mast3r_ros.network.rope import RotaryTables, rotate
 
 EPS = 1e-6
 
@@ -24,10 +24,16 @@ def layer_norm(width: int) -> nn.LayerNorm:
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend, (B, N, heads, D) to (B, M, heads, D) -> (B, N, heads x D)."""
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    # The scale is given outright: left out, an exported graph would compute it from its shapes.
-    out = F.scaled_dot_product_attention(query, key, value, scale=query.shape[-1] ** -0.5)
+    """Attend, (B, N, heads, D) to (B, M, heads, D) -> (B, N, heads x D).
+
+    Queries come scaled (see `rotary_tables`).
+    """
+    query, value = query.transpose(1, 2), value.transpose(1, 2)
+    if torch.compiler.is_exporting():
+        # The pattern that TensorRT fuses: two products and a softmax, one transpose an operand.
+        out = (query @ key.permute(0, 2, 3, 1)).softmax(dim=-1) @ value
+    else:
+        out = F.scaled_dot_product_attention(query, key.transpose(1, 2), value, scale=1.0)
     return out.transpose(1, 2).flatten(2)
 
 
@@ -59,11 +65,12 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, table: RotaryTable) -> Tensor:
+    def forward(self, x: Tensor, tables: RotaryTables) -> Tensor:
         """(B, N, width) -> (B, N, width)."""
         parts = self.qkv(x.to(self.qkv.weight.dtype)).chunk(3, dim=-1)
         query, key, value = (split_heads(part, self.heads) for part in parts)
-        out: Tensor = self.proj(attention(rotate(query, table), rotate(key, table), value))
+        query, key = rotate(query, tables.query), rotate(key, tables.key)
+        out: Tensor = self.proj(attention(query, key, value))
         return out
 
 
@@ -78,14 +85,17 @@ class CrossAttention(nn.Module):
         self.projv = nn.Linear(width, width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, y: Tensor, x_table: RotaryTable, y_table: RotaryTable) -> Tensor:
+    def forward(
+        self, x: Tensor, y: Tensor, x_tables: RotaryTables, y_tables: RotaryTables
+    ) -> Tensor:
         """x (B, N, width) looks at y (B, M, width); the answer has x's shape."""
         dtype = self.projq.weight.dtype
         x, y = x.to(dtype), y.to(dtype)
         query = split_heads(self.projq(x), self.heads)
         key = split_heads(self.projk(y), self.heads)
         value = split_heads(self.projv(y), self.heads)
-        out: Tensor = self.proj(attention(rotate(query, x_table), rotate(key, y_table), value))
+        query, key = rotate(query, x_tables.query), rotate(key, y_tables.key)
+        out: Tensor = self.proj(attention(query, key, value))
         return out
 
 
@@ -99,9 +109,9 @@ class EncoderBlock(nn.Module):
         self.norm2 = layer_norm(width)
         self.mlp = Mlp(width, 4 * width, width)
 
-    def forward(self, x: Tensor, table: RotaryTable) -> Tensor:
+    def forward(self, x: Tensor, tables: RotaryTables) -> Tensor:
         """(B, N, width) float32 -> the same."""
-        x = x + self.attn(self.norm1(x), table)
+        x = x + self.attn(self.norm1(x), tables)
         x = x + self.mlp(self.norm2(x))
         return x
 
@@ -119,9 +129,11 @@ class DecoderBlock(nn.Module):
         self.mlp = Mlp(width, 4 * width, width)
         self.norm_y = layer_norm(width)
 
-    def forward(self, x: Tensor, y: Tensor, x_table: RotaryTable, y_table: RotaryTable) -> Tensor:
+    def forward(
+        self, x: Tensor, y: Tensor, x_tables: RotaryTables, y_tables: RotaryTables
+    ) -> Tensor:
         """x (B, N, width) and the other view's y (B, M, width), float32 -> x's next level."""
-        x = x + self.attn(self.norm1(x), x_table)
-        x = x + self.cross_attn(self.norm2(x), self.norm_y(y), x_table, y_table)
+        x = x + self.attn(self.norm1(x), x_tables)
+        x = x + self.cross_attn(self.norm2(x), self.norm_y(y), x_tables, y_tables)
         x = x + self.mlp(self.norm3(x))
         return x

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-ImageSize: TypeAlias = tuple[int, int]
-"""(height, width) in pixels."""
+from mast3r_ros.common.size import ImageSize
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,14 @@ class MAST3RConfig:
         return 5 if self.rays else 3
 
     @property
-    def dpt_levels(self) -> tuple[int, int, int, int]:
-        """The decoder levels that the DPT head reads; level 0 is the encoder's output."""
+    def point_levels(self) -> tuple[int, ...]:
+        """The decoder levels that the point head reads; level 0 is the encoder's output."""
         n = self.decoder_depth
-        return (0, n // 2, 3 * n // 4, n)
+        return (0, n // 2, 3 * n // 4, n) if self.head == "dpt" else (n,)
 
     def grid(self, size: ImageSize) -> tuple[int, int]:
         """(rows, columns) of tokens of an image of `size`; ValueError where it does not divide."""
-        height, width = size
+        width, height = size
         if height <= 0 or width <= 0 or height % self.patch_size or width % self.patch_size:
             raise ValueError(
                 f"image of {width}x{height} px: both sides must be positive multiples of the "

@@ -39,6 +39,10 @@ class LicenseNotAcceptedError(UserError, RuntimeError):
     """The terms of the published weights were not accepted."""
 
 
+class FetchError(UserError, RuntimeError):
+    """The weights could not be downloaded."""
+
+
 class CheckpointMissingError(UserError, FileNotFoundError):
     """The weights are not on this machine; the message says how to get them."""
 
@@ -97,7 +101,7 @@ def fetch_checkpoint(accept_license: bool) -> Path:
 
     Raises:
         LicenseNotAcceptedError: `accept_license` is false; the message holds the terms.
-        RuntimeError: huggingface_hub is not installed, or the download failed.
+        FetchError: huggingface_hub is not installed, or the download failed.
     """
     target = published_checkpoint()
     if not accept_license:
@@ -109,13 +113,13 @@ def fetch_checkpoint(accept_license: bool) -> Path:
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
-        raise RuntimeError(
+        raise FetchError(
             "huggingface_hub is not installed: pip install 'mast3r_ros[mast3r]'"
         ) from error
     try:
         return Path(hf_hub_download(REPOSITORY, FILE, local_dir=target.parent))
     except (OSError, ValueError) as error:  # its own errors and the HTTP client's derive from these
-        raise RuntimeError(
+        raise FetchError(
             f"could not download {REPOSITORY}/{FILE}: {error}\n"
             f"On a machine without network, copy the file to {target}."
         ) from error

@@ -1,6 +1,9 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""From decoder levels to point map, confidence and descriptors; everything here is float32.
+"""From decoder levels to point map, confidence and descriptors.
+
+Products and convolutions run in the type of their weights. The last layer before the points, the
+norms and the activations are float32: points are exponentials of what that layer gives.
 
 The point head is a dense prediction transformer (DPT, arXiv 2103.13413); points and confidences
 are activated as in DUSt3R (arXiv 2312.14132) and the descriptors are MASt3R's (arXiv 2406.09756).
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 
 from mast3r_ros.network.blocks import Mlp
 from mast3r_ros.network.config import MAST3RConfig
+from mast3r_ros.network.prediction import LocalFeatures
 
 
 def activate_points(raw: Tensor) -> Tensor:
@@ -23,7 +27,7 @@ def activate_points(raw: Tensor) -> Tensor:
     raw = raw.permute(0, 2, 3, 1)
     distance = torch.linalg.vector_norm(raw, dim=-1, keepdim=True)
     points: Tensor = raw / distance.clamp(min=1e-8) * torch.expm1(distance)
-    return points
+    return points.contiguous()
 
 
 def activate_confidence(raw: Tensor) -> Tensor:
@@ -34,6 +38,17 @@ def activate_confidence(raw: Tensor) -> Tensor:
 def _to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """Row-major tokens (B, N, C) -> (B, C, rows, columns)."""
     return torch.unflatten(tokens.transpose(1, 2), 2, grid)
+
+
+def _to_pixels(tokens: Tensor, grid: tuple[int, int], patch: int) -> Tensor:
+    """Row-major tokens (B, N, C patch^2) -> (B, H, W, C), C-contiguous.
+
+    `F.pixel_shuffle` permuted to channels last would not do: on a GPU its memory is channels first.
+    """
+    rows, columns = grid
+    x = torch.unflatten(torch.unflatten(tokens, 2, (-1, patch, patch)), 1, grid)
+    x = x.permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(-1, rows * patch, columns * patch, x.shape[-1])
 
 
 def _upsample(x: Tensor) -> Tensor:
@@ -106,8 +121,9 @@ class DptHead(nn.Module):
 
     def forward(self, levels: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
         """Four levels (B, N, C_i) over a (rows, columns) grid -> (B, 4, H, W)."""
+        dtype = next(self.scratch.parameters()).dtype
         maps = [
-            self.scratch.get_submodule(f"layer{i}_rn")(process(_to_map(level, grid)))
+            self.scratch.get_submodule(f"layer{i}_rn")(process(_to_map(level.to(dtype), grid)))
             for i, (process, level) in enumerate(
                 zip(self.act_postprocess, levels, strict=True), start=1
             )
@@ -117,8 +133,15 @@ class DptHead(nn.Module):
         x = x[..., : maps[2].shape[-2], : maps[2].shape[-1]]
         for i in (3, 2, 1):
             x = self.scratch.get_submodule(f"refinenet{i}")(x, maps[i - 1])
-        out: Tensor = self.head(x)
+        out: Tensor = self.last(self.head[:-1](x).to(self.last.weight.dtype))
         return out
+
+    @property
+    def last(self) -> nn.Conv2d:
+        """The layer whose output are points and confidence: float32 in every precision."""
+        layer = self.head[-1]
+        assert isinstance(layer, nn.Conv2d)
+        return layer
 
 
 class _Upsample(nn.Module):
@@ -136,7 +159,13 @@ class LinearHead(nn.Module):
 
     def forward(self, levels: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
         """The last of `levels` (B, N, C) -> (B, 4, H, W)."""
-        return F.pixel_shuffle(_to_map(self.proj(levels[-1]), grid), self.patch_size)
+        tokens = self.proj(levels[-1].to(self.proj.weight.dtype))
+        return F.pixel_shuffle(_to_map(tokens, grid), self.patch_size)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer whose output are points and confidence: float32 in every precision."""
+        return self.proj
 
 
 class ViewHead(nn.Module):
@@ -154,20 +183,21 @@ class ViewHead(nn.Module):
         )
 
     def points(self, levels: Sequence[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """The four DPT levels -> points (B, H, W, 3) [m] and their confidence (B, H, W)."""
-        raw = self.dpt([level.float() for level in levels], grid)
+        """The levels of `config.point_levels` -> points (B, H, W, 3) [m], confidence (B, H, W)."""
+        raw = self.dpt(levels, grid).float()
         return activate_points(raw[:, :3]), activate_confidence(raw[:, 3])
 
     def local_features(self, encoded: Tensor, last: Tensor, grid: tuple[int, int]) -> Tensor:
         """Encoder tokens and last level -> (B, H, W, D + 1): descriptors and confidence, raw."""
-        tokens = self.head_local_features(torch.cat((encoded.float(), last.float()), dim=-1))
-        return F.pixel_shuffle(_to_map(tokens, grid), self.patch_size).permute(0, 2, 3, 1)
+        dtype = self.head_local_features.fc1.weight.dtype
+        tokens = self.head_local_features(torch.cat((encoded.to(dtype), last.to(dtype)), dim=-1))
+        return _to_pixels(tokens, grid, self.patch_size)
 
     def descriptors(
         self, encoded: Tensor, last: Tensor, grid: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> LocalFeatures[Tensor]:
         """Encoder tokens and last level -> unit descriptors (B, H, W, D), confidence (B, H, W)."""
-        raw = self.local_features(encoded, last, grid)
+        raw = self.local_features(encoded, last, grid).float()
         descriptors = raw[..., :-1]
         norms = torch.linalg.vector_norm(descriptors, dim=-1, keepdim=True)
-        return descriptors / norms, raw[..., -1].exp()
+        return LocalFeatures((descriptors / norms).contiguous(), raw[..., -1].exp().contiguous())

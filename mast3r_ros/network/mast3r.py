@@ -2,22 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The MASt3R network (arXiv 2406.09756), split where a map of keyframes needs it.
 
-`encode` is paid once an image; `decode` joins the tokens of K references with those of one query.
+`encode` is paid once an image, `decode` once a pair of images, and `points` only for the pairs
+whose matches are worth it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.network.blocks import DecoderBlock, EncoderBlock, layer_norm
-from mast3r_ros.network.config import ImageSize, MAST3RConfig
+from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.network.heads import ViewHead
-from mast3r_ros.network.prediction import TwoViewPrediction, ViewPrediction
-from mast3r_ros.network.rope import RotaryTable, rotary_table
+from mast3r_ros.network.prediction import LocalFeatures
+from mast3r_ros.network.rope import RotaryTables, rotary_tables
 
 
 class PatchEmbedding(nn.Module):
@@ -32,6 +34,21 @@ class PatchEmbedding(nn.Module):
         """(B, C, H, W) -> (B, N, width) float32, row-major."""
         tokens: Tensor = self.proj(images.to(self.proj.weight.dtype))
         return tokens.flatten(2).transpose(1, 2).float()
+
+
+class DecodedBatch(NamedTuple):
+    """K pairs after the decoder.
+
+    Attributes:
+        reference, query: local features, with a leading K.
+        levels, query_levels: of the decoder, each (K, tokens, decoder width) float32; the last one
+            is normed.
+    """
+
+    reference: LocalFeatures[Tensor]
+    query: LocalFeatures[Tensor]
+    levels: list[Tensor]
+    query_levels: list[Tensor]
 
 
 class MAST3R(nn.Module):
@@ -65,18 +82,12 @@ class MAST3R(nn.Module):
             for _ in range(config.decoder_depth)
         )
 
-    def set_trunk_type(self, dtype: torch.dtype) -> MAST3R:
-        """Hold the backbone's matrix products in `dtype`; norms and heads stay in float32."""
-        for backbone in (
-            self.patch_embed,
-            self.enc_blocks,
-            self.decoder_embed,
-            self.dec_blocks,
-            self.dec_blocks2,
-        ):
-            for module in backbone.modules():
-                if isinstance(module, nn.Linear | nn.Conv2d):
-                    module.to(dtype)
+    def set_precision(self, dtype: torch.dtype) -> MAST3R:
+        """Hold matrix products and convolutions in `dtype`; norms and points stay in float32."""
+        kept = {id(head.dpt.last) for head in (self.downstream_head1, self.downstream_head2)}
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                module.to(torch.float32 if id(module) in kept else dtype)
         return self
 
     def encode(self, images: Tensor) -> Tensor:
@@ -86,121 +97,85 @@ class MAST3R(nn.Module):
 
         The tokens are all that a keyframe needs to keep; half precision is enough to store them.
         """
-        table = self._table(self.config.grid(self._size(images)), self.config.encoder_heads, True)
+        tables = self._tables(self._size(images), encoder=True)
         x = self.patch_embed(images)
         for block in self.enc_blocks:
-            x = block(x, table)
+            x = block(x, tables)
         tokens: Tensor = self.enc_norm(x)
         return tokens
 
     def decode(
-        self,
-        references: Tensor,
-        query: Tensor,
-        reference_sizes: Sequence[ImageSize],
-        query_size: ImageSize,
-        query_points: bool = True,
-    ) -> list[TwoViewPrediction[Tensor]]:
-        """One query against K references, in one batch.
+        self, references: Tensor, queries: Tensor, reference_size: ImageSize, query_size: ImageSize
+    ) -> DecodedBatch:
+        """K pairs of views, in one batch.
 
         Args:
             references: (K, N, encoder width) encoder tokens.
-            query: (1, M, encoder width) encoder tokens.
-            reference_sizes: the K image sizes, all with N tokens: landscape and portrait mix.
-            query_size: the query's image size.
-            query_points: whether the query's point map is wanted (it costs a DPT head).
+            queries: (K, M, encoder width) encoder tokens.
+            reference_size, query_size: the image sizes.
 
-        Returns:
-            K predictions, in the order of the references.
+        Raises:
+            ValueError: tokens that do not fit the sizes.
         """
-        self._check(references, query, reference_sizes, query_size)
-        query = query.expand(len(references), -1, -1)
-        levels, query_levels = self.decoder_levels(references, query, reference_sizes, query_size)
-        queries = self._view(self.downstream_head2, query, query_levels, query_size, query_points)
-        by_size: defaultdict[ImageSize, list[int]] = defaultdict(list)
-        for i, size in enumerate(reference_sizes):
-            by_size[size].append(i)
-        out: dict[int, TwoViewPrediction[Tensor]] = {}
-        for size, chosen in by_size.items():
-            # Neighbors are a view; an index list would come from the host, amid a CUDA graph.
-            together = chosen[-1] - chosen[0] + 1 == len(chosen)
-            some = slice(chosen[0], chosen[-1] + 1) if together else chosen
-            picked = [level[some] for level in levels]
-            view = self._view(self.downstream_head1, references[some], picked, size, True)
-            for place, i in enumerate(chosen):
-                out[i] = TwoViewPrediction(_pick(view, place), _pick(queries, i))
-        return [out[i] for i in range(len(references))]
-
-    def decode_batch(
-        self,
-        references: Tensor,
-        queries: Tensor,
-        reference_size: ImageSize,
-        query_size: ImageSize,
-        query_points: bool,
-    ) -> tuple[Tensor, ...]:
-        """The decoder as a graph of one pair of sizes: K references and K queries.
-
-        Returns:
-            Points, confidence, descriptors and descriptor confidence of the references, then of
-            the queries (without the first two where `query_points` is false), each with batch K.
-        """
-        levels = self.decoder_levels(references, queries, [reference_size], query_size)
-        views = (
-            self._view(self.downstream_head1, references, levels[0], reference_size, True),
-            self._view(self.downstream_head2, queries, levels[1], query_size, query_points),
+        self._check("reference", references, reference_size)
+        self._check("query", queries, query_size)
+        levels = self.decoder_levels(references, queries, reference_size, query_size)
+        (own, others), grid = levels, self.config.grid
+        return DecodedBatch(
+            self.downstream_head1.descriptors(references, own[-1], grid(reference_size)),
+            self.downstream_head2.descriptors(queries, others[-1], grid(query_size)),
+            *levels,
         )
-        return tuple(value for view in views for value in vars(view).values() if value is not None)
+
+    def points(
+        self, levels: Sequence[Tensor], size: ImageSize, of_query: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The point maps of one view of K pairs.
+
+        Args:
+            levels: those of `config.point_levels`, see `point_levels`.
+            size: the view's image size.
+            of_query: of the query, else of the reference; in the reference camera's frame in
+                either case.
+
+        Returns:
+            points (K, H, W, 3) [m] and their confidence (K, H, W) in (1, inf).
+        """
+        head: ViewHead = self.downstream_head2 if of_query else self.downstream_head1
+        return head.points(levels, self.config.grid(size))
+
+    def point_levels(self, encoded: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
+        """What `points` takes, of a view's encoder tokens and its decoder levels."""
+        return [encoded if i == 0 else levels[i - 1] for i in self.config.point_levels]
 
     def decoder_levels(
-        self,
-        references: Tensor,
-        query: Tensor,
-        reference_sizes: Sequence[ImageSize],
-        query_size: ImageSize,
+        self, references: Tensor, queries: Tensor, reference_size: ImageSize, query_size: ImageSize
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Both views' decoder levels 1 .. depth, each (K, tokens, decoder width) float32.
 
-        Takes the tokens of both views with the same batch K, and one size or K of them.
         A step's two blocks both read the other view's previous level. The last level is normed.
         """
-        heads = self.config.decoder_heads
-        tables = [self._table(self.config.grid(s), heads, False) for s in reference_sizes]
-        table1 = tables[0]
-        if len(set(reference_sizes)) > 1:
-            table1 = RotaryTable(*(torch.cat(part) for part in zip(*tables, strict=True)))
-        table2 = self._table(self.config.grid(query_size), heads, False)
+        tables1, tables2 = self._tables(reference_size), self._tables(query_size)
         dtype = self.decoder_embed.weight.dtype
         x = self.decoder_embed(references.to(dtype)).float()
-        y = self.decoder_embed(query.to(dtype)).float()
+        y = self.decoder_embed(queries.to(dtype)).float()
         levels, query_levels = [], []
         for block1, block2 in zip(self.dec_blocks, self.dec_blocks2, strict=True):
-            x, y = block1(x, y, table1, table2), block2(y, x, table2, table1)
+            x, y = block1(x, y, tables1, tables2), block2(y, x, tables2, tables1)
             levels.append(x)
             query_levels.append(y)
         levels[-1], query_levels[-1] = self.dec_norm(x), self.dec_norm(y)
         return levels, query_levels
 
-    def _view(
-        self,
-        head: ViewHead,
-        encoded: Tensor,
-        levels: Sequence[Tensor],
-        size: ImageSize,
-        points: bool,
-    ) -> ViewPrediction[Tensor]:
-        """Everything of one view, with its batch."""
-        grid = self.config.grid(size)
-        described = head.descriptors(encoded, levels[-1], grid)
-        if not points:
-            return ViewPrediction(None, None, *described)
-        picked = [encoded if i == 0 else levels[i - 1] for i in self.config.dpt_levels]
-        return ViewPrediction(*head.points(picked, grid), *described)
-
-    def _table(self, grid: tuple[int, int], heads: int, encoder: bool) -> RotaryTable:
-        width = self.config.encoder_width if encoder else self.config.decoder_width
-        device = self.enc_norm.weight.device
-        return rotary_table(grid, width // heads, self.config.rope_base, device)
+    def _tables(self, size: ImageSize, encoder: bool = False) -> RotaryTables:
+        config, weight = self.config, self.decoder_embed.weight
+        width, heads = (
+            (config.encoder_width, config.encoder_heads)
+            if encoder
+            else (config.decoder_width, config.decoder_heads)
+        )
+        grid = config.grid(size)
+        return rotary_tables(grid, width // heads, config.rope_base, weight.device, weight.dtype)
 
     def _size(self, images: Tensor) -> ImageSize:
         channels = self.config.input_channels
@@ -208,30 +183,13 @@ class MAST3R(nn.Module):
             raise ValueError(
                 f"images have shape {tuple(images.shape)}; (B, {channels}, H, W) is needed"
             )
-        return images.shape[2], images.shape[3]
+        return ImageSize.of(images.shape[2:])
 
-    def _check(
-        self,
-        references: Tensor,
-        query: Tensor,
-        reference_sizes: Sequence[ImageSize],
-        query_size: ImageSize,
-    ) -> None:
-        if len(references) != len(reference_sizes) or not reference_sizes:
-            raise ValueError(f"{len(references)} references with {len(reference_sizes)} sizes")
-        for name, tokens, size in (
-            *(("reference", references, size) for size in reference_sizes),
-            ("query", query, query_size),
-        ):
-            rows, columns = self.config.grid(size)
-            expected = (rows * columns, self.config.encoder_width)
-            if tuple(tokens.shape[1:]) != expected:
-                raise ValueError(
-                    f"{name} tokens have shape {tuple(tokens.shape[1:])}, but an image of "
-                    f"{size[1]}x{size[0]} px has {expected} with this network"
-                )
-
-
-def _pick(view: ViewPrediction[Tensor], index: int) -> ViewPrediction[Tensor]:
-    """One of a batch."""
-    return ViewPrediction(*(None if v is None else v[index] for v in vars(view).values()))
+    def _check(self, name: str, tokens: Tensor, size: ImageSize) -> None:
+        rows, columns = self.config.grid(size)
+        expected = (rows * columns, self.config.encoder_width)
+        if tuple(tokens.shape[1:]) != expected:
+            raise ValueError(
+                f"{name} tokens have shape {tuple(tokens.shape[1:])}, but an image of {size} px "
+                f"has {expected} with this network"
+            )

@@ -1,6 +1,10 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What the network says of a pair of images, whatever library holds the arrays."""
+"""The network's outputs for a pair of images, whatever library holds the arrays.
+
+They come in two steps: local features of both views, and, for the pairs that are worth it, the
+point map of one view.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +15,26 @@ Array = TypeVar("Array")
 
 
 @dataclass(frozen=True)
-class ViewPrediction(Generic[Array]):
-    """What the network says of one view, float32.
+class LocalFeatures(Generic[Array]):
+    """What a view is matched by, float32 and C-contiguous.
 
     Attributes:
-        points: (H, W, 3) [m] **in the reference camera's frame**, for either view; None where
-            they were not asked for.
-        confidence: (H, W) of the points, in (1, inf); None with the points.
         descriptors: (H, W, D), unit length.
-        descriptor_confidence: (H, W), positive.
+        confidence: (H, W), positive.
     """
 
-    points: Array | None
-    confidence: Array | None
     descriptors: Array
-    descriptor_confidence: Array
+    confidence: Array
 
 
 @dataclass(frozen=True)
-class TwoViewPrediction(Generic[Array]):
-    """What the network says of a pair."""
+class PointMap(Generic[Array]):
+    """The points of a view's pixels, float32 and C-contiguous.
 
-    reference: ViewPrediction[Array]
-    query: ViewPrediction[Array]
+    Attributes:
+        points: (H, W, 3) [m] in the reference camera's frame.
+        confidence: (H, W), in (1, inf).
+    """
+
+    points: Array
+    confidence: Array

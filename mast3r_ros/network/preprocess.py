@@ -16,12 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
-from mast3r_ros.network.config import ImageSize, MAST3RConfig
+from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.network.rays import ray_channels
 
 _PUBLISHED = MAST3RConfig()
+
+
+class ImageError(UserError, ValueError):
+    """An image that the network cannot see."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,8 @@ class NetworkImage:
 
     @property
     def size(self) -> ImageSize:
-        """(height, width) [pixels]."""
-        return self.values.shape[1], self.values.shape[2]
+        """What the network sees."""
+        return ImageSize.of(self.values.shape[1:])
 
     @property
     def to_original(self) -> PixelTransform:
@@ -49,9 +55,8 @@ class NetworkImage:
 
 
 def network_size(size: ImageSize, config: MAST3RConfig = _PUBLISHED) -> ImageSize:
-    """The (height, width) that an image of (height, width) `size` has in the network."""
-    resized = _resized(size, config.image_size)
-    return _crop(resized, config.patch_size)[2:]
+    """The size that an image of `size` has in the network."""
+    return _crop(_resized(size, config.image_size), config.patch_size)[1]
 
 
 def preprocess(
@@ -65,29 +70,30 @@ def preprocess(
         camera: the image's; only a network that takes rays needs it.
 
     Raises:
-        ValueError: not such an image, one so narrow that not one patch is left of it, or no camera
-            for a network that takes rays.
+        ImageError: one so narrow that not one patch is left of it, or no camera for a network that
+            takes rays.
+        ValueError: not such an array.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(
             f"image of shape {image.shape} and type {image.dtype}: (H, W, 3) uint8 RGB is needed"
         )
     if config.rays and camera is None:
-        raise ValueError("this network sees the rays of the camera: give the image's intrinsics")
-    height, width = image.shape[:2]
-    resized_height, resized_width = _resized((height, width), config.image_size)
+        raise ImageError("this network sees the rays of the camera: give the image's intrinsics")
+    size = ImageSize.of(image.shape)
+    resized_size = _resized(size, config.image_size)
     patch = config.patch_size
-    top, left, new_height, new_width = _crop((resized_height, resized_width), patch)
-    if min(new_height, new_width) < patch:
-        raise ValueError(
-            f"image of {width}x{height} px becomes {resized_width}x{resized_height} px, "
-            f"less than one patch of {patch} px on a side: it is too narrow for the network"
+    (left, top), kept = _crop(resized_size, patch)
+    if min(kept) < patch:
+        raise ImageError(
+            f"image of {size} px becomes {resized_size} px, less than one patch of {patch} px "
+            "on a side: it is too narrow for the network"
         )
-    shrinking = max(height, width) > config.image_size
+    shrinking = max(size) > config.image_size
     resampling = Image.Resampling.LANCZOS if shrinking else Image.Resampling.BICUBIC
-    resized = Image.fromarray(image).resize((resized_width, resized_height), resampling)
-    pixels = np.asarray(resized)[top : top + new_height, left : left + new_width]
-    resize = PixelTransform.resize((width, height), (resized_width, resized_height))
+    resized = Image.fromarray(image).resize(resized_size, resampling)
+    pixels = np.asarray(resized)[top : top + kept.height, left : left + kept.width]
+    resize = PixelTransform.resize(size, resized_size)
     transform = resize.then(PixelTransform.crop(left, top))
     seen_by = camera if config.rays else None
     return NetworkImage(network_channels(pixels, seen_by, transform.inverse()), transform)
@@ -105,7 +111,7 @@ def network_channels(
     """
     channels = [((pixels.astype(np.float32) / 255 - 0.5) / 0.5).transpose(2, 0, 1)]
     if camera is not None:
-        channels.append(ray_channels(camera, to_original, pixels.shape[:2]))
+        channels.append(ray_channels(camera, to_original, ImageSize.of(pixels.shape)))
     return np.concatenate(channels)
 
 
@@ -117,16 +123,14 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 def _resized(size: ImageSize, long_side: int) -> ImageSize:
     long = max(size)
-    height, width = (round(side * long_side / long) for side in size)
-    return height, width
+    return ImageSize(*(round(side * long_side / long) for side in size))
 
 
-def _crop(size: ImageSize, patch: int) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the centered window of whole patches."""
-    height, width = size
-    half_height, half_width = ((2 * (side // 2)) // patch * (patch // 2) for side in size)
-    if height == width:
+def _crop(size: ImageSize, patch: int) -> tuple[tuple[int, int], ImageSize]:
+    """The centered window of whole patches: its left and top, and its size."""
+    half_width, half_height = ((2 * (side // 2)) // patch * (patch // 2) for side in size)
+    if size.height == size.width:
         # A square becomes 4:3, the shape that training saw.
         half_height = 3 * half_width // 4 // (patch // 2) * (patch // 2)
-    top, left = height // 2 - half_height, width // 2 - half_width
-    return top, left, 2 * half_height, 2 * half_width
+    corner = size.width // 2 - half_width, size.height // 2 - half_height
+    return corner, ImageSize(2 * half_width, 2 * half_height)

@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
-from mast3r_ros.network.config import ImageSize
 
 
 # A robot has few cameras, and undistorting a whole image takes longer than a small network.
@@ -24,14 +24,14 @@ def ray_channels(
     Args:
         camera: of the original image; its distortion is undone.
         to_original: from the network's pixels to the original image's.
-        size: (height, width) of the network's image [px].
+        size: of the network's image.
     """
-    rows, columns = np.indices(size)
+    rows, columns = np.indices(size.shape)
     pixels = to_original.apply(np.column_stack([columns.ravel(), rows.ravel()]))
     rays = camera.normalize(pixels)
     # At the rim of a wide lens, its model may give none: the network needs a number all the same.
     pinhole = (pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
     rays = np.where(np.isfinite(rays), rays, pinhole)
-    channels = np.ascontiguousarray(rays.T.reshape(2, *size), np.float32)
+    channels = np.ascontiguousarray(rays.T.reshape(2, *size.shape), np.float32)
     channels.flags.writeable = False
     return channels

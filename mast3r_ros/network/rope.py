@@ -17,20 +17,33 @@ from torch import Tensor
 
 
 class RotaryTable(NamedTuple):
-    """Cosines and signed sines of a token grid, float32, (1 or B, N, 1, head width)."""
+    """Cosines and signed sines of a token grid, (1, N, 1, head width)."""
 
     cos: Tensor
     sin: Tensor
 
 
-@lru_cache(maxsize=64)
-def rotary_table(
-    grid: tuple[int, int], head_width: int, base: float, device: torch.device
-) -> RotaryTable:
-    """The table of a (rows, columns) grid of row-major tokens.
+class RotaryTables(NamedTuple):
+    """The tables of queries and of keys; the queries' holds the scale of the attention too."""
 
-    Computed in float64 and stored in float32 whatever the tokens' type: in half precision the
-    angles of far tokens would be wrong. The result is shared and must not be written to.
+    query: RotaryTable
+    key: RotaryTable
+
+
+@lru_cache(maxsize=64)
+def rotary_tables(
+    grid: tuple[int, int],
+    head_width: int,
+    base: float,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> RotaryTables:
+    """The tables of a (rows, columns) grid of row-major tokens.
+
+    Angles are computed in float64: in half precision those of far tokens would be wrong. Their
+    cosines and sines are stored in the type of the tokens that they turn, so that a half-precision
+    attention has no float32 in it. The queries' table is multiplied by 1 / sqrt(head width), which
+    saves the attention a pass over its operands. The results are shared: do not write to them.
     """
     rows, columns = grid
     half = head_width // 2
@@ -46,9 +59,11 @@ def rotary_table(
         sign[: half // 2] = -1
         sin = angles.sin() * sign.repeat(2)
         cos = angles.cos()
-        return RotaryTable(
-            cos.float()[None, :, None].to(device), sin.float()[None, :, None].to(device)
+        scaled = (
+            RotaryTable(*((s * x).to(device, dtype)[None, :, None] for x in (cos, sin)))
+            for s in (head_width**-0.5, 1.0)
         )
+        return RotaryTables(*scaled)
 
 
 def rotate(x: Tensor, table: RotaryTable) -> Tensor:

@@ -29,19 +29,19 @@ class Objective(nn.Module):
         recipe, model = self.recipe, self.model
         count, _, *size = batch.images.shape[1:]
         height, width = size
+        image_size = ImageSize(width, height)
         encoded = model.encode(batch.images.flatten(0, 1)).chunk(2)
-        levels = model.decoder_levels(encoded[0], encoded[1], [(height, width)], (height, width))
+        levels = model.decoder_levels(encoded[0], encoded[1], image_size, image_size)
         heads = (model.downstream_head1, model.downstream_head2)
-        grid = model.config.grid((height, width))
+        grid = model.config.grid(image_size)
 
         errors, points_loss = [], torch.zeros((), device=batch.images.device)
         for head, tokens, level, truth in zip(
             heads, encoded, levels, reference_points(batch), strict=True
         ):
-            picked = [tokens if i == 0 else level[i - 1] for i in model.config.dpt_levels]
             # Three digits, as bfloat16 has them, are too few for metres.
             with torch.autocast(batch.images.device.type, enabled=False):
-                points, confidence = head.points(picked, grid)
+                points, confidence = head.points(model.point_levels(tokens, level), grid)
             known = truth.isfinite().all(-1)
             error = losses.point_errors(points, truth)
             errors.append((error * known).sum() / known.sum().clamp(min=1))

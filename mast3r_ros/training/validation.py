@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.network.mast3r import MAST3R
 from mast3r_ros.training.data import Pairs, collate
 from mast3r_ros.training.ground_truth import Batch, correspondences
@@ -51,11 +52,11 @@ class Probe:
 def probe(model: MAST3R, batch: Batch) -> Probe:
     """Run the network on a batch, and look the nearest descriptors of some true matches up."""
     height, width = batch.images.shape[-2:]
-    size = (height, width)
+    size = ImageSize(width, height)
     reference, query = (model.encode(images) for images in batch.images)
-    points, _, first, _, second, _ = model.decode_batch(
-        reference, query, size, size, query_points=False
-    )
+    decoded = model.decode(reference, query, size, size)
+    points, _ = model.points(model.point_levels(reference, decoded.levels), size)
+    first, second = decoded.reference.descriptors, decoded.query.descriptors
     found = correspondences(batch)
     probed, nearest = [], []
     for pair in range(len(points)):

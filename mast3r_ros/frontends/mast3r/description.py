@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines.base import Encoded
 from mast3r_ros.frontends.base import Description
 from mast3r_ros.geometry.camera import Camera
@@ -23,7 +24,7 @@ class Mast3rDescription(Description):
 
     Attributes:
         tokens: (N, C) float16, the encoder's output.
-        size: (2,) int64, (height, width) of the image that the network saw [pixels].
+        size: (2,) int64, (width, height) of the image that the network saw [pixels].
         to_original: (4,) float64, scale and offset (x, y, x, y) from its pixels to the original's.
         sensed: (height, width, 3) float16 [m], the depth sensor's points at the network's pixels
             in the camera's frame, NaN where unknown; (0, 0, 3) without a sensor.
@@ -53,7 +54,12 @@ class Mast3rDescription(Description):
     @property
     def encoded(self) -> Encoded:
         """For the engine."""
-        return Encoded(self.tokens, (int(self.size[0]), int(self.size[1])))
+        return Encoded(self.tokens, self.network_size)
+
+    @property
+    def network_size(self) -> ImageSize:
+        """Of the image that the network saw."""
+        return ImageSize(*map(int, self.size))
 
     @property
     def transform(self) -> PixelTransform:
@@ -68,8 +74,3 @@ class Mast3rDescription(Description):
             return None
         values = json.loads(str(self.camera))
         return Camera(**{**values, "distortion": tuple(values["distortion"])})
-
-    @cached_property
-    def windows(self) -> dict[tuple[int, int], NDArray[np.float16]]:
-        """The tokens of windows of `detail` encoded so far, by their left and top."""
-        return {}

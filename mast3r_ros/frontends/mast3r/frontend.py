@@ -9,7 +9,7 @@ once and decoded against all its candidates in one batch.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -17,36 +17,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.engines.base import (
-    DeviceArray,
-    Engine,
-    EngineUnavailableError,
-    to_numpy,
-)
-from mast3r_ros.engines.select import open_engine
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines.base import DecodedPair, Engine, EngineUnavailableError, to_numpy
+from mast3r_ros.engines.select import EngineChoice, open_engine
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
 from mast3r_ros.frontends.mast3r.description import Mast3rDescription
-from mast3r_ros.frontends.mast3r.matching import (
-    PixelMatches,
-    match_predictions,
-    require_finite,
-)
+from mast3r_ros.frontends.mast3r.matching import PixelMatches, match_features, require_finite
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions, Traits, kind_of, traits
-from mast3r_ros.frontends.mast3r.windows import NO_DETAIL, detail_of, match_finely, points_at
+from mast3r_ros.frontends.mast3r.points import predicted_points, sensed_points
+from mast3r_ros.frontends.mast3r.windows import NO_DETAIL, Windows, detail_of
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.focal import estimate_focal
 from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences
-from mast3r_ros.network.prediction import ViewPrediction
 from mast3r_ros.network.preprocess import network_size, preprocess
 
+NO_POINTS: NDArray[np.float16] = np.zeros((0, 0, 3), np.float16)
 _PROJECTED = 48  # channels of the global descriptor's second moments
 # What a depth sensor's point has beside the sensor's own noise: a match is up to a pixel of the
 # network's image off, where surfaces slant.
 _SENSED_DEPTH_SIGMA = 0.01
-_FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
 
 
 class Mast3rFrontEnd:
@@ -70,6 +62,7 @@ class Mast3rFrontEnd:
     ) -> None:
         self.options = options or Mast3rOptions()
         self.network = engine or _open(self.options)
+        self._windows = Windows(self.network)
         # A fixed random projection keeps distances well enough (Johnson-Lindenstrauss).
         width = self.network.config.encoder_width
         self._projection = np.random.default_rng(0).standard_normal((width, _PROJECTED))
@@ -103,7 +96,7 @@ class Mast3rFrontEnd:
         """
         size = self.network.config.image_size
         detail = "-fine" if self.options.coarse_to_fine else ""
-        return f"mast3r-3-{size}-{self.network.info().checkpoint[:16] or 'unnamed'}{detail}"
+        return f"mast3r-4-{size}-{self.network.info().checkpoint[:16] or 'unnamed'}{detail}"
 
     @property
     def engine(self) -> str:
@@ -131,7 +124,7 @@ class Mast3rFrontEnd:
 
     def warm_up(self) -> None:
         """Run the network once at each size that it has, or at that of a 4:3 image."""
-        usual = network_size((480, 640), self.network.config)
+        usual = network_size(ImageSize(640, 480), self.network.config)
         self.network.warm_up(self.network.info().sizes or [usual])
 
     def describe(self, frame: Frame) -> Mast3rDescription:
@@ -151,7 +144,7 @@ class Mast3rFrontEnd:
         require_finite(tokens, "tokens")
         back = image.to_original
         used = np.zeros((0, 0), bool) if frame.mask is None else _used(frame.mask, back, image.size)
-        sensed = np.zeros((0, 0, 3), np.float16)
+        sensed = NO_POINTS
         if frame.depth is not None and frame.camera is not None:
             sensed = _sensed_points(frame.depth, frame.camera, back, image.size)
         return Mast3rDescription(
@@ -178,8 +171,15 @@ class Mast3rFrontEnd:
     ) -> list[Correspondences]:
         """Decode and match one query against all its candidates.
 
+        Points are computed for the `point_maps` best candidates alone; the matches with the others
+        have none.
+
         Args:
-            query_points: one more decoding a candidate, with the two images' roles exchanged.
+            references: of keyframes.
+            query: of the image to localize.
+            query_points: give matches the query's points too, in its own frame (pose method
+                procrustes): one more decoding for each of those candidates, with the two images'
+                roles exchanged.
 
         Raises:
             FrontEndError: the network's answer is not finite: this frame has none.
@@ -189,27 +189,20 @@ class Mast3rFrontEnd:
         for reference in references:
             assert isinstance(reference, Mast3rDescription)
             kept.append(reference)
-        # The engine's arrays last until its next call: what is needed later is copied.
-        own = [self._own_points(query, r) if query_points else None for r in kept]
-        predictions = self.network.decode([r.encoded for r in kept], query.encoded)
-        points = [self._points(p.reference, r) for p, r in zip(predictions, kept, strict=True)]
-        stride, border = self.options.in_pixels(self.network.config.image_size)
-        matches = match_predictions(predictions, stride, border)
-        if self.options.coarse_to_fine:
-            limit = self.options.window_pairs
-            matches = [
-                match_finely(
-                    self.network, r, query, coarse, stride=stride, border=border, limit=limit
-                )
-                for r, coarse in zip(kept, matches, strict=True)
-            ]
-        matches = [
-            some.select(r.uses(some.reference) & query.uses(some.query))
-            for r, some in zip(kept, matches, strict=True)
-        ]
+        decoded = self.network.decode([(r.encoded, query.encoded) for r in kept])
+        matches = self._matches(kept, query, decoded)
+        best = self._best(matches)
+        points = self._points(kept, decoded, [m.reference for m in matches], best)
+        own: list[NDArray[np.float32]] | None = None
+        if query_points:
+            swapped = self._swapped(kept, query, best)
+            own = self._points([query] * len(kept), swapped, [m.query for m in matches], best)
         return [
-            self._judged(_correspondences(r, query, some, seen, seen_by_query), r)
-            for r, some, seen, seen_by_query in zip(kept, matches, points, own, strict=True)
+            self._judged(
+                _correspondences(r, query, matches[i], points[i], None if own is None else own[i]),
+                r,
+            )
+            for i, r in enumerate(kept)
         ]
 
     def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
@@ -226,16 +219,14 @@ class Mast3rFrontEnd:
         """
         assert isinstance(description, Mast3rDescription)
         encoded = description.encoded
-        (prediction,) = self.network.decode([encoded], encoded)
-        points = to_numpy(prediction.reference.points)
+        (point_map,) = self.network.points(self.network.decode([(encoded, encoded)]))
+        points = to_numpy(point_map.points)
         require_finite(points, "points")
         to_original = description.transform
         width, height = size
         center = to_original.inverse().apply(np.array([(width - 1) / 2, (height - 1) / 2]))
         try:
-            focal = estimate_focal(
-                points, to_numpy(prediction.reference.confidence), (center[0], center[1])
-            )
+            focal = estimate_focal(points, to_numpy(point_map.confidence), (center[0], center[1]))
         except ValueError as error:
             raise FrontEndError(f"front end 'mast3r': {error}") from error
         fx, fy = (focal * scale for scale in to_original.scale)
@@ -253,7 +244,7 @@ class Mast3rFrontEnd:
     def _judged(self, matches: Correspondences, reference: Mast3rDescription) -> Correspondences:
         """The matches with how far they can be trusted: those with predicted points, less."""
         known = self._traits
-        if reference.sensed.size and self._use_of_depth == "replace":
+        if self._is_measured(reference):
             return replace(
                 matches, correlation=known.correlation, min_inlier_ratio=known.min_inlier_ratio
             )
@@ -264,40 +255,67 @@ class Mast3rFrontEnd:
             min_inlier_ratio=known.predicted_share,
         )
 
-    def _own_points(
-        self, query: Mast3rDescription, reference: Mast3rDescription
-    ) -> NDArray[np.float32]:
-        """The query's point map in its own camera's frame, seen together with a reference."""
-        (swapped,) = self.network.decode([query.encoded], reference.encoded)
-        return self._points(swapped.reference, query)
+    def _matches(
+        self,
+        references: Sequence[Mast3rDescription],
+        query: Mast3rDescription,
+        decoded: Sequence[DecodedPair],
+    ) -> list[PixelMatches]:
+        stride, border = self.options.in_pixels(self.network.config.image_size)
+        matches = match_features(decoded, stride, border)
+        if self.options.coarse_to_fine:
+            limit = self.options.window_pairs
+            matches = [
+                self._windows.match(r, query, coarse, stride=stride, border=border, limit=limit)
+                for r, coarse in zip(references, matches, strict=True)
+            ]
+        return [
+            some.select(r.uses(some.reference) & query.uses(some.query))
+            for r, some in zip(references, matches, strict=True)
+        ]
+
+    def _best(self, matches: Sequence[PixelMatches]) -> list[int]:
+        """The candidates that are worth a point map: those with the surest matches."""
+        sure = [float(_probability(m.confidence).sum()) for m in matches]
+        order = sorted(range(len(matches)), key=lambda i: -sure[i])
+        return [i for i in order[: self.options.point_maps] if len(matches[i].confidence)]
+
+    def _swapped(
+        self,
+        references: Sequence[Mast3rDescription],
+        query: Mast3rDescription,
+        best: Sequence[int],
+    ) -> dict[int, DecodedPair]:
+        """The query as the reference of the best candidates: its points come in its own frame."""
+        decoded = self.network.decode([(query.encoded, references[i].encoded) for i in best])
+        return dict(zip(best, decoded, strict=True))
 
     def _points(
-        self, prediction: ViewPrediction[DeviceArray], view: Mast3rDescription
-    ) -> NDArray[np.float32]:
-        """A view's point map in its own camera's frame."""
-        points = np.array(to_numpy(prediction.points))
-        require_finite(points, "points")
-        return self._scaled(points, to_numpy(prediction.confidence), view)
-
-    def _scaled(
         self,
-        points: NDArray[np.float32],
-        confidence: NDArray[np.float32],
-        view: Mast3rDescription,
-    ) -> NDArray[np.float32]:
-        """A view's own points, with the depth sensor's say where there is one."""
-        sensed = view.sensed.astype(np.float32)
-        if self._use_of_depth == "off" or not sensed.size:
-            return points
-        if self._use_of_depth == "replace":
-            return sensed
-        known = np.isfinite(sensed[..., 2]) & (points[..., 2] > 0)
-        # The better half of the point map is enough for one number.
-        known &= confidence >= np.median(confidence)
-        if known.sum() < _FEWEST_DEPTHS:
-            return points
-        rescaled: NDArray[np.float32] = points * np.median(sensed[known, 2] / points[known, 2])
-        return rescaled
+        views: Sequence[Mast3rDescription],
+        decoded: Sequence[DecodedPair] | Mapping[int, DecodedPair],
+        pixels: Sequence[NDArray[np.float32]],
+        best: Sequence[int],
+    ) -> list[NDArray[np.float32]]:
+        """Points at pixels of each view in its own camera's frame, NaN where unknown.
+
+        Measured ones where they take the place of predicted ones, which need no point map then.
+        """
+        points = [np.full((len(some), 3), np.nan, np.float32) for some in pixels]
+        measured = {i for i, view in enumerate(views) if self._is_measured(view)}
+        for i in measured:
+            points[i] = sensed_points(views[i].sensed, pixels[i])
+        guessed = [i for i in best if i not in measured]
+        maps = self.network.points([decoded[i] for i in guessed])
+        for i, point_map in zip(guessed, maps, strict=True):
+            rescale = self._use_of_depth == "rescale"
+            sensed = views[i].sensed if rescale else NO_POINTS
+            points[i] = predicted_points(point_map, pixels[i], sensed)
+        return points
+
+    def _is_measured(self, view: Mast3rDescription) -> bool:
+        """Whether a depth sensor's points take the place of predicted ones."""
+        return bool(view.sensed.size) and self._use_of_depth == "replace"
 
     def _global_descriptor(
         self, tokens: NDArray[Any], used: NDArray[np.bool_]
@@ -316,19 +334,22 @@ class Mast3rFrontEnd:
 def _open(options: Mast3rOptions) -> Engine:
     try:
         return open_engine(
-            options.engine,
-            options.checkpoint,
-            options.graphs,
-            options.device,
-            options.precision,
-            options.batch,
+            EngineChoice(
+                options.engine,
+                options.checkpoint,
+                options.graphs,
+                options.device,
+                options.precision,
+                options.batch,
+                options.cuda_graphs,
+            )
         )
     except EngineUnavailableError as error:
         raise FrontEndError(f"front end 'mast3r': {error}") from error
 
 
 def _used(
-    mask: NDArray[np.uint8] | NDArray[np.bool_], to_original: PixelTransform, size: tuple[int, int]
+    mask: NDArray[np.uint8] | NDArray[np.bool_], to_original: PixelTransform, size: ImageSize
 ) -> NDArray[np.bool_]:
     """A frame's mask at the network's pixels, from the nearest pixel of it."""
     sampled = cv2.remap((mask != 0).astype(np.uint8), *_grid(to_original, size), cv2.INTER_NEAREST)
@@ -336,10 +357,10 @@ def _used(
 
 
 def _grid(
-    to_original: PixelTransform, size: tuple[int, int]
+    to_original: PixelTransform, size: ImageSize
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The original image's columns and rows of the network's pixels, each (height, width)."""
-    height, width = size
+    width, height = size
     x = to_original.apply(np.column_stack([np.arange(width), np.zeros(width)]))[:, 0]
     y = to_original.apply(np.column_stack([np.zeros(height), np.arange(height)]))[:, 1]
     columns, rows = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
@@ -350,10 +371,9 @@ def _sensed_points(
     depth: NDArray[np.float32],
     camera: Camera,
     to_original: PixelTransform,
-    size: tuple[int, int],
+    size: ImageSize,
 ) -> NDArray[np.float16]:
     """The sensor's points at the network's pixels, from the nearest pixel of its depth image."""
-    height, width = size
     columns, rows = _grid(to_original, size)
     sampled = cv2.remap(
         depth,
@@ -365,7 +385,7 @@ def _sensed_points(
     )
     pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2)
     points = camera.unproject(pixels, sampled.ravel())
-    return points.reshape(height, width, 3).astype(np.float16)
+    return points.reshape(*size.shape, 3).astype(np.float16)
 
 
 def _correspondences(
@@ -375,28 +395,27 @@ def _correspondences(
     reference_points: NDArray[np.float32],
     query_points: NDArray[np.float32] | None,
 ) -> Correspondences:
-    """Matches in the original images, with the points that the point maps have there."""
+    """Matches in the original images, with the points (P, 3) of either view at them."""
     pixels = [
         view.transform.apply(some)
         for view, some in ((reference, matches.reference), (query, matches.query))
     ]
-    lesser = matches.confidence
     return Correspondences(
         reference_pixels=pixels[0].astype(np.float32),
         query_pixels=pixels[1].astype(np.float32),
-        # The head's exponential undone, and a logistic in its place: e^x -> 1 / (1 + e^-x).
-        confidence=(lesser / (1 + lesser)).astype(np.float32),
-        reference_points=_on_rays(
-            points_at(reference_points, matches.reference), pixels[0], reference.intrinsics
-        ),
-        depth_sigma=np.full(len(lesser), _SENSED_DEPTH_SIGMA, np.float32),
+        confidence=_probability(matches.confidence),
+        reference_points=_on_rays(reference_points, pixels[0], reference.intrinsics),
+        depth_sigma=np.full(len(matches.confidence), _SENSED_DEPTH_SIGMA, np.float32),
         metric=True,
         query_points=(
-            None
-            if query_points is None
-            else _on_rays(points_at(query_points, matches.query), pixels[1], query.intrinsics)
+            None if query_points is None else _on_rays(query_points, pixels[1], query.intrinsics)
         ),
     )
+
+
+def _probability(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The head's exponential undone, and a logistic in its place: e^x -> 1 / (1 + e^-x)."""
+    return (confidence / (1 + confidence)).astype(np.float32)
 
 
 def _on_rays(

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.engines.base import DeviceArray, to_numpy
+from mast3r_ros.engines.base import DecodedPair, DeviceArray, to_numpy
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.matching.cuda_device import Device, DriverDevice
 from mast3r_ros.matching.nearest import Database, Searchable
 from mast3r_ros.matching.reciprocal import reciprocal_both_ways
-from mast3r_ros.network.prediction import TwoViewPrediction
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,11 @@ class PixelMatches:
         return PixelMatches(self.reference[which], self.query[which], self.confidence[which])
 
 
-def match_predictions(
-    predictions: Sequence[TwoViewPrediction[DeviceArray]], stride: int, border: int
-) -> list[PixelMatches]:
+def match_features(decoded: Sequence[DecodedPair], stride: int, border: int) -> list[PixelMatches]:
     """Pixels that are each other's nearest, from a grid of seeds in either image.
 
     Args:
-        predictions: all of them on the host, or all on one GPU, where they are matched at once.
+        decoded: all of them on the host, or all on one GPU, where they are matched at once.
         stride: of the seeds [pixels].
         border: matches nearer to an edge are dropped [pixels].
 
@@ -56,17 +53,17 @@ def match_predictions(
         FrontEndError: NaN or inf.
     """
     confidences = [
-        (to_numpy(p.reference.descriptor_confidence), to_numpy(p.query.descriptor_confidence))
-        for p in predictions
+        (to_numpy(p.reference.confidence), to_numpy(p.query.confidence)) for p in decoded
     ]
-    for pair in confidences:
-        for values in pair:
-            require_finite(values, "confidences")
-    descriptors = [(p.reference.descriptors, p.query.descriptors) for p in predictions]
+    descriptors = [(p.reference.descriptors, p.query.descriptors) for p in decoded]
     try:
         found = _match_all(descriptors, confidences, stride, border)
-    except ValueError as error:  # NaN or inf among the descriptors
+    except ValueError as error:
+        # The databases refuse NaN and inf so; a layout that they do not take is no fault of the
+        # image, and was looked at before.
         raise refusal("descriptors") from error
+    for _, lesser in found:
+        require_finite(lesser, "confidences")
     return [
         PixelMatches(_pixels(pairs[:, 0], first), _pixels(pairs[:, 1], second), lesser)
         for (pairs, lesser), (first, second) in zip(found, confidences, strict=True)
@@ -97,6 +94,8 @@ def _match_all(
     if not descriptors:
         return []
     on_gpu = hasattr(descriptors[0][0], "__cuda_array_interface__")
+    if on_gpu:
+        _require_contiguous([array for pair in descriptors for array in pair])
     device = _gpu(descriptors[0][0].get_device()) if on_gpu else None
     if device is not None:
         from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_both_ways_on_gpu
@@ -109,6 +108,17 @@ def _match_all(
         )
         for (first, second), pair in zip(descriptors, confidences, strict=True)
     ]
+
+
+def _require_contiguous(arrays: Sequence[DeviceArray]) -> None:
+    """Engines promise C-contiguous arrays: another layout is a fault of theirs."""
+    for array in arrays:
+        strides = array.__cuda_array_interface__.get("strides")
+        if strides is not None:
+            raise TypeError(
+                f"descriptors of shape {tuple(array.shape)} lie on the GPU with strides {strides}: "
+                "the engine must make them contiguous"
+            )
 
 
 def _pixels(index: NDArray[np.int64], image: NDArray[np.float32]) -> NDArray[np.float32]:

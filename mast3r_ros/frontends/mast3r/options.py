@@ -40,6 +40,18 @@ class Mast3rOptions:
         choices=("auto", "fp32", "fp16", "bf16"),
     )
     batch: int = option(8, "Most keyframes decoded at once", 1, 100)
+    cuda_graphs: bool = option(
+        False,
+        "Capture batches as CUDA graphs, which takes the launch of kernels off the CPU (engines "
+        "torch and tensorrt); not yet run on a GPU",
+    )
+    point_maps: int = option(
+        2,
+        "Keyframes of a query whose points are computed, those with the surest matches; the "
+        "matches with the others have none",
+        1,
+        100,
+    )
     stride: int = option(
         0,
         "Distance of the seeds of matching; smaller is slower and denser [network pixels]; "

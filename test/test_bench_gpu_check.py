@@ -1,0 +1,75 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""`make gpu-check` runs, on a CPU with a tiny network; it resumes, and its limits end a part."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench.gpu_check", *map(str, words)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_every_part_runs_once_and_the_page_says_so(tmp_path: Path) -> None:
+    page, state = tmp_path / "page.md", tmp_path / "state"
+    page.write_text("# Before\n<!-- gpu-check: begin -->\n<!-- gpu-check: end -->\nafter\n")
+    words = ("--device", "cpu", "--tiny", "--runs", 1, "--page", page, "--state", state)
+    done = run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = page.read_text()
+    assert text.startswith("# Before\n")
+    assert text.endswith("after\n")
+    assert text.count("### CPU, PyTorch") == 1
+    for part in ("torch", "matching", "parity", "profile", "query"):
+        assert f"| {part} | passed |" in text
+    for part in ("kernels", "build", "tensorrt"):
+        assert f"| {part} | left out |" in text
+    assert "mean cosine" in text
+    assert "K = 8" in text
+    # A part that has passed does not run again.
+    kept = json.loads((state / "profile.json").read_text())
+    (state / "profile.json").write_text(json.dumps(kept | {"lines": ["of the first run"]}))
+    (state / "query.json").write_text(json.dumps(kept | {"name": "query", "status": "failed"}))
+    assert run(*words).returncode == 0
+    text = page.read_text()
+    assert "of the first run" in text
+    assert text.count("### CPU, PyTorch") == 1
+    assert json.loads((state / "query.json").read_text())["status"] == "passed"
+
+
+def test_a_part_that_takes_too_long_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.chdir(ROOT)
+    from bench.gpu_check import Check, Part, section
+
+    check = Check(tmp_path, ["--device", "cpu", "--tiny"])
+    finding = check.finish(Part("versions", 0.2))
+    assert finding.status == "timed out"
+    assert json.loads((tmp_path / "versions.json").read_text())["status"] == "timed out"
+    assert "| versions | timed out | 0 |" in section([finding])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
+    done = run("--page", tmp_path / "page.md", "--state", tmp_path / "state")
+    assert done.returncode == 3
+    assert "no CUDA GPU here" in done.stderr
+    assert not (tmp_path / "page.md").exists()
