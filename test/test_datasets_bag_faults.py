@@ -368,7 +368,7 @@ def test_a_mask_belongs_to_every_image(tmp_path):
 
     (found,) = _open(tmp_path, _picture(0, SECOND, SECOND), mask=tmp_path / "mask.png")
 
-    np.testing.assert_array_equal(found.load(False).mask, mask > 0)
+    np.testing.assert_array_equal(found.load(False).mask, mask)
 
 
 # ---- depth ------------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ READERS = {
     "calibration": (".yaml", [t.encode() for t in _CALIBRATIONS], _read_calibration),
     "trajectory": (".txt", [_TRAJECTORY.encode()], lambda p: read_poses(p, ReadSummary())),
     "tum folder": (".txt", [_TRAJECTORY.encode()], _read_tum),
-    "image file": (".png", _BGR, read_rgb),
+    "image file": (".png", _BGR, lambda p: read_rgb(p, _LIMIT)),
     "depth file": (".png", [_encoded(".png", _DEPTH)], read_depth),
     "CompressedImage": (".bin", _BGR, _as_message(images.decompress)),
     "compressedDepth": (".bin", _compressed_depths(), _as_message(images.decompress_depth)),

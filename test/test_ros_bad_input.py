@@ -201,12 +201,21 @@ def test_depth_in_millimetres(robot):
     assert robot.look(camera_pose(0.05)).state == RelocalizationStatus.STATE_LOCALIZED
 
 
+def test_depth_of_half_the_size_is_registered(robot):
+    robot.clear()
+
+    answer = _add_with_depth(robot, image_message(DEPTH[::2, ::2].copy(), 0.0, "32FC1"))
+
+    assert (answer.success, answer.has_depth) == (True, True), answer.message
+    assert robot.look(camera_pose(0.05)).state == RelocalizationStatus.STATE_LOCALIZED
+
+
 @pytest.mark.parametrize(
     ("depth", "encoding", "told"),
     [
-        (DEPTH[::2, ::2].copy(), "32FC1", "depth of shape (120, 160)"),
+        (DEPTH[:, ::2].copy(), "32FC1", "depth of 160x240 pixels does not have the aspect ratio"),
         (VIEW, "rgb8", "depth with encoding 'rgb8'"),
-        (DEPTH[:9], "32FC1", "depth of shape (9, 320)"),
+        (DEPTH[:9], "32FC1", "depth of 320x9 pixels does not have the aspect ratio"),
     ],
 )
 def test_depth_that_does_not_fit(robot, depth, encoding, told):

@@ -19,7 +19,6 @@ from mast3r_ros.datasets.bag_reader import BagReader, Raw, deserialize, header
 from mast3r_ros.datasets.bag_runs import Runs, Stream
 from mast3r_ros.datasets.bag_truth import Truth, stream
 from mast3r_ros.datasets.dataset import Dataset
-from mast3r_ros.datasets.images import read_mask
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.datasets.recording import PosedImage
 from mast3r_ros.datasets.summary import (
@@ -29,7 +28,7 @@ from mast3r_ros.datasets.summary import (
     WITHOUT_POSE,
     RecordingError,
 )
-from mast3r_ros.frame import Frame
+from mast3r_ros.frame import Frame, read_mask
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.depth import fit_depth
 from mast3r_ros.geometry.frame_tree import TransformError

@@ -72,7 +72,7 @@ def read_calibrations(
     found = []
     for topic, entries in infos.items():
         one = Calibrations(topic, count=len(entries))
-        # Without stamps, what was recorded first held first.
+        # Without stamps, the times of recording are compared with the images.
         stamped = all(entry.stamp for entry, _ in entries)
         for number, (entry, message) in enumerate(entries):
             one.frame_id = one.frame_id or entry.frame_id
@@ -84,7 +84,7 @@ def read_calibrations(
                 continue
             # Most cameras say the same with every image.
             if not one.cameras or one.cameras[-1][1] != camera:
-                time = entry.stamp if stamped else number
+                time = entry.stamp if stamped else entry.record
                 one.cameras.append(((runs.of(topic, entry.record), time), camera))
         found.append(one)
     return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.datasets.summary import RecordingError
-from mast3r_ros.frame import Frame
+from mast3r_ros.frame import Frame, read_mask
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.depth import fit_depth
 from mast3r_ros.messages.compressed import decode
@@ -86,15 +86,6 @@ def read_depth(
     depth = raw / np.float32(scale)
     depth[raw == 0] = np.nan
     return np.asarray(depth, np.float32)
-
-
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """An image file as (H, W) bool: what is not black is used.
-
-    Raises:
-        RecordingError: it cannot be read as an image.
-    """
-    return np.asarray(read_rgb(path).any(axis=2))
 
 
 def _read(path: Path, max_megapixels: float) -> NDArray[Any]:

@@ -17,8 +17,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.frame import Frame, read_mask
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.depth import fit_depth
 from mast3r_ros.messages import conversions, images
 from mast3r_ros.ros.host import Host
 from mast3r_ros.ros.options import NodeOptions
@@ -204,6 +206,7 @@ class Inputs:
                 f"{options.depth_tolerance:g} s, of the image's stamp"
             )
         depth = images.to_depth(message, options.max_megapixels)
+        depth = fit_depth(depth, ImageSize(*frame.size))
         with_depth = replace(frame, depth=depth)
         if not (np.isfinite(depth) & (depth > 0)).any():
             return frame, f"the depth on {self.depth_topic} holds no value above zero"
