@@ -273,6 +273,14 @@ def test_a_jpeg_bomb_is_refused_by_its_header():
         images.decompress(_compressed(data), LIMIT)
 
 
+def test_a_header_with_more_pixels_than_the_data_can_hold_is_refused():
+    data = _encode(".png", _scene())
+    data = data[:16] + struct.pack(">II", 4000, 4000) + data[24:]
+
+    with pytest.raises(ImageError, match="bytes cannot hold its 4000x4000 pixels"):
+        images.decompress(_compressed(data), LIMIT)
+
+
 def test_fill_bytes_before_a_marker_are_skipped():
     at = _JPEG.index(b"\xff\xc0")
 

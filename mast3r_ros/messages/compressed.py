@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _PNG = b"\x89PNG\r\n\x1a\n"
 # compressed_depth_image_transport: a format number, and two floats for depth in meters.
 _DEPTH_HEADER = struct.Struct("<iff")
+# Pixels in a byte of the emptiest JPEG or PNG: deflate makes 1 of 1032 bytes, of 8 pixels each.
+_MOST_PER_BYTE = 10_000
 _MILLIMETER = np.float32(1e-3)
 
 
@@ -61,6 +63,8 @@ def decode(data: bytes, max_megapixels: float) -> NDArray[Any]:
     data = data.lstrip(b"\0")
     size = image_size(data)
     check_size(*size, max_megapixels)
+    if size.width * size.height > _MOST_PER_BYTE * len(data) and data[8:12] != b"WEBP":
+        raise ImageError(f"damaged image: {len(data)} bytes cannot hold its {size} pixels")
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
