@@ -10,7 +10,7 @@ from synthetic import ROOM, camera_pose, make_camera, render
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.overlap import covisibility, depth_at, overlap, reproject
+from mast3r_ros.geometry.overlap import covisibility, depth_at, overlap, reproject, seen_again
 
 CAMERA = Camera(40, 30, 30.0, 30.0, 19.5, 14.5)
 
@@ -107,3 +107,20 @@ def test_unknown_depth_is_not_counted():
 
     assert overlap(wall, holes, camera, camera, np.eye(4)) == 1.0
     assert overlap(wall, nothing, camera, camera, np.eye(4)) == 0.0
+
+
+def test_points_are_seen_again_hidden_cut_off_or_unknown():
+    """A wall 2 m ahead; the query stands 0.1 m aside, and a pole hides one of its columns."""
+    camera = Camera(20, 10, 20.0, 20.0, 9.5, 4.5)
+    wall = np.full((10, 20), 2.0)
+    query_depth = wall.copy()
+    query_depth[:, 4] = 1.0
+    query_depth[:, 7] = np.nan
+    aside = transforms.make(np.eye(3), [-0.1, 0.0, 0.0])  # one pixel to the left
+    pixels = [[3, 2], [5, 2], [8, 2], [0, 2]]
+
+    there, judged, seen = seen_again(pixels, wall, query_depth, camera, camera, aside, 0.05)
+
+    np.testing.assert_allclose(there, [[2, 2], [4, 2], [7, 2], [-1, 2]])
+    assert judged.tolist() == [True, True, False, True]
+    assert seen.tolist() == [True, False, False, False]

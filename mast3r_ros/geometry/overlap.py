@@ -61,6 +61,45 @@ def reproject(
     return query.project(transforms.apply(query_reference, points))
 
 
+def seen_again(
+    pixels: ArrayLike,
+    reference_depth: NDArray[np.floating],
+    query_depth: NDArray[np.floating],
+    reference: Camera,
+    query: Camera,
+    query_reference: Pose,
+    tolerance: float,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where the query sees the points of reference pixels, and whether it sees them at all.
+
+    Args:
+        pixels: (N, 2) of the reference, whole numbers.
+        reference_depth, query_depth: (H, W) [m], each of its own size.
+        reference, query: the cameras.
+        query_reference: query camera <- reference camera.
+        tolerance: greatest difference of the depth that both see, relative.
+
+    Returns:
+        (N, 2) pixels of the query, as in `reproject`;
+        (N,) whether both depths are known, or the point is outside of the query's image;
+        (N,) whether the query sees the point, neither cut off nor hidden.
+    """
+    u, v = np.asarray(pixels, int).reshape(-1, 2).T
+    points = reference.unproject(np.column_stack([u, v]), reference_depth[v, u])
+    points = transforms.apply(query_reference, points)
+    there = query.project(points)
+    # NaN, where a pixel has no depth or its point is behind the query, fails every comparison.
+    with np.errstate(invalid="ignore"):
+        rounded = np.rint(there)
+        inside = ((rounded >= 0) & (rounded < (query.width, query.height))).all(1)
+        found = np.full(len(points), np.nan)
+        x, y = rounded[inside].astype(int).T
+        found[inside] = query_depth[y, x]
+        known = np.isfinite(found) & (found > 0)
+        seen = known & (np.abs(found - points[:, 2]) <= tolerance * points[:, 2])
+    return there, np.isfinite(points[:, 2]) & (known | ~inside), seen
+
+
 def covisibility(
     reference_depth: NDArray[np.floating],
     query_depth: NDArray[np.floating],
@@ -84,18 +123,16 @@ def covisibility(
     step = max(height, width) / _GRID
     u, v = (np.arange(step / 2, side, step).astype(int) for side in (width, height))
     columns, rows = (grid.ravel() for grid in np.meshgrid(u, v))
-    z = reference_depth[rows, columns]
-    points = reference.unproject(np.column_stack([columns, rows]), z)
-    points = transforms.apply(query_reference, points[np.isfinite(points[:, 2])])
-    with np.errstate(invalid="ignore"):
-        there = np.rint(query.project(points))
-        inside = ((there >= 0) & (there < (query.width, query.height))).all(1)
-    x, y = there[inside].astype(int).T
-    found, expected = query_depth[y, x], points[inside, 2]
-    known = np.isfinite(found) & (found > 0)
-    counted = len(points) - int(inside.sum()) + int(known.sum())
-    seen = np.abs(found[known] - expected[known]) <= tolerance * expected[known]
-    return float(seen.sum() / counted) if counted else 0.0
+    _, counted, seen = seen_again(
+        np.column_stack([columns, rows]),
+        reference_depth,
+        query_depth,
+        reference,
+        query,
+        query_reference,
+        tolerance,
+    )
+    return float(seen.sum() / counted.sum()) if counted.any() else 0.0
 
 
 def overlap(

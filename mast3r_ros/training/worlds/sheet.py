@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.overlap import seen_again
 from mast3r_ros.training.worlds.views import Pair
 
 _FAR = 8.0
+# A point is the same where its depths in the two views agree this well.
+_SAME_DEPTH = 0.02
 
 
 def draw_pair(pair: Pair, lines: int = 12) -> NDArray[np.uint8]:
@@ -48,14 +51,13 @@ def correspondences(pair: Pair, stride: int = 1) -> tuple[NDArray[np.float64], N
     reference, query = pair.reference, pair.query
     v, u = np.mgrid[0 : reference.camera.height : stride, 0 : reference.camera.width : stride]
     pixels = np.stack([u.ravel(), v.ravel()], 1).astype(np.float64)
-    moved = transforms.inverse(query.pose) @ reference.pose
-    points = transforms.apply(
-        moved, reference.camera.unproject(pixels, reference.depth[v, u].ravel())
+    there, _, seen = seen_again(
+        pixels,
+        reference.depth,
+        query.depth,
+        reference.camera,
+        query.camera,
+        transforms.inverse(query.pose) @ reference.pose,
+        _SAME_DEPTH,
     )
-    there = query.camera.project(points)
-    rounded = np.rint(np.nan_to_num(there, nan=-1.0)).astype(int)
-    inside = (rounded >= 0).all(1) & (rounded < (query.camera.width, query.camera.height)).all(1)
-    z = np.full(len(points), np.nan)
-    z[inside] = query.depth[rounded[inside, 1], rounded[inside, 0]]
-    same = np.abs(z - points[:, 2]) < 0.02 * points[:, 2]
-    return pixels[same], there[same]
+    return pixels[seen], there[seen]
