@@ -392,6 +392,8 @@ def test_compressed_depth_and_images_are_told_apart_without_options(tmp_path):
     depth = _with_depth(tmp_path, COMPRESSED, message)
 
     np.testing.assert_allclose(depth, millimeters / 1000, rtol=1e-6)
+    with pytest.raises(RecordingError, match="is a depth image: give it as depth"):
+        Bag(tmp_path / "bag", "/aligned/compressedDepth")
 
 
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])

@@ -113,7 +113,10 @@ class Bag(Dataset):
         raw = next(self._reader.messages([self._topics.image]))
         message = deserialize(raw)
         if raw.kind == COMPRESSED:
-            return images.compressed_size(message)
+            try:
+                return images.compressed_size(message)
+            except images.ImageError as error:
+                raise RecordingError(f"{raw.topic}: {error}") from error
         return ImageSize(message.width, message.height)
 
     def __len__(self) -> int:

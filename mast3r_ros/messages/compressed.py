@@ -36,9 +36,8 @@ def decompress(message: CompressedImage, max_megapixels: float) -> NDArray[np.ui
     Raises:
         ImageError: no image, damaged, or too large.
     """
+    _check_not_depth(message)
     encoding, _, target = str(message.format).partition(";")
-    if "compressedDepth" in target:
-        raise ImageError(f"'{message.format}' is a depth image: give it as depth")
     # image_transport names what it converted to behind `compressed`; a mosaic is left as it is.
     mosaic = encoding.strip()[: len("bayer_rggb")] if "8" not in target else ""
     return to_rgb(decode(bytes(message.data), max_megapixels), mosaic)
@@ -50,7 +49,13 @@ def compressed_size(message: CompressedImage) -> ImageSize:
     Raises:
         ImageError: it has none that is known.
     """
-    return image_size(bytes(message.data))
+    _check_not_depth(message)
+    return image_size(bytes(message.data).lstrip(b"\0"))
+
+
+def _check_not_depth(message: CompressedImage) -> None:
+    if "compressedDepth" in str(message.format):
+        raise ImageError(f"'{message.format}' is a depth image: give it as depth")
 
 
 def decode(data: bytes, max_megapixels: float) -> NDArray[Any]:
@@ -65,6 +70,8 @@ def decode(data: bytes, max_megapixels: float) -> NDArray[Any]:
     check_size(*size, max_megapixels)
     if size.width * size.height > _MOST_PER_BYTE * len(data) and data[8:12] != b"WEBP":
         raise ImageError(f"damaged image: {len(data)} bytes cannot hold its {size} pixels")
+    if data.startswith(_PNG):
+        _check_png(data)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -131,6 +138,21 @@ def image_size(data: bytes) -> ImageSize:
     raise ImageError(
         f"compressed image of {len(data)} bytes is neither a JPEG nor a PNG, WebP, TIFF or BMP"
     )
+
+
+def _check_png(data: bytes) -> None:
+    """Check that all chunks lie within the data: decoders allocate what their lengths say.
+
+    Raises:
+        ImageError: one does not, or there is no end.
+    """
+    at = len(_PNG)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+        if kind == b"IEND":
+            return
+    raise ImageError(f"damaged PNG of {len(data)} bytes: it has no end")
 
 
 def _jpeg_size(data: bytes) -> ImageSize:
