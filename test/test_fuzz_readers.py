@@ -169,6 +169,24 @@ def _deserialized(kind, convert):
     return read
 
 
+_ENCODINGS = [*images._COLOR, *images._PLANAR, "secret", "32FC1"]
+
+
+def _read_fields(path):
+    """The first bytes are the fields of an Image, the others its data."""
+    data = path.read_bytes().ljust(14, b"\0")
+    height, width, step, big, encoding = struct.unpack_from("<IIIBB", data)
+    message = SimpleNamespace(
+        height=height,
+        width=width,
+        step=step,
+        is_bigendian=big & 1,
+        encoding=_ENCODINGS[encoding % len(_ENCODINGS)],
+        data=data[14:],
+    )
+    (images.to_depth if big & 2 else images.to_rgb)(message, _LIMIT)
+
+
 def _serialized(message, kind):
     return TYPES.serialize_cdr(message, kind).tobytes()
 
@@ -195,6 +213,11 @@ READERS = {
             _serialized(replace(image(_PIXELS[..., 0], "nv12", 1), height=8), _IMAGE),
         ],
         _deserialized(_IMAGE, lambda m: images.to_rgb(m, _LIMIT)),
+    ),
+    "Image fields": (
+        ".bin",
+        [struct.pack("<IIIBB", 12, 16, 48, 0, 0) + _PIXELS.tobytes()],
+        _read_fields,
     ),
     "depth Image": (
         ".bin",

@@ -21,6 +21,7 @@ Line = tuple[int, list[str]]
 # Larger than any text file of poses: a day at 1 kHz.
 _MAX_BYTES = 1 << 34
 # Times from here on are milli-, micro- and nanoseconds: as seconds, the first is the year 5138.
+_LATEST = 1 << 62  # [ns]
 _UNITS = ((1e17, 1), (1e14, 1_000), (1e11, 1_000_000))
 
 
@@ -82,12 +83,13 @@ def parse_time(path: Path, number: int, word: str) -> int:
     """
     try:
         value = Decimal(word)
-        if not value.is_finite() or abs(value) > Decimal(2**63):
+        if not value.is_finite() or abs(value) > _LATEST:
             raise InvalidOperation
-        for least, factor in _UNITS:
-            if abs(value) >= least:
-                return int(value * factor)
-        return int((value * 1_000_000_000).to_integral_value())
+        factor = next((f for least, f in _UNITS if abs(value) >= least), 1_000_000_000)
+        nanoseconds = int((value * factor).to_integral_value())
+        if abs(nanoseconds) > _LATEST:
+            raise InvalidOperation
+        return nanoseconds
     except ArithmeticError as error:
         raise RecordingError(f"{path}, line {number}: '{word[:40]}' is not a time [s]") from error
 
