@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from evaluation_world import POSES, pose_line, view, write_calibration, write_tum
+from evaluation_world import CAMERA, POSES, pose_line, view, write_calibration, write_tum
 from typer.testing import CliRunner
 
 from mast3r_ros.cli import app as cli
@@ -266,9 +266,7 @@ def _verbs(app=None, before=()):
             yield words
 
 
-@pytest.mark.parametrize(
-    "verb", sorted(v for v in _verbs() if v not in {("export",), ("build-engine",)}), ids=" ".join
-)
+@pytest.mark.parametrize("verb", sorted(_verbs()), ids=" ".join)
 def test_help_keeps_its_table_at_80_columns(verb, monkeypatch):
     """Each option's name stands on one line with its text beside it; no word is cut."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -375,3 +373,19 @@ def test_an_image_of_another_size_needs_its_camera(saved, tmp_path, monkeypatch,
         cli.main()
 
     assert "--camera" in capsys.readouterr().err
+
+
+def test_a_mask_is_read_with_the_images(walk, tmp_path):
+    """All of the image is covered but a corner, in which too few features lie."""
+    mask = np.zeros((CAMERA.height, CAMERA.width), np.uint8)
+    mask[:20, :20] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    image = walk / "rgb" / "2.000000.png"
+
+    figures = json.loads(
+        run("evaluate", walk, "--every", 3, "--front-end", "sift", "--mask", tmp_path / "mask.png")
+    )
+    assert figures["localized"] == 0.0
+    run("map", "build", walk, "--out", tmp_path / "map", "--front-end", "sift")
+    run("localize", tmp_path / "map", image)
+    run("localize", tmp_path / "map", image, "--mask", tmp_path / "mask.png", code=1)

@@ -24,7 +24,7 @@ div.wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th { text-align: left; font-weight: 600; color: #57606a; border-bottom: 2px solid #d0d7de }
 th, td { padding: .3rem .7rem .3rem 0; vertical-align: top } td { border-bottom: 1px solid #eaeef2 }
-td.n, th.n { text-align: right } tr.bad td { color: #b3261e }
+td.n, th.n { text-align: right } td.n { white-space: nowrap } tr.bad td { color: #b3261e }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: .7rem }
 dl div { border: 1px solid #d0d7de; border-radius: 6px; padding: .5rem .8rem }
 dt { color: #57606a; font-size: .82rem } dd { margin: 0; font-size: 1.15rem; font-weight: 600 }
