@@ -200,10 +200,10 @@ def test_a_bag_is_mapped_and_evaluated(tmp_path):
     ]
     bag, path, figures = tmp_path / "bag", tmp_path / "map", tmp_path / "figures.json"
     write_bag(bag, scenes)
-    topics = ["--image-topic", "/image", "--pose-topic", "/truth"]
+    topics = ["--image-topic", "/camera/image_raw", "--pose-topic", "/truth"]
 
     printed = run("map", "build", bag, "--out", path, "--front-end", "sift", *topics,
-                  "--depth-topic", "/depth", "--every", 2)  # fmt: skip
+                  "--depth-topic", "/camera/depth/image_raw", "--every", 2)  # fmt: skip
     run("evaluate", bag, "--map", path, *topics, "--json", figures)
 
     assert printed == f"3 keyframes saved to {path}\n"

@@ -163,14 +163,23 @@ def test_the_bag_holds_what_the_scenes_hold(pictures, tmp_path):
 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bag"]
     with AnyReader([path]) as reader:
-        assert set(reader.topics) == {"/image", "/camera_info", "/depth", "/truth"}
+        assert set(reader.topics) == {
+            "/camera/image_raw",
+            "/camera/camera_info",
+            "/camera/depth/image_raw",
+            "/truth",
+        }
     assert [sorted(messages) for _, messages in play(path)] == [
         ["camera_info", "depth", "image"],
         ["camera_info", "depth", "image"],
         ["camera_info", "image"],
         ["camera_info", "image"],
     ]
-    options = SourceOptions(image_topic="/image", depth_topic="/depth", pose_topic="/truth")
+    options = SourceOptions(
+        image_topic="/camera/image_raw",
+        depth_topic="/camera/depth/image_raw",
+        pose_topic="/truth",
+    )
     loaded = [(i.pose, i.load(True)) for i in open_dataset(path, options)]
     frames = [places[0].keyframe, places[1].keyframe, places[0].query, places[1].query]
     for (_, frame), expected in zip(loaded, frames, strict=True):

@@ -36,8 +36,9 @@ def problems(root: Path) -> list[str]:
     }
     found += [f"CMakeLists.txt: does not build {name}" for name in sorted(present - listed)]
 
-    needed = set(re.findall(r"^find_package\((\w+) REQUIRED\)$", cmake, re.MULTILINE)) - _OF_CMAKE
-    declared = {dependency.name for dependency in package.build_depends + package.buildtool_depends}
+    needed = set(re.findall(r"^ *find_package\((\w+) REQUIRED\)$", cmake, re.MULTILINE)) - _OF_CMAKE
+    dependencies = package.build_depends + package.buildtool_depends + package.test_depends
+    declared = {dependency.name for dependency in dependencies}
     found += [f"package.xml: no dependency on {name}" for name in sorted(needed - declared)]
     return found
 

@@ -23,6 +23,7 @@ from mast3r_ros.cli.maps import FrontEndName
 from mast3r_ros.cli.output import JsonFile, console, write_json
 from mast3r_ros.cli.pairs import evaluate_pairs
 from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.missing import remedy
 
 # Exit status of an error that the user can put right; click has the same for wrong usage.
 _USER_ERROR = 2
@@ -95,6 +96,11 @@ def main() -> None:
         app()
     except UserError as error:
         _end(str(error))
+    except ModuleNotFoundError as error:
+        what = remedy(error)
+        if what is None:
+            raise
+        _end(what)
     except OSError as error:
         # Without a file's name it is not about something that the user named.
         if error.filename is None:

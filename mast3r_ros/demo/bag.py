@@ -21,18 +21,26 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 
 _TYPES = get_typestore(Stores.ROS2_HUMBLE)
+# As drivers and the launch file name them.
+_IMAGE = "/camera/image_raw"
+_CALIBRATION = "/camera/camera_info"
+_DEPTH = "/camera/depth/image_raw"
+_TRUTH = "/truth"
 _TOPICS = {
-    "/image": "sensor_msgs/msg/Image",
-    "/camera_info": "sensor_msgs/msg/CameraInfo",
-    "/depth": "sensor_msgs/msg/Image",
-    "/truth": "geometry_msgs/msg/PoseStamped",
+    _IMAGE: "sensor_msgs/msg/Image",
+    _CALIBRATION: "sensor_msgs/msg/CameraInfo",
+    _DEPTH: "sensor_msgs/msg/Image",
+    _TRUTH: "geometry_msgs/msg/PoseStamped",
 }
+# The node's inputs.
+_INPUTS = {_IMAGE: "image", _CALIBRATION: "camera_info", _DEPTH: "depth"}
 
 
 def write_bag(path: Path, scenes: Iterable[Scene]) -> None:
     """Write a bag (mcap) in the place of the one that was there.
 
-    Topics: `/image`, `/camera_info`, `/depth` of the keyframes, and `/truth`, the camera's pose.
+    Topics: `/camera/image_raw`, `/camera/camera_info`, `/camera/depth/image_raw` of the keyframes,
+    and `/truth`, the camera's pose.
     """
     # The name is in the bag's files.
     staging = path.with_name(path.name + ".part")
@@ -60,24 +68,24 @@ def write_bag(path: Path, scenes: Iterable[Scene]) -> None:
 
 
 def play(path: Path) -> Iterator[tuple[int, dict[str, bytes]]]:
-    """Each image's stamp [ns], and its messages as they were recorded, by topic."""
+    """Each image's stamp [ns], and its messages as they were recorded, by the node's inputs."""
     with AnyReader([path]) as reader:
         messages: dict[str, bytes] = {}
         for connection, time, data in reader.messages():
-            if connection.topic != "/truth":
-                messages[connection.topic.lstrip("/")] = data
-            if connection.topic == "/image":
+            if connection.topic in _INPUTS:
+                messages[_INPUTS[connection.topic]] = data
+            if connection.topic == _IMAGE:
                 yield time, messages
                 messages = {}
 
 
 def _write_frame(write: Any, frame: Frame, pose: Pose) -> None:
     header = _header(frame.stamp, frame.frame_id)
-    write("/camera_info", frame, _camera_info(frame, header))
+    write(_CALIBRATION, frame, _camera_info(frame, header))
     if frame.depth is not None:
-        write("/depth", frame, _image(frame.depth, "32FC1", header))
-    write("/truth", frame, _pose(pose, _header(frame.stamp, "map")))
-    write("/image", frame, _image(frame.image, "rgb8", header))
+        write(_DEPTH, frame, _image(frame.depth, "32FC1", header))
+    write(_TRUTH, frame, _pose(pose, _header(frame.stamp, "map")))
+    write(_IMAGE, frame, _image(frame.image, "rgb8", header))
 
 
 def _make(kind: str, **fields: Any) -> Any:

@@ -9,6 +9,8 @@ import signal
 import sys
 from typing import Any
 
+from mast3r_ros.common.missing import remedy
+
 # Services that wait, images, TF, the bond and lifecycle: none holds up the others.
 _THREADS = 5
 
@@ -24,11 +26,17 @@ def main(args: list[str] | None = None) -> None:
     # executor's bookkeeping. While libraries load, there is nothing yet to be ended in order.
     running = False
     signal.signal(signal.SIGINT, lambda *_: None if running else os._exit(0))
-    import rclpy
-    from rclpy.exceptions import ParameterException
-    from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+    try:
+        import rclpy
+        from rclpy.exceptions import ParameterException
+        from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 
-    from mast3r_ros.ros.relocalizer_node import RelocalizerNode
+        from mast3r_ros.ros.relocalizer_node import RelocalizerNode
+    except ModuleNotFoundError as error:
+        what = remedy(error)
+        if what is None:
+            raise
+        sys.exit(f"relocalizer: {what}")
 
     rclpy.init(args=args)
     running = True
