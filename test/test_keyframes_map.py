@@ -9,9 +9,11 @@ from synthetic import OTHER_ROOM, ROOM, camera_pose, make_camera, view
 from told import ToldFrontEnd, numbered
 
 from mast3r_ros.frame import Frame
+from mast3r_ros.frontends import features
 from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
+from mast3r_ros.keyframes import triangulation
 from mast3r_ros.keyframes.keyframe import decode_thumbnail, make_thumbnail
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import GlobalIndex, PosePrior
@@ -193,24 +195,30 @@ def test_descriptors_of_another_length_are_refused():
     assert len(index) == 1
 
 
-def test_a_gpu_searches_where_there_is_one(monkeypatch):
-    """With a GPU index that is the CPU's: that it is renewed when the map changes."""
+def test_a_gpu_gets_the_descriptors_once_and_then_what_is_added(monkeypatch):
+    """With a copy on the CPU in the GPU's place: how often it is made, and what it holds."""
     copies = []
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
-    monkeypatch.setattr(
-        faiss, "index_cpu_to_all_gpus", lambda index: copies.append(0) or index, raising=False
-    )
+
+    def upload(resources, device, index):
+        assert (resources, device) == ("resources", 0)
+        copies.append(faiss.clone_index(index))
+        return copies[-1]
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 2, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: "resources", raising=False)
+    monkeypatch.setattr(faiss, "index_cpu_to_gpu", upload, raising=False)
     index, query = GlobalIndex(), np.array([1.0, 0.0], np.float32)
     index.add(5, query)
 
     assert index.search(query, 3) == [5]
-    assert index.search(query, 3) == [5]
-    assert len(copies) == 1
     index.add(6, query[::-1])
-    assert index.search(query, 3) == [5, 6]
+    index.add(7, np.sqrt(np.array([0.5, 0.5], np.float32)))
+    assert index.search(query, 3) == [5, 7, 6]
+    assert len(copies) == 1
+    assert copies[0].ntotal == 3
     index.remove(5)
-    assert index.search(query, 3) == [6]
-    assert len(copies) == 3
+    assert index.search(query, 3) == [7, 6]
+    assert len(copies) == 2
 
 
 def _errors_of_points(keyframe, world) -> np.ndarray:
@@ -274,12 +282,87 @@ def test_no_metres_without_a_camera(sift):
         assert np.isnan(keyframe.description.points).all()
 
 
-def test_neighbors_are_the_nearest_that_look_the_same_way():
-    keyframes = _line_of(5, step=0.5)
-    keyframes.add(numbered(9), camera_pose(0.1, turn=1.5))
-    keyframes.add(numbered(9), camera_pose(0.001))
+def test_points_can_wait_and_are_then_what_they_would_have_been(sift):
+    poses = [camera_pose(x, turn=-0.1 * x) for x in (0.0, 0.25, 0.4)]
+    at_once, later = KeyframeMap(sift), KeyframeMap(sift)
+    for pose in poses:
+        at_once.add(view(pose, depth=False), pose)
+        later.add(view(pose, depth=False), pose, triangulate=False)
+    for keyframe in later:
+        assert np.isnan(keyframe.description.points).all()
 
-    assert _ids(choose_neighbors(keyframes[0], list(keyframes), 3)) == [1, 2, 3]
+    assert at_once.pending_pairs == 0
+    assert later.pending_pairs == 3
+    assert [later.triangulate(1), later.triangulate(1), later.triangulate(5)] == [2, 1, 0]
+
+    for one, other in zip(at_once, later, strict=True):
+        np.testing.assert_array_equal(one.description.points, other.description.points)
+        np.testing.assert_array_equal(one.description.depth_sigma, other.description.depth_sigma)
+        assert np.isfinite(one.description.points).all(axis=1).sum() > 80
+
+
+def test_a_keyframe_that_was_removed_meanwhile_is_passed_over(sift):
+    keyframes = KeyframeMap(sift)
+    for x in (0.0, 0.25, 0.4):
+        keyframes.add(view(camera_pose(x), depth=False), camera_pose(x), triangulate=False)
+
+    keyframes.remove(1)
+
+    assert keyframes.triangulate() == 0
+    assert len(keyframes) == 2
+    for keyframe in keyframes:
+        assert np.median(_errors_of_points(keyframe, ROOM)) < 0.02
+
+
+def test_a_new_keyframe_costs_six_pairs_at_the_most(sift, monkeypatch):
+    matched, own = [], triangulation.triangulate_pair
+    monkeypatch.setattr(
+        triangulation,
+        "triangulate_pair",
+        lambda one, other, fe: matched.append((one.id, other.id)) or own(one, other, fe),
+    )
+    keyframes = KeyframeMap(sift)
+    for number in range(9):
+        pose = camera_pose(0.05 * number)
+        keyframes.add(view(pose, depth=number == 0), pose)
+    before = len(matched)
+
+    pose = camera_pose(0.45)
+    keyframes.add(view(pose, depth=False), pose)
+    keyframes.add(view(pose, depth=True), camera_pose(0.5))
+
+    assert before == sum(min(number, 6) for number in range(9))
+    assert [one for one, _ in matched[before:]] == [9] * 6 + [10] * 6
+    assert (10, 0) not in matched
+
+
+def test_neighbors_are_the_first_from_another_place_that_look_the_same_way():
+    keyframes = KeyframeMap(ToldFrontEnd())
+    for number, (x, turn) in enumerate(
+        [(0.0, 0.0), (0.5, 0.0), (0.1, 1.5), (2.0, 0.2), (0.001, 0.0), (1.0, 0.0)]
+    ):
+        frame = numbered(number, camera=None if number == 1 else make_camera(64, 48))
+        keyframes.add(frame, camera_pose(x, turn=turn))
+
+    assert _ids(choose_neighbors(keyframes[0], list(keyframes), 3)) == [3, 5]
+    assert _ids(choose_neighbors(keyframes[0], list(keyframes), 1)) == [3]
+    assert choose_neighbors(keyframes[1], list(keyframes), 3) == []
+
+
+def test_matches_in_blocks_are_those_of_one_table(sift, monkeypatch):
+    one, other = (sift.describe(view(p, depth=False)) for p in (camera_pose(), camera_pose(0.25)))
+    # Rectified: the same row in both.
+    v = one.keypoints[:, 1].astype(float)
+    lines = np.column_stack([np.zeros_like(v), np.ones_like(v), -v])
+
+    blocks = []
+    for size in (7, 256, 100_000):
+        monkeypatch.setattr(features, "_BLOCK", size)
+        blocks.append(sift.match_along_lines(one, other, lines, 3.0))
+
+    assert len(blocks[0]) > 80
+    for block in blocks[1:]:
+        np.testing.assert_array_equal(block, blocks[0])
 
 
 @pytest.mark.parametrize(("size", "small"), [((640, 480), (480, 360)), ((1, 2000), (1, 480))])

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,10 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes import store as storage
 from mast3r_ros.keyframes.keyframe import Keyframe, make_thumbnail
 from mast3r_ros.keyframes.retrieval import GlobalIndex, PosePrior
-from mast3r_ros.keyframes.triangulation import choose_neighbors, triangulated
+from mast3r_ros.keyframes.triangulation import PendingPairs
 
-_NEIGHBORS = 6
+# So many that look alike are asked whether they may see the same things as a new keyframe.
+_COVISIBLE = 32
 
 
 class KeyframeMap:
@@ -35,6 +35,7 @@ class KeyframeMap:
         self._keyframes: dict[int, Keyframe] = {}
         self._index = GlobalIndex()
         self._next_id = 0
+        self._pending = PendingPairs()
 
     def __len__(self) -> int:
         return len(self._keyframes)
@@ -58,7 +59,14 @@ class KeyframeMap:
             raise KeyError(f"no keyframe {keyframe_id} in the map, which holds {known}")
         return self._keyframes[keyframe_id]
 
-    def add(self, frame: Frame, pose: Pose, description: Description | None = None) -> int:
+    def add(
+        self,
+        frame: Frame,
+        pose: Pose,
+        description: Description | None = None,
+        *,
+        triangulate: bool = True,
+    ) -> int:
         """Make a frame a keyframe.
 
         A frame without depth gets metric points by triangulation with its neighbors, and gives
@@ -68,6 +76,8 @@ class KeyframeMap:
             frame: the image; its `depth`, where known, gives the keyframe its metres.
             pose: map <- camera, (4, 4).
             description: what `front_end.describe(frame)` returned, to save doing it again.
+            triangulate: at once; otherwise the pairs are noted, and `triangulate` matches them,
+                for example one between two images.
 
         Returns:
             The keyframe's id.
@@ -90,25 +100,38 @@ class KeyframeMap:
             mask=None if frame.mask is None else np.where(frame.mask, 255, 0).astype(np.uint8),
         )
         self._insert(keyframe)
-        self._triangulate_around(keyframe)
+        if isinstance(self.front_end, FeatureFrontEnd):
+            self._pending.enqueue(keyframe, self.nearest(keyframe.description, _COVISIBLE))
+        if triangulate:
+            self.triangulate()
         return keyframe.id
+
+    @property
+    def pending_pairs(self) -> int:
+        """How many pairs of keyframes `triangulate` would match: six a keyframe at the most."""
+        return len(self._pending)
+
+    def triangulate(self, pairs: int | None = None) -> int:
+        """Give keyframes without depth their points, by matching them with their neighbors.
+
+        Args:
+            pairs: match at most so many pairs of keyframes; None matches all that are pending.
+
+        Returns:
+            The number of pairs that are still pending. Maps are saved as they are: what is pending
+            then is lost.
+        """
+        if isinstance(self.front_end, FeatureFrontEnd):
+            left = len(self._pending) if pairs is None else pairs
+            while len(self._pending) and left > 0:
+                self._pending.step(self._keyframes, self.front_end)
+                left -= 1
+        return len(self._pending)
 
     def _insert(self, keyframe: Keyframe) -> None:
         self._index.add(keyframe.id, keyframe.description.global_descriptor)
         self._keyframes[keyframe.id] = keyframe
         self._next_id = max(self._next_id, keyframe.id + 1)
-
-    def _triangulate_around(self, keyframe: Keyframe) -> None:
-        """Renew the points of every keyframe without depth that this one may help."""
-        if not isinstance(self.front_end, FeatureFrontEnd):
-            return
-        near = choose_neighbors(keyframe, list(self), _NEIGHBORS)
-        for other in [keyframe, *near]:
-            if other.sensed:
-                continue
-            neighbors = choose_neighbors(other, list(self), _NEIGHBORS)
-            description = triangulated(other, neighbors, self.front_end)
-            self._keyframes[other.id] = replace(other, description=description)
 
     def remove(self, keyframe_id: int) -> None:
         """Forget a keyframe.

@@ -44,12 +44,14 @@ class GlobalIndex:
     """Global descriptors by keyframe id, largest dot product first.
 
     Exact search: at 10,000 keyframes it is a matter of milliseconds, far below one match. On the
-    GPU where faiss-gpu is installed.
+    first GPU where faiss-gpu is installed: the descriptors are uploaded once, what is added later
+    is added there too. NOT RUN ON A GPU YET.
     """
 
     def __init__(self) -> None:
         self._index: Any = None
         self._on_gpu: Any = None
+        self._gpu: Any = None
 
     def __len__(self) -> int:
         return 0 if self._index is None else int(self._index.ntotal)
@@ -67,13 +69,14 @@ class GlobalIndex:
                 f"global descriptor of length {len(descriptor)}, the map's have {self._index.d}: "
                 "one map holds the descriptions of one front end"
             )
-        self._index.add_with_ids(descriptor[None].astype(np.float32), np.array([keyframe_id]))
-        self._on_gpu = None
+        for index in (self._index, self._on_gpu):
+            if index is not None:
+                index.add_with_ids(descriptor[None].astype(np.float32), np.array([keyframe_id]))
 
     def remove(self, keyframe_id: int) -> None:
         """Forget a descriptor."""
         self._index.remove_ids(np.array([keyframe_id], np.int64))
-        self._on_gpu = None
+        self._on_gpu = None  # FAISS cannot remove there: the next search uploads what is left
 
     def search(
         self, descriptor: NDArray[np.float32], k: int, among: Sequence[int] | None = None
@@ -97,5 +100,6 @@ class GlobalIndex:
         if getattr(faiss, "get_num_gpus", lambda: 0)() == 0:
             return self._index
         if self._on_gpu is None:
-            self._on_gpu = faiss.index_cpu_to_all_gpus(self._index)
+            self._gpu = self._gpu or faiss.StandardGpuResources()
+            self._on_gpu = faiss.index_cpu_to_gpu(self._gpu, 0, self._index)
         return self._on_gpu

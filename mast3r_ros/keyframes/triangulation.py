@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,49 +24,119 @@ _POSE_SIGMA_RAD = np.deg2rad(0.15)
 _MATCH_SIGMA_PX = 1.5
 # A match may lie this far from its epipolar line.
 _BAND_PX = 5.0
+# A new keyframe is matched with at most so many others.
+_NEIGHBORS = 6
+
+# (2, N) depth along each keypoint's ray [m] and its standard deviation [m]; NaN where unknown.
+Depths = NDArray[np.float64]
 
 
-def triangulated(
-    keyframe: Keyframe, neighbors: Sequence[Keyframe], front_end: FeatureFrontEnd
-) -> FeatureDescription:
-    """The keyframe's description with points triangulated against its neighbors."""
+class PendingPairs:
+    """Pairs of keyframes that are still to be matched for the sake of points.
+
+    A new keyframe is matched with the neighbors that most likely see the same things, the most
+    likely first; each match gives both keyframes points. Its own are fused from all of them, and
+    a neighbor's from those that it had and the new ones.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: deque[_Job] = deque()
+
+    def __len__(self) -> int:
+        return sum(len(job.neighbors) for job in self._jobs)
+
+    def enqueue(self, keyframe: Keyframe, candidates: Sequence[Keyframe]) -> None:
+        """Note the pairs of a new keyframe; `candidates` come the most likely first."""
+        near = choose_neighbors(keyframe, candidates, _NEIGHBORS)
+        ids = deque(n.id for n in near if not (keyframe.sensed and n.sensed))
+        if ids:
+            self._jobs.append(_Job(keyframe.id, ids, []))
+
+    def step(self, keyframes: MutableMapping[int, Keyframe], front_end: FeatureFrontEnd) -> None:
+        """Match the next pair, and renew the points of both where no depth sensor gave them."""
+        job = self._jobs[0]
+        neighbor_id = job.neighbors.popleft()
+        if not job.neighbors:
+            self._jobs.popleft()
+        one, other = keyframes.get(job.keyframe), keyframes.get(neighbor_id)
+        if one is None or other is None:  # removed meanwhile
+            return
+        first, second = triangulate_pair(one, other, front_end)
+        job.depths.append(first)
+        if not one.sensed:
+            keyframes[one.id] = _with_depths(one, job.depths)
+        if not other.sensed:
+            keyframes[other.id] = _with_depths(other, [_known_depths(other), second])
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A new keyframe, the neighbors left to match it with, and the depths so far."""
+
+    keyframe: int
+    neighbors: deque[int]
+    depths: list[Depths]
+
+
+def _known_depths(keyframe: Keyframe) -> Depths:
     description = keyframe.description
     assert isinstance(description, FeatureDescription)
-    camera = keyframe.camera
-    count = len(description)
-    unknown = np.full(count, np.nan)
-    depths: list[NDArray[np.float64]] = []
-    sigmas: list[NDArray[np.float64]] = []
-    for neighbor in neighbors:
-        other = neighbor.description
-        if camera is None or neighbor.camera is None or not isinstance(other, FeatureDescription):
-            continue
-        neighbor_keyframe = relative(neighbor.pose, keyframe.pose)
-        lines = _epipolar_lines(camera, neighbor.camera, description.keypoints, neighbor_keyframe)
-        guided = front_end.match_along_lines(description, other, lines, _BAND_PX)
-        plain, _ = front_end.match_indices(description, other)
-        depth, deviation = unknown.copy(), unknown.copy()
-        # What matches in the whole image is surer than what matches along a line: it comes last.
-        for pairs in (guided, plain):
+    depth = description.points[:, 2].astype(np.float64)
+    return np.stack([depth, depth * description.depth_sigma])
+
+
+def _with_depths(keyframe: Keyframe, depths: Sequence[Depths]) -> Keyframe:
+    """A keyframe whose points are where several measurements of their depth agree."""
+    description = keyframe.description
+    assert isinstance(description, FeatureDescription)
+    assert keyframe.camera is not None
+    depth, sigma = np.stack(depths, axis=1)
+    fused, relative_sigma = fuse_depths(depth, sigma)
+    points = keyframe.camera.unproject(description.keypoints, fused)
+    described = description.with_points(
+        points.astype(np.float32), relative_sigma.astype(np.float32)
+    )
+    return replace(keyframe, description=described)
+
+
+def triangulate_pair(
+    one: Keyframe, other: Keyframe, front_end: FeatureFrontEnd
+) -> tuple[Depths, Depths]:
+    """Match two keyframes once, along epipolar lines and in the whole image, for both of them.
+
+    Returns:
+        Depths of the one's keypoints and of the other's.
+    """
+    first, second = one.description, other.description
+    assert isinstance(first, FeatureDescription)
+    assert isinstance(second, FeatureDescription)
+    assert one.camera is not None
+    assert other.camera is not None
+    other_one = relative(other.pose, one.pose)
+    lines = _epipolar_lines(one.camera, other.camera, first.keypoints, other_one)
+    guided = front_end.match_along_lines(first, second, lines, _BAND_PX)
+    plain, _ = front_end.match_indices(first, second)
+    depths = np.full((2, len(first)), np.nan), np.full((2, len(second)), np.nan)
+    # What matches in the whole image is surer than what matches along a line: it comes last.
+    for pairs in (guided, plain):
+        rays = (
+            one.camera.normalize(first.keypoints[pairs[:, 0]]),
+            other.camera.normalize(second.keypoints[pairs[:, 1]]),
+        )
+        for side, (camera, motion) in enumerate(
+            ((other.camera, other_one), (one.camera, transforms.inverse(other_one)))
+        ):
             z, sigma = triangulate_depth(
-                camera.normalize(description.keypoints[pairs[:, 0]]),
-                neighbor.camera.normalize(other.keypoints[pairs[:, 1]]),
-                neighbor_keyframe,
-                neighbor.camera.fx,
-                float(np.hypot(_MATCH_SIGMA_PX, _POSE_SIGMA_RAD * neighbor.camera.fx)),
+                rays[side],
+                rays[1 - side],
+                motion,
+                camera.fx,
+                float(np.hypot(_MATCH_SIGMA_PX, _POSE_SIGMA_RAD * camera.fx)),
                 _BAND_PX,
             )
             seen = np.isfinite(z)
-            depth[pairs[seen, 0]], deviation[pairs[seen, 0]] = z[seen], sigma[seen]
-        depths.append(depth)
-        sigmas.append(deviation)
-    if not depths or camera is None:
-        return description.with_points(
-            np.full((count, 3), np.nan, np.float32), unknown.astype(np.float32)
-        )
-    fused, relative_sigma = fuse_depths(np.array(depths), np.array(sigmas))
-    points = camera.unproject(description.keypoints, fused).astype(np.float32)
-    return description.with_points(points, relative_sigma.astype(np.float32))
+            depths[side][:, pairs[seen, side]] = z[seen], sigma[seen]
+    return depths
 
 
 def _epipolar_lines(
@@ -80,15 +153,18 @@ def _epipolar_lines(
         return np.asarray(lines / np.hypot(lines[:, 0], lines[:, 1])[:, None])
 
 
-def choose_neighbors(keyframe: Keyframe, others: Sequence[Keyframe], count: int) -> list[Keyframe]:
-    """Keyframes that likely see the same things from another place, nearest first."""
+def choose_neighbors(
+    keyframe: Keyframe, candidates: Sequence[Keyframe], count: int
+) -> list[Keyframe]:
+    """The first candidates that may see the same things from another place."""
     axis = keyframe.pose[:3, 2]
-    candidates = [
+    chosen = (
         other
-        for other in others
+        for other in candidates
         if other.id != keyframe.id
+        and keyframe.camera is not None
+        and other.camera is not None
         and transforms.distance(other.pose, keyframe.pose) > 0.01
         and other.pose[:3, 2] @ axis > np.cos(np.deg2rad(60.0))
-    ]
-    candidates.sort(key=lambda other: transforms.distance(other.pose, keyframe.pose))
-    return candidates[:count]
+    )
+    return list(islice(chosen, count))
