@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The front end `mast3r`: bookkeeping of pixels and metres around an engine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,9 +29,10 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Reason
-from mast3r_ros.matching import cuda
+from mast3r_ros.matching import cuda, gpu
+from mast3r_ros.matching.cuda_bindings import GpuUnavailableError
 from mast3r_ros.matching.nearest import Database, nearest
-from mast3r_ros.matching.reciprocal import grid_seeds, reciprocal
+from mast3r_ros.matching.reciprocal import grid_seeds, reciprocal, shape_of
 from mast3r_ros.network import MAST3RConfig, fetch
 from mast3r_ros.network.prediction import LocalFeatures, PointMap
 
@@ -495,7 +497,7 @@ def test_descriptors_on_a_gpu_are_matched_there(
 
     def walk(pairs: list, *, stride: int) -> list[np.ndarray]:
         calls.append(len(pairs))
-        return [reciprocal(a, b, grid_seeds(*SHAPE, stride)).pairs for a, b in pairs]
+        return [reciprocal(a, b, grid_seeds(*shape_of(a), stride)).pairs for a, b in pairs]
 
     def agree() -> None:
         for mine, theirs in zip(match_features(there, 8, 3), expected, strict=True):
@@ -503,21 +505,31 @@ def test_descriptors_on_a_gpu_are_matched_there(
             np.testing.assert_array_equal(mine.query, theirs.query)
             np.testing.assert_array_equal(mine.confidence, theirs.confidence)
 
-    monkeypatch.setattr(mast3r_matching, "DriverDevice", lambda number: f"gpu {number}")
-    monkeypatch.setattr(cuda, "CudaDatabase", lambda array, device: Database(array.to_host()))
+    def opened(open_device: Callable[[int], Any]) -> None:
+        mast3r_matching.gpu_matcher.cache_clear()
+        monkeypatch.setattr(
+            mast3r_matching,
+            "GpuMatcher",
+            lambda number, fallback: gpu.GpuMatcher(number, fallback, open_device),
+        )
+
+    def on_host(array: Any, device: str) -> Database:
+        assert device == "gpu 0"
+        return Database(array.to_host() if isinstance(array, OnGpu) else array)
+
+    monkeypatch.setattr(gpu, "CudaDatabase", on_host)
     monkeypatch.setattr(cuda, "reciprocal_on_gpu", walk)
-    mast3r_matching._gpu.cache_clear()
+    opened(lambda number: f"gpu {number}")
     agree()
-    assert calls == [4]  # both keyframes, both ways, at once
+    assert calls == [2, 4]  # the check at start; both keyframes, both ways, at once
 
     def missing(number: int) -> None:
-        raise ModuleNotFoundError("cuda-bindings")
+        raise GpuUnavailableError("cuda-bindings cannot be imported")
 
-    monkeypatch.setattr(mast3r_matching, "DriverDevice", missing)
-    mast3r_matching._gpu.cache_clear()
+    opened(missing)
     agree()
-    assert len(calls) == 1
-    mast3r_matching._gpu.cache_clear()
+    assert len(calls) == 2
+    mast3r_matching.gpu_matcher.cache_clear()
 
 
 def test_pixel_transform_of_an_odd_size(engine: Plane) -> None:

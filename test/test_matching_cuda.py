@@ -1,93 +1,42 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The CUDA kernels without a GPU: compiled for four architectures, and run on the CPU."""
+"""The CUDA kernels without a GPU: run on the CPU, and compiled for four architectures."""
 
-import ctypes
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from emulated_gpu import EmulatedDevice, OnGpu
 from matching_fields import field, unit
 from numpy.typing import NDArray
+from PIL import Image
 
 from mast3r_ros.matching import (
     Database,
-    cuda_device,
     grid_seeds,
     mutual_nearest,
     nearest,
     reciprocal,
+    reciprocal_both_ways,
 )
 from mast3r_ros.matching.cuda import (
     CudaDatabase,
     reciprocal_both_ways_on_gpu,
     reciprocal_on_gpu,
     returning_seeds_on_gpu,
+    screening_on_gpu,
     walk_on_gpu,
 )
-from mast3r_ros.matching.cuda_device import cached_kernels, compile_kernels
+from mast3r_ros.matching.cuda_compile import compile_kernels
+from mast3r_ros.matching.nearest import UnfitDescriptorsError
 
 _ROOT = Path(__file__).resolve().parent.parent
-
-
-class _Memory:
-    def __init__(self, size: int) -> None:
-        self._bytes = np.full(size + 64, 0xFF, np.uint8)  # NaN wherever nothing was written
-        self.pointer = self._bytes.ctypes.data + -self._bytes.ctypes.data % 64
-
-
-class EmulatedDevice:
-    """A `Device` whose kernels are nearest.cu compiled by g++."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._libraries: dict[int, ctypes.CDLL] = {}
-
-    def allocate(self, size: int) -> _Memory:
-        return _Memory(size)
-
-    def upload(self, pointer: int, array: NDArray[Any]) -> None:
-        ctypes.memmove(pointer, array.ctypes.data, array.nbytes)
-
-    def download(self, pointer: int, array: NDArray[Any]) -> None:
-        ctypes.memmove(array.ctypes.data, pointer, array.nbytes)
-
-    def launch(
-        self,
-        name: str,
-        channels: int,
-        grid: tuple[int, int, int],
-        threads: int,
-        argument: int,
-        backward: bool = False,
-    ) -> None:
-        library = self._library(channels)
-        pointer = ctypes.c_void_p(argument)
-        assert (
-            library.launch(name.encode(), (ctypes.c_uint * 3)(*grid), threads, pointer, backward)
-            == 0
-        )
-
-    def _library(self, channels: int) -> ctypes.CDLL:
-        if channels not in self._libraries:
-            path = self._folder / f"emulated_{channels}.so"
-            subprocess.run(
-                [
-                    *(os.environ.get("CXX", "g++"), "-std=c++17", "-O2", "-shared", "-fPIC"),
-                    *(f"-DCHANNELS={channels}", f"-I{_ROOT / 'mast3r_ros/matching/kernels'}"),
-                    *(str(_ROOT / "test/matching/emulate.cpp"), "-o", str(path)),
-                ],
-                check=True,
-            )
-            self._libraries[channels] = ctypes.CDLL(str(path))
-        return self._libraries[channels]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +56,7 @@ def _descriptors(
 @pytest.mark.parametrize("kind", ["noise", "smooth", "ties"])
 @pytest.mark.parametrize(
     ("channels", "height", "width", "queries"),
-    [(24, 33, 45, 70), (24, 150, 190, 40), (7, 9, 5, 3), (64, 40, 30, 33), (70, 20, 20, 33)],
+    [(24, 33, 45, 70), (24, 70, 90, 40), (7, 9, 5, 3), (64, 40, 30, 33), (70, 20, 20, 33)],
 )
 def test_the_kernel_gives_the_bits_of_the_cpu(
     device: EmulatedDevice, channels: int, height: int, width: int, queries: int, kind: str
@@ -184,37 +133,64 @@ def test_a_database_on_the_gpu_goes_where_any_does(device: EmulatedDevice) -> No
     assert reciprocal_on_gpu([]) == []
 
 
-class _OnGpu:
-    """What torch shows of a CUDA tensor."""
-
-    def __init__(self, array: NDArray[Any], strides: tuple[int, ...] | None = None) -> None:
-        self.array = array
-        self.__cuda_array_interface__ = {
-            "shape": array.shape,
-            "typestr": array.dtype.str,
-            "data": (array.ctypes.data, False),
-            "strides": strides,
-            "version": 3,
-        }
-
-
 def test_a_tensor_on_the_gpu_is_used_where_it_lies(device: EmulatedDevice) -> None:
     image = field(5, 16, 24)
-    database = CudaDatabase(_OnGpu(image), device)
-    assert int(database.record["rows"]) == image.ctypes.data
+    database = CudaDatabase(OnGpu(image, stream=9), device)
+    assert device.launches[-1] == "wait for 9"
+    assert database.rows_pointer == image.ctypes.data
     np.testing.assert_array_equal(database.rows, image.reshape(-1, 24))
     np.testing.assert_array_equal(nearest(image.reshape(-1, 24), database)[0], np.arange(16 * 24))
-    for bad in (_OnGpu(image.astype(np.float64)), _OnGpu(image, strides=(4, 8, 12))):
-        with pytest.raises(ValueError, match="give float32, C-contiguous"):
-            CudaDatabase(bad, device)
+
+
+def test_a_tensor_in_channels_first_memory_is_made_contiguous_there(
+    device: EmulatedDevice,
+) -> None:
+    image, other = field(5, 16, 24), field(6, 16, 24)
+    # As `pixel_shuffle` leaves it on a GPU: (H, W, D) over memory of (D, H, W).
+    turned = np.ascontiguousarray(image.transpose(2, 0, 1)).transpose(1, 2, 0)
+    assert not turned.flags.c_contiguous
+    a, b = CudaDatabase(OnGpu(turned), device), CudaDatabase(OnGpu(other), device)
+    ((pairs, _),) = reciprocal_both_ways_on_gpu([(a, b)], [_ones(image, other)], stride=4)
+    expected, _ = reciprocal_both_ways(
+        Database(image), Database(other), *_ones(image, other), stride=4
+    )
+    np.testing.assert_array_equal(pairs, expected)
+    flat = np.asfortranarray(image.reshape(-1, 24))
+    np.testing.assert_array_equal(CudaDatabase(OnGpu(flat), device).rows, flat)
+
+
+def _ones(*images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    first, second = (np.ones(image.shape[:2], np.float32) for image in images)
+    return first, second
+
+
+def test_layout_and_type_are_not_taken_for_nan(device: EmulatedDevice) -> None:
+    half = OnGpu(field(5, 16, 24).astype(np.float16))
+    with pytest.raises(ValueError, match="type <f2 on the GPU; give float32") as caught:
+        CudaDatabase(half, device)
+    assert not isinstance(caught.value, UnfitDescriptorsError)
+
+
+def test_all_images_are_packed_in_one_launch(device: EmulatedDevice) -> None:
+    images = [CudaDatabase(field(i, 16, 16, smooth=2.0), device) for i in range(6)]
+    device.launches.clear()
+    reciprocal_on_gpu([(images[0], other) for other in images[1:]], stride=4)
+    assert device.launches[:3] == ["pack", "round_rows", "start"]
+    device.launches.clear()
+    reciprocal_on_gpu([(images[0], images[1])], stride=4)
+    assert device.launches[0] == "start"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2e18])
 def test_unfit_rows_are_refused(device: EmulatedDevice, value: float) -> None:
-    image = field(6, 16, 16)
+    image, fit = field(6, 16, 16), field(7, 16, 16)
     image[11, 3, 5] = value
-    with pytest.raises(ValueError, match="NaN, inf or a norm above 1e18"):
-        CudaDatabase(image, device)
+    for pair in ((image, fit), (fit, image)):
+        databases = tuple(CudaDatabase(each, device) for each in pair)
+        with pytest.raises(UnfitDescriptorsError, match="pair 1: NaN, inf or a norm above 1e18"):
+            reciprocal_on_gpu([(CudaDatabase(fit, device),) * 2, databases], stride=4)
+        with pytest.raises(UnfitDescriptorsError):
+            nearest(pair[0].reshape(-1, 24), CudaDatabase(pair[1], device))
 
 
 def test_what_cannot_be_matched_on_the_gpu_is_refused(device: EmulatedDevice) -> None:
@@ -229,110 +205,95 @@ def test_what_cannot_be_matched_on_the_gpu_is_refused(device: EmulatedDevice) ->
         reciprocal_on_gpu([(image, CudaDatabase(field(8, 8, 8, 7), device))])
 
 
-class FakeDriver:
-    """What `DriverDevice` calls of cuda.bindings.driver, over host memory and the emulation."""
-
-    CUdevice_attribute = SimpleNamespace(
-        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR="major",
-        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR="minor",
-    )
-
-    def __init__(self, emulated: EmulatedDevice, status: str = "CUDA_SUCCESS") -> None:
-        self._emulated = emulated
-        self._status = SimpleNamespace(value=int(status != "CUDA_SUCCESS"), name=status)
-        self.memory: dict[int, _Memory] = {}
-        self.current: object = None
-
-    def _done(self, *results: object) -> tuple[object, ...]:
-        return (self._status, *results)
-
-    def cuInit(self, flags: int) -> tuple[object, ...]:
-        return self._done()
-
-    def cuDeviceGet(self, ordinal: int) -> tuple[object, ...]:
-        return self._done(f"gpu {ordinal}")
-
-    def cuDevicePrimaryCtxRetain(self, device: str) -> tuple[object, ...]:
-        return self._done(f"context of {device}")
-
-    def cuDeviceGetAttribute(self, attribute: str, device: str) -> tuple[object, ...]:
-        return self._done({"major": 8, "minor": 7}[attribute])
-
-    def cuCtxSetCurrent(self, context: str) -> tuple[object, ...]:
-        self.current = context
-        return self._done()
-
-    def cuMemAlloc(self, size: int) -> tuple[object, ...]:
-        memory = _Memory(size)
-        self.memory[memory.pointer] = memory
-        return self._done(memory.pointer)
-
-    def cuMemFree(self, pointer: int) -> tuple[object, ...]:
-        del self.memory[pointer]
-        return self._done()
-
-    def cuMemcpyHtoDAsync(
-        self, target: int, source: int, size: int, stream: int
-    ) -> tuple[object, ...]:
-        assert stream == 5
-        ctypes.memmove(target, source, size)
-        return self._done()
-
-    cuMemcpyDtoHAsync = cuMemcpyHtoDAsync
-
-    def cuStreamSynchronize(self, stream: int) -> tuple[object, ...]:
-        assert stream == 5
-        return self._done()
-
-    def cuModuleLoadData(self, cubin: bytes) -> tuple[object, ...]:
-        assert cubin[:4] == b"\x7fELF"
-        return self._done("module")
-
-    def cuModuleGetFunction(self, module: str, name: bytes) -> tuple[object, ...]:
-        return self._done(name.decode())
-
-    def cuLaunchKernel(
-        self, function: str, gx: int, gy: int, gz: int, tx: int, ty: int, tz: int, *rest: int
-    ) -> tuple[object, ...]:
-        shared, stream, parameters, extra = rest
-        assert (self.current, ty, tz, shared, stream, extra) == ("context of gpu 0", 1, 1, 0, 5, 0)
-        pointers = (ctypes.c_uint64 * 2).from_address(parameters)
-        argument = ctypes.c_uint64.from_address(pointers[0]).value
-        backward = ctypes.c_int32.from_address(pointers[1]).value
-        self._emulated.launch(function, 24, (gx, gy, gz), tx, argument, bool(backward))
-        return self._done()
+def _screening(first: CudaDatabase, second: CudaDatabase, stride: int) -> tuple[float, float]:
+    """Shares of all pairs that are multiplied in bytes, and scored in float32."""
+    (found,) = screening_on_gpu([(first, second)], stride=stride)
+    return found.screened / found.all, found.scored / found.all
 
 
-def test_the_driver_is_asked_for_what_the_kernels_need(
-    device: EmulatedDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_bytes_rule_out_most_rows_of_noise_and_cones_most_of_a_smooth_field(
+    device: EmulatedDevice,
 ) -> None:
-    nvrtc = pytest.importorskip("cuda.bindings.nvrtc")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    driver = FakeDriver(device)
-    monkeypatch.setattr(cuda_device, "_bindings", lambda: (driver, nvrtc))
-    gpu = cuda_device.DriverDevice(stream=5)
-    a = field(9, 16, 24, smooth=2.0)
-    b = np.roll(a, 2, axis=1)
-    (pairs,) = reciprocal_on_gpu([(CudaDatabase(a, gpu), CudaDatabase(b, gpu))], stride=4)
-    expected = reciprocal(Database(a), Database(b), grid_seeds(16, 24, 4)).pairs
-    np.testing.assert_array_equal(pairs, expected)
-    assert len(list(tmp_path.rglob("sm_87_*.cubin"))) == 1
-    assert driver.memory == {}  # all of it given back
+    for smooth, most_screened, most_scored in ((0.0, 1.0, 0.005), (4.0, 0.95, 0.005)):
+        a = field(1, 96, 128, smooth=smooth)
+        b = unit(np.roll(a, 5, axis=1) + 0.02 * field(2, 96, 128))
+        screened, scored = _screening(CudaDatabase(a, device), CudaDatabase(b, device), 8)
+        print(f"smooth {smooth}: {screened:.1%} screened, {scored:.2%} scored")
+        assert screened <= most_screened
+        assert 0 < scored < most_scored
 
 
-def test_what_the_driver_refuses_is_named(
-    device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
+def test_where_the_bytes_rule_out_nothing_every_row_is_scored(device: EmulatedDevice) -> None:
+    equal = np.broadcast_to(field(3, 1, 1), (64, 64, 24)).copy()
+    for image in (equal, np.zeros_like(equal)):
+        database = CudaDatabase(image, device)
+        index, score = nearest(image[0, :40], database)
+        expected, expected_score = nearest(image[0, :40], Database(image))
+        np.testing.assert_array_equal(index, expected)
+        np.testing.assert_array_equal(score, expected_score)
+
+
+def test_rows_of_very_different_lengths(device: EmulatedDevice) -> None:
+    rng = np.random.default_rng(8)
+    image = (field(4, 40, 50) * 10.0 ** rng.uniform(-6, 6, (40, 50, 1))).astype(np.float32)
+    asked = field(5, 64, 1)[:, 0] * np.float32(1e-3)
+    for queries in (asked, asked * np.float32(1e9)):
+        index, score = nearest(queries, CudaDatabase(image, device))
+        expected_index, expected_score = nearest(queries, Database(image))
+        np.testing.assert_array_equal(index, expected_index)
+        np.testing.assert_array_equal(score, expected_score)
+
+
+@pytest.fixture
+def nano_pair(
+    office: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Descriptors of two photographs by the small network of the package."""
+    pytest.importorskip("torch")
+    from mast3r_ros import Camera, Frame
+    from mast3r_ros.frontends.mast3r import matching
+    from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
+    from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+
+    found: list[NDArray[np.float32]] = []
+
+    class Recorded(Database):
+        def __init__(self, descriptors: NDArray[np.float32]) -> None:
+            found.append(descriptors)
+            super().__init__(descriptors)
+
+    monkeypatch.setattr(matching, "Database", Recorded)
+    front_end = Mast3rFrontEnd(Mast3rOptions(engine="torch", checkpoint="nano", device="cpu"))
+    camera = Camera.from_yaml(office / "camera_info.yaml")
+    paths = sorted(office.rglob("rgb/*.*g"))
+    frames = [
+        Frame(np.asarray(Image.open(path).convert("RGB")), camera)
+        for path in (paths[0], paths[len(paths) // 50])
+    ]
+    first, second = (front_end.describe(frame) for frame in frames)
+    front_end.match([first], second)
+    a, b = found[:2]
+    return a, b
+
+
+@pytest.mark.slow
+def test_real_descriptors_give_the_bits_of_the_cpu(
+    device: EmulatedDevice, nano_pair: tuple[NDArray[np.float32], NDArray[np.float32]]
 ) -> None:
-    driver = FakeDriver(device, status="CUDA_ERROR_NO_DEVICE")
-    monkeypatch.setattr(cuda_device, "_bindings", lambda: (driver, None))
-    with pytest.raises(RuntimeError, match="CUDA: CUDA_ERROR_NO_DEVICE"):
-        cuda_device.DriverDevice()
-
-
-def test_missing_bindings_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install cuda-bindings nvidia-cuda-nvrtc"):
-        cuda_device.DriverDevice()
+    a, b = nano_pair
+    on_gpu = CudaDatabase(a, device), CudaDatabase(b, device)
+    walks = walk_on_gpu([on_gpu, on_gpu[::-1]], stride=2)
+    for walk, (first, second) in zip(walks, ((a, b), (b, a)), strict=True):
+        expected = reciprocal(Database(first), Database(second), grid_seeds(*first.shape[:2], 2))
+        np.testing.assert_array_equal(walk.pairs, expected.pairs)
+        np.testing.assert_array_equal(walk.basin, expected.basin)
+    index, score = nearest(a[::4, ::4].reshape(-1, 24), on_gpu[1])
+    expected_index, expected_score = nearest(a[::4, ::4].reshape(-1, 24), Database(b))
+    np.testing.assert_array_equal(index, expected_index)
+    np.testing.assert_array_equal(score, expected_score)
+    screened, scored = _screening(*on_gpu, 2)
+    print(f"nano: {screened:.1%} screened, {scored:.2%} scored")
+    assert 0 < scored < 0.2
 
 
 @pytest.mark.slow
@@ -351,7 +312,7 @@ def test_the_check_for_a_gpu_finds_the_kernels_right_and_wrong_ones_wrong(
             if name != "search":  # nothing is ever found
                 super().launch(name, *arguments)
 
-    found = differences(Wrong(device._folder), large=False)
+    found = differences(Wrong(device.folder), large=False)
     assert {text.partition(",")[0] for text in found} == {
         *("nearest", "reciprocal", "basins", "returning seeds", "both ways")
     }
@@ -371,8 +332,8 @@ def test_without_a_gpu_the_check_says_so() -> None:
 
 
 # What a kernel may use, so that several thread blocks share a processor on each of these GPUs.
-_REGISTERS = {"pack": 255, "search": 102, "start": 32, "turn": 64}
-_SHARED_BYTES = {"pack": 1024, "search": 26 * 1024, "start": 0, "turn": 4096}
+_REGISTERS = {"compact": 64, "pack": 80, "round_rows": 64, "start": 32, "turn": 64}
+_SHARED_BYTES = {"search": 36 * 1024, "turn": 4096}
 
 
 @pytest.mark.parametrize("channels", [24, 64, 128])
@@ -383,36 +344,12 @@ def test_cubins_compile_without_spills_and_within_limits(architecture: int, chan
     assert cubin[:4] == b"\x7fELF"
     functions = re.split(r"Compiling entry function '(\w+)'", log)[1:]
     report = dict(zip(functions[::2], functions[1::2], strict=True))
-    assert set(report) == set(_REGISTERS)
+    assert set(report) == {*_REGISTERS, "search"}
+    most = _REGISTERS | {"search": 128 if channels <= 64 else 168}
     for name, text in report.items():
         assert re.findall(r"(\d+) bytes spill", text) == ["0", "0"], name
         registers = re.search(r"Used (\d+) registers", text)
         shared = re.search(r"(\d+) bytes smem", text)
         assert registers, text
-        assert int(registers[1]) <= _REGISTERS[name], name
-        assert int(shared[1] if shared else 0) <= _SHARED_BYTES[name], name
-
-
-def test_cubins_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("cuda.bindings.nvrtc")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cubin = cached_kernels(24, 87)
-    (path,) = tmp_path.glob("mast3r_ros/kernels/sm_87_*.cubin")
-    assert path.read_bytes() == cubin
-    path.write_bytes(b"from the cache")
-    assert cached_kernels(24, 87) == b"from the cache"
-    cached_kernels(64, 87)
-    assert len(list(path.parent.iterdir())) == 2
-
-
-def test_compiling_leaves_the_objects_of_python_alone() -> None:
-    pytest.importorskip("cuda.bindings.nvrtc")
-    compile_kernels(24, 87)
-    # Bytes of length one are shared by the whole process.
-    assert [bytes([i])[0] for i in range(256)] == list(range(256))
-
-
-def test_a_compiler_that_refuses_is_heard() -> None:
-    pytest.importorskip("cuda.bindings.nvrtc")
-    with pytest.raises(RuntimeError, match=r"nearest\.cu for sm_1"):
-        compile_kernels(24, 1)
+        assert int(registers[1]) <= most[name], name
+        assert int(shared[1] if shared else 0) <= _SHARED_BYTES.get(name, 1024), name

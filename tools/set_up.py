@@ -67,7 +67,7 @@ class SetUp:
 
         key = digest(
             _files("msg/*", "srv/*", "scripts/*", "CMakeLists.txt", "package.xml")
-            + _files("mast3r_ros/**/*.?pp", "mast3r_ros/**/*.cu"),
+            + _files("mast3r_ros/**/*.?pp", "mast3r_ros/**/*.cu*"),
             key,
             # Installed as links: only what files there are matters.
             *map(str, _files("mast3r_ros/**/*.py", "mast3r_ros/weights/*")),

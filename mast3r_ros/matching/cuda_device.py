@@ -1,29 +1,39 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The GPU behind `mast3r_ros.matching.cuda`: kernels compiled by NVRTC, memory, launches.
+"""The GPU behind `mast3r_ros.matching.cuda`: memory, copies, launches. NOT RUN ON A GPU YET.
 
-Not run on a GPU yet. What needs no GPU (compiling, the cache) is tested without.
+All work goes to one stream, in order, so that memory can be used again as soon as its last user is
+gone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.common.cache import cache_folder
+from mast3r_ros.matching.cuda_bindings import (
+    GpuError,
+    GpuMemoryError,
+    GpuUnavailableError,
+    bindings,
+    check_versions,
+    checked,
+)
+from mast3r_ros.matching.cuda_compile import cached_kernels
 
-_KERNELS = Path(__file__).parent / "kernels"
-_NAMES = ("pack", "search", "start", "turn")
+_NAMES = ("compact", "pack", "round_rows", "search", "start", "turn")
+_STAGING = 8 << 20  # bytes of pinned memory through which copies go
 
 
 class Buffer(Protocol):
-    """Memory of the device, freed with its last reference."""
+    """Memory of the device, given back with its last reference."""
 
     @property
     def pointer(self) -> int: ...
@@ -34,10 +44,16 @@ class Device(Protocol):
 
     def allocate(self, size: int) -> Buffer: ...
 
-    def upload(self, pointer: int, array: NDArray[Any]) -> None: ...
+    def clear(self, pointer: int, size: int, byte: int = 0) -> None: ...
+
+    def upload(self, pointer: int, array: NDArray[Any]) -> None:
+        """The array may change or go as soon as this returns."""
 
     def download(self, pointer: int, array: NDArray[Any]) -> None:
         """Waits for all work before it."""
+
+    def wait_for(self, stream: int) -> None:
+        """Lets later work wait for what another stream has been given."""
 
     def launch(
         self,
@@ -49,79 +65,27 @@ class Device(Protocol):
         backward: bool = False,
     ) -> None: ...
 
-
-def compile_kernels(
-    channels: int, architecture: int, *, verbose: bool = False
-) -> tuple[bytes, str]:
-    """Compiles nearest.cu. Needs no GPU and no driver.
-
-    Args:
-        channels: of the descriptors.
-        architecture: 87 for Jetson Orin, 90 for H100 and H200, and so on.
-        verbose: ask for registers and memory in the log.
-
-    Returns:
-        The cubin and the compiler's log.
-
-    Raises:
-        ModuleNotFoundError: cuda-bindings or NVRTC is missing.
-        RuntimeError: the compiler refused, with its log.
-    """
-    _, nvrtc = _bindings()
-    source = (_KERNELS / "nearest.cu").read_bytes()
-    header = (_KERNELS / "dot.hpp").read_bytes()
-    program = _checked(nvrtc.nvrtcCreateProgram(source, b"nearest.cu", 1, [header], [b"dot.hpp"]))
-    options = [f"--gpu-architecture=sm_{architecture}", f"-DCHANNELS={channels}", "--std=c++17"]
-    options += ["--ptxas-options=-v"] if verbose else []
-    done = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
-    # Not `b" " * size`: of one byte, that is an object of Python's own, which would be written to.
-    log = bytearray(_checked(nvrtc.nvrtcGetProgramLogSize(program)))
-    _checked(nvrtc.nvrtcGetProgramLog(program, log))
-    text = log.decode().rstrip("\0 \n")
-    if done[0] != nvrtc.nvrtcResult.NVRTC_SUCCESS:
-        raise RuntimeError(f"nearest.cu for sm_{architecture}: {done[0].name}\n{text}")
-    cubin = bytearray(_checked(nvrtc.nvrtcGetCUBINSize(program)))
-    _checked(nvrtc.nvrtcGetCUBIN(program, cubin))
-    _checked(nvrtc.nvrtcDestroyProgram(program))
-    return bytes(cubin), text
-
-
-def cached_kernels(channels: int, architecture: int) -> bytes:
-    """The cubin from the cache, compiled where it is not there.
-
-    They lie in `cache_folder()`/kernels. A file is named by its architecture and by the hash of the
-    sources, the channels and the compiler's version.
-    """
-    _, nvrtc = _bindings()
-    version = ".".join(map(str, _checked(nvrtc.nvrtcVersion())))
-    digest = hashlib.sha256(f"{channels} {version}".encode())
-    for name in ("nearest.cu", "dot.hpp"):
-        digest.update((_KERNELS / name).read_bytes())
-    path = cache_folder() / "kernels" / f"sm_{architecture}_{digest.hexdigest()[:32]}.cubin"
-    if path.is_file():
-        return path.read_bytes()
-    cubin, _ = compile_kernels(channels, architecture)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and renamed, so that another process never reads half of it.
-    aside = path.with_suffix(f".{os.getpid()}")
-    aside.write_bytes(cubin)
-    aside.replace(path)
-    return cubin
+    def release(self) -> None:
+        """Gives memory that is not in use back to the driver."""
 
 
 @dataclass
 class DriverBuffer:
-    """Memory from the CUDA driver."""
+    """Memory from a device's pool."""
 
     pointer: int
-    _driver: Any = field(repr=False)
+    _size: int
+    _device: DriverDevice = field(repr=False)
 
     def __del__(self) -> None:
-        self._driver.cuMemFree(self.pointer)
+        self._device._give(self.pointer, self._size)
 
 
 class DriverDevice:
     """A GPU through the CUDA driver, in its primary context, which torch uses too.
+
+    Each call makes that context current and puts back the one before, so that other libraries keep
+    their device. May be used by several threads.
 
     Args:
         ordinal: which GPU.
@@ -129,43 +93,83 @@ class DriverDevice:
             otherwise.
 
     Raises:
-        ModuleNotFoundError: cuda-bindings or NVRTC is missing.
-        RuntimeError: no driver, or no such GPU.
+        GpuUnavailableError: cuda-bindings, NVRTC, the driver or the GPU is missing, or their
+            versions do not fit.
     """
 
     def __init__(self, ordinal: int = 0, stream: int = 0) -> None:
-        self._driver, _ = _bindings()
+        self._driver, nvrtc = bindings()
         driver, attribute = self._driver, self._driver.CUdevice_attribute
-        _checked(driver.cuInit(0))
-        device = _checked(driver.cuDeviceGet(ordinal))
-        self._context = _checked(driver.cuDevicePrimaryCtxRetain(device))
-        self._stream = stream
-        major, minor = (
-            _checked(driver.cuDeviceGetAttribute(which, device))
-            for which in (
-                attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-                attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+        try:
+            checked(driver.cuInit(0))
+            check_versions(driver, nvrtc)
+            self._device = checked(driver.cuDeviceGet(ordinal))
+            major, minor = (
+                int(checked(driver.cuDeviceGetAttribute(which, self._device)))
+                for which in (
+                    attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+                    attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+                )
             )
-        )
-        self._architecture = 10 * int(major) + int(minor)
+            self._context = checked(driver.cuDevicePrimaryCtxRetain(self._device))
+        except GpuUnavailableError:
+            raise
+        except RuntimeError as error:  # of the driver, or of the bindings where there is none
+            raise GpuUnavailableError(
+                f"matching on the GPU: GPU {ordinal} cannot be opened ({error}); install its "
+                "driver, or choose device: cpu"
+            ) from error
+        self._stream = stream
+        self._architecture = 10 * major + minor
         self._functions: dict[tuple[int, str], Any] = {}
+        self._modules: list[Any] = []
+        self._free: dict[int, list[int]] = {}
+        self._staging = self._staged = 0
+        self._lock = threading.RLock()
+        self._closed = False
 
     def allocate(self, size: int) -> DriverBuffer:
-        self._enter()
-        return DriverBuffer(int(_checked(self._driver.cuMemAlloc(max(size, 1)))), self._driver)
+        size = _size_class(size)
+        with self._current():
+            if self._free.get(size):
+                return DriverBuffer(self._free[size].pop(), size, self)
+            try:
+                pointer = checked(self._driver.cuMemAlloc(size))
+            except GpuMemoryError:
+                self.release()
+                pointer = checked(self._driver.cuMemAlloc(size))
+            return DriverBuffer(int(pointer), size, self)
+
+    def clear(self, pointer: int, size: int, byte: int = 0) -> None:
+        with self._current():
+            checked(self._driver.cuMemsetD8Async(pointer, byte, size, self._stream))
 
     def upload(self, pointer: int, array: NDArray[Any]) -> None:
-        self._enter()
-        _checked(
-            self._driver.cuMemcpyHtoDAsync(pointer, array.ctypes.data, array.nbytes, self._stream)
-        )
+        array = np.ascontiguousarray(array)
+        with self._current():
+            for start, size, staged in self._stage(array.nbytes):
+                ctypes.memmove(staged, array.ctypes.data + start, size)
+                checked(self._driver.cuMemcpyHtoDAsync(pointer + start, staged, size, self._stream))
 
     def download(self, pointer: int, array: NDArray[Any]) -> None:
-        self._enter()
-        _checked(
-            self._driver.cuMemcpyDtoHAsync(array.ctypes.data, pointer, array.nbytes, self._stream)
-        )
-        _checked(self._driver.cuStreamSynchronize(self._stream))
+        with self._current():
+            for start, size, staged in self._stage(array.nbytes):
+                checked(self._driver.cuMemcpyDtoHAsync(staged, pointer + start, size, self._stream))
+                self._synchronize()
+                ctypes.memmove(array.ctypes.data + start, staged, size)
+
+    def wait_for(self, stream: int) -> None:
+        if stream == self._stream:
+            return
+        driver = self._driver
+        with self._current():
+            flags = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
+            event = checked(driver.cuEventCreate(flags))
+            try:
+                checked(driver.cuEventRecord(event, stream))
+                checked(driver.cuStreamWaitEvent(self._stream, event, 0))
+            finally:
+                checked(driver.cuEventDestroy(event))
 
     def launch(
         self,
@@ -176,51 +180,106 @@ class DriverDevice:
         argument: int,
         backward: bool = False,
     ) -> None:
-        self._enter()
-        # Of `pack` and `start`, which have one parameter, the driver reads no second.
+        # Of kernels with one parameter, the driver reads no second.
         values = np.array([argument], np.uint64), np.array([backward], np.int32)
         parameters = np.array([value.ctypes.data for value in values], np.uint64)
-        _checked(
-            self._driver.cuLaunchKernel(
-                self._function(channels, name),
-                *grid,
-                *(threads, 1, 1),
-                0,
-                self._stream,
-                parameters.ctypes.data,
-                0,
+        with self._current():
+            checked(
+                self._driver.cuLaunchKernel(
+                    self._function(channels, name),
+                    *grid,
+                    *(threads, 1, 1),
+                    0,
+                    self._stream,
+                    parameters.ctypes.data,
+                    0,
+                )
             )
-        )
 
-    def _enter(self) -> None:
-        _checked(self._driver.cuCtxSetCurrent(self._context))
+    def release(self) -> None:
+        with self._current():
+            for pointers in self._free.values():
+                for pointer in pointers:
+                    checked(self._driver.cuMemFree(pointer))
+            self._free.clear()
+
+    def close(self) -> None:
+        """Gives everything back. The device must not be used any more.
+
+        After a failed kernel every call fails: what can be given back is.
+        """
+        driver = self._driver
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            driver.cuCtxPushCurrent(self._context)
+            driver.cuStreamSynchronize(self._stream)
+            for pointers in self._free.values():
+                for pointer in pointers:
+                    driver.cuMemFree(pointer)
+            if self._staging:
+                driver.cuMemFreeHost(self._staging)
+            for module in self._modules:
+                driver.cuModuleUnload(module)
+            driver.cuCtxPopCurrent()
+            driver.cuDevicePrimaryCtxRelease(self._device)
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        with self._lock:
+            checked(self._driver.cuCtxPushCurrent(self._context))
+            try:
+                yield
+            finally:
+                checked(self._driver.cuCtxPopCurrent())
+
+    def _give(self, pointer: int, size: int) -> None:
+        with self._lock:
+            if not self._closed:
+                self._free.setdefault(size, []).append(pointer)
+                return
+            # Nobody is left to hear of an error.
+            self._driver.cuCtxPushCurrent(self._context)
+            self._driver.cuMemFree(pointer)
+            self._driver.cuCtxPopCurrent()
+
+    def _stage(self, size: int) -> Iterator[tuple[int, int, int]]:
+        """Pinned memory for a copy of `size` bytes: (offset, bytes, address) piece by piece."""
+        if not self._staging:
+            self._staging = int(checked(self._driver.cuMemHostAlloc(_STAGING, 0)))
+        for start in range(0, size, _STAGING):
+            piece = min(size - start, _STAGING)
+            if self._staged + piece > _STAGING:
+                self._synchronize()
+            staged = self._staging + self._staged
+            self._staged += piece + -piece % 64
+            yield start, piece, staged
+
+    def _synchronize(self) -> None:
+        checked(self._driver.cuStreamSynchronize(self._stream))
+        self._staged = 0  # every copy through it is done
 
     def _function(self, channels: int, name: str) -> Any:
         if (channels, name) not in self._functions:
-            module = _checked(
-                self._driver.cuModuleLoadData(cached_kernels(channels, self._architecture))
-            )
+            try:
+                module = checked(
+                    self._driver.cuModuleLoadData(cached_kernels(channels, self._architecture))
+                )
+            except GpuMemoryError:
+                raise
+            except GpuError:  # what was cached fits this driver no more
+                cubin = cached_kernels(channels, self._architecture, fresh=True)
+                module = checked(self._driver.cuModuleLoadData(cubin))
+            self._modules.append(module)
             for each in _NAMES:
-                self._functions[channels, each] = _checked(
+                self._functions[channels, each] = checked(
                     self._driver.cuModuleGetFunction(module, each.encode())
                 )
         return self._functions[channels, name]
 
 
-def _bindings() -> tuple[Any, Any]:
-    try:
-        from cuda.bindings import driver, nvrtc
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            "matching on the GPU needs cuda-bindings and NVRTC: "
-            "pip install cuda-bindings nvidia-cuda-nvrtc (of the CUDA version that the driver has)"
-        ) from error
-    return driver, nvrtc
-
-
-def _checked(result: tuple[Any, ...]) -> Any:
-    """What a call of cuda-bindings returned besides its status, which must be success."""
-    status, *rest = result
-    if status.value != 0:
-        raise RuntimeError(f"CUDA: {status.name}")
-    return rest[0] if len(rest) == 1 else tuple(rest)
+def _size_class(size: int) -> int:
+    """`size` rounded up to one of four sizes an octave: pooled memory fits again."""
+    step = 1 << max(size.bit_length() - 3, 9)
+    return max(-(-size // step) * step, step)

@@ -26,6 +26,10 @@ Answer = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 _LONGEST = 1e18  # the product of two such norms is still a float32
 
 
+class UnfitDescriptorsError(ValueError):
+    """A row is NaN, inf, or so long that scores could be."""
+
+
 class _Index(Protocol):
     def nearest(self, queries: NDArray[np.float32], *, threads: int, second: bool) -> Answer: ...
 
@@ -59,7 +63,8 @@ class Database:
         threads: that pack; 0 means one a core.
 
     Raises:
-        ValueError: another rank, no channels, NaN, inf, or a norm above 1e18.
+        ValueError: another rank, or no channels.
+        UnfitDescriptorsError: NaN, inf, or a norm above 1e18.
         ModuleNotFoundError: ``"cpp"`` was asked for and the extension is not there.
     """
 
@@ -121,7 +126,8 @@ def nearest(
         indices (Q,) int64 and scores (Q,) float32.
 
     Raises:
-        ValueError: NaN, inf, another number of channels, or an empty database.
+        ValueError: another number of channels, or an empty database.
+        UnfitDescriptorsError: NaN, inf, or a norm above 1e18.
     """
     indices, scores, _ = _search(queries, database, threads, second=False)
     return indices, scores
@@ -161,4 +167,4 @@ def _refuse_unfit(rows: NDArray[np.float32], name: str) -> None:
     unfit = np.flatnonzero(~(norms < _LONGEST))
     if unfit.size:
         what = "a norm above 1e18" if np.isfinite(rows[unfit[0]]).all() else "NaN or inf"
-        raise ValueError(f"{name}: {what} in row {unfit[0]}; leave such rows out")
+        raise UnfitDescriptorsError(f"{name}: {what} in row {unfit[0]}; leave such rows out")

@@ -12,7 +12,10 @@ extern "C" int launch(const char* name, const unsigned* grid, unsigned threads,
   const auto* walks = static_cast<const Walk*>(argument);
   const auto* images = static_cast<const Image*>(argument);
   std::function<void()> work;
+  const auto* arrays = static_cast<const Strided*>(argument);
+  if (!std::strcmp(name, "compact")) work = [=] { compact(arrays); };
   if (!std::strcmp(name, "pack")) work = [=] { pack(images); };
+  if (!std::strcmp(name, "round_rows")) work = [=] { round_rows(images); };
   if (!std::strcmp(name, "start")) work = [=] { start(walks); };
   if (!std::strcmp(name, "search")) work = [=] { search(walks, backward); };
   if (!std::strcmp(name, "turn")) work = [=] { turn(walks, backward); };

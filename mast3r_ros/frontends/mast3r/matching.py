@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mast3r_ros.engines.base import DecodedPair, DeviceArray, to_numpy
 from mast3r_ros.frontends.base import FrontEndError
-from mast3r_ros.matching.cuda_device import Device, DriverDevice
-from mast3r_ros.matching.nearest import Database, Searchable
+from mast3r_ros.matching.gpu import GpuMatcher
+from mast3r_ros.matching.nearest import Database, Searchable, UnfitDescriptorsError
 from mast3r_ros.matching.reciprocal import reciprocal_both_ways
 
 
@@ -58,9 +58,7 @@ def match_features(decoded: Sequence[DecodedPair], stride: int, border: int) -> 
     descriptors = [(p.reference.descriptors, p.query.descriptors) for p in decoded]
     try:
         found = _match_all(descriptors, confidences, stride, border)
-    except ValueError as error:
-        # The databases refuse NaN and inf so; a layout that they do not take is no fault of the
-        # image, and was looked at before.
+    except UnfitDescriptorsError as error:
         raise refusal("descriptors") from error
     for _, lesser in found:
         require_finite(lesser, "confidences")
@@ -93,15 +91,10 @@ def _match_all(
     """Flat indices (P, 2) and confidences (P,) for each pair of (H, W, D) descriptors."""
     if not descriptors:
         return []
-    on_gpu = hasattr(descriptors[0][0], "__cuda_array_interface__")
-    if on_gpu:
+    if hasattr(descriptors[0][0], "__cuda_array_interface__"):
         _require_contiguous([array for pair in descriptors for array in pair])
-    device = _gpu(descriptors[0][0].get_device()) if on_gpu else None
-    if device is not None:
-        from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_both_ways_on_gpu
-
-        databases = [(CudaDatabase(a, device), CudaDatabase(b, device)) for a, b in descriptors]
-        return reciprocal_both_ways_on_gpu(databases, confidences, stride=stride, border=border)
+        matcher = gpu_matcher(descriptors[0][0].get_device())
+        return matcher.match(descriptors, confidences, stride=stride, border=border)
     return [
         reciprocal_both_ways(
             _database(first), _database(second), *pair, stride=stride, border=border
@@ -127,12 +120,9 @@ def _pixels(index: NDArray[np.int64], image: NDArray[np.float32]) -> NDArray[np.
 
 
 @lru_cache
-def _gpu(number: int) -> Device | None:
-    """A GPU with its kernels, opened once; None where what compiles them is not installed."""
-    try:
-        return DriverDevice(number)
-    except ModuleNotFoundError:
-        return None
+def gpu_matcher(number: int) -> GpuMatcher:
+    """The matcher of a GPU, one for the process; `prepare` it before the first image."""
+    return GpuMatcher(number, _database)
 
 
 def _database(descriptors: DeviceArray) -> Searchable:
@@ -142,5 +132,5 @@ def _database(descriptors: DeviceArray) -> Searchable:
 
     on_host = to_numpy(descriptors)
     if not np.isfinite(on_host).all():
-        raise ValueError("descriptors: NaN or inf")
+        raise UnfitDescriptorsError("descriptors: NaN or inf")
     return TorchDatabase(descriptors, on_host)

@@ -5,39 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 namespace mast3r_ros {
-namespace {
-
-constexpr float kSteps = 127.0f;
-constexpr float kTiny = 1e-30f;  // below it, a scale might be 0: all is then rounded to 0
-
-float scale_of(float largest) { return largest > kTiny ? largest / kSteps : 1.0f; }
-
-/// To the nearest whole number, for |value| < 2^22. As an addition, it becomes a vector's on every
-/// machine.
-float rounded(float value) { return (value + 12582912.0f) - 12582912.0f; }
-
-}  // namespace
-
-RoundedQuery round_query(const float* query, int channels, int quads, std::int8_t* bytes) {
-  float largest = 0.0f;
-  for (int k = 0; k < channels; ++k) largest = std::max(largest, std::abs(query[k]));
-  const float scale = scale_of(largest), inverse = 1.0f / scale;
-  RoundedQuery result{scale, 0.0, 0.0, 0};
-  std::fill(bytes, bytes + quads * kQuad, std::int8_t(0));
-  for (int k = 0; k < channels; ++k) {
-    bytes[k] = std::int8_t(rounded(query[k] * inverse));
-    const double stands = result.scale * bytes[k], rest = query[k] - stands;
-    result.norm += stands * stands;
-    result.residual += rest * rest;
-    result.sum += bytes[k];
-  }
-  result.norm = std::sqrt(result.norm);
-  result.residual = std::sqrt(result.residual);
-  return result;
-}
 
 RoundedRows round_blocks(const float* packed, std::int64_t blocks, int channels, int quads,
                          int bias, std::uint8_t* bytes) {
@@ -66,15 +35,6 @@ RoundedRows round_blocks(const float* packed, std::int64_t blocks, int channels,
     worst = std::max(worst, *std::max_element(rest, rest + kBlock));
   }
   return {scale, std::sqrt(worst)};
-}
-
-std::int32_t limit_of(double bar, const RoundedQuery& query, const RoundedRows& rows, int bias,
-                      double longest, double margin) {
-  const double error = query.residual * longest + query.norm * rows.residual + margin;
-  const double limit =
-      std::floor((bar - error) / (query.scale * rows.scale)) + double(bias * query.sum);
-  using Limits = std::numeric_limits<std::int32_t>;
-  return std::int32_t(std::clamp(limit, double(Limits::min()), double(Limits::max())));
 }
 
 }  // namespace mast3r_ros

@@ -7,7 +7,10 @@
 
 #ifdef __CUDACC__
 #define MAST3R_ROS_SHARED __host__ __device__ __forceinline__
+// Not all channels: that takes too many registers, and seconds to compile.
+#define MAST3R_ROS_UNROLL _Pragma("unroll 8")
 #else
+#define MAST3R_ROS_UNROLL
 #include <cmath>
 #include <cstring>
 // static: a translation unit built for a wider instruction set must not lend its copy to the
@@ -26,6 +29,7 @@ MAST3R_ROS_SHARED float multiply_add(float a, float b, float sum) { return fmaf(
 MAST3R_ROS_SHARED float dot_strided(const float* a, const float* b, int a_stride, int b_stride,
                                     int channels) {
   float sum = 0.0f;
+  MAST3R_ROS_UNROLL
   for (int k = 0; k < channels; ++k) sum = multiply_add(a[k * a_stride], b[k * b_stride], sum);
   return sum;
 }

@@ -54,7 +54,7 @@ void Index::nearest(const float* queries, std::int64_t count, int threads, bool 
       group.best[i] = {kNone, kNone, std::numeric_limits<std::int32_t>::max()};
       if (group.screened)
         group.rounded.push_back(
-            round_query(query, channels_, quads_, &group.bytes[i * quads_ * kQuad]));
+            round_query(query, channels_, quads_, &group.bytes[i * quads_ * kQuad], kQuad));
     }
     if (!prune || !search_promising(group, second)) search_all(group, second);
   });
