@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import typer
 from evaluation_world import CAMERA, POSES, pose_line, view, write_calibration, write_tum
+from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner
 
 from mast3r_ros.cli import app as cli
@@ -163,6 +164,28 @@ def test_localize_as_json(saved, walk):
     assert transforms.rotation_angle(pose, POSES[4]) < 0.005
     assert len(answer["covariance"]) == 6
     assert "position" in run("localize", saved, image, "--camera", walk / "camera_info.yaml")
+
+
+def test_localize_a_folder_without_poses(saved, walk, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    names = sorted(path.name for path in (walk / "rgb").glob("*.png"))[1:3]
+    for name in names:
+        (images / name).write_bytes((walk / "rgb" / name).read_bytes())
+    trajectory, bag = tmp_path / "poses.txt", tmp_path / "bag"
+
+    words = ("--camera", walk / "camera_info.yaml", "--trajectory", trajectory, "--out", bag)
+    answers = json.loads(run("localize", saved, images, "--json", "-", *words))
+
+    assert [answer["localized"] for answer in answers] == [True, True]
+    lines = trajectory.read_text().splitlines()[1:]
+    assert len(lines) == 2
+    position = np.array(answers[0]["position"])
+    assert np.allclose([float(value) for value in lines[0].split()[1:4]], position)
+    with AnyReader([bag]) as reader:
+        count = {topic: about.msgcount for topic, about in reader.topics.items()}
+    assert count["/pose"] == count["/relocalizer/status"] == 2
+    assert "images" in run("localize", saved, images, "--camera", walk / "camera_info.yaml")
 
 
 def test_a_refused_image_is_exit_status_1(saved, walk):

@@ -86,7 +86,7 @@ def test_export_with_parity(
     run: Run, checkpoint: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     result = run(
-        *("export", *pictures, "--checkpoint", checkpoint, "--output", tmp_path / "graphs"),
+        *("export", *pictures, "--checkpoint", checkpoint, "--out", tmp_path / "graphs"),
         *("--size", "64x48"),
     )
     assert result.exit_code == 0, result.output
@@ -103,7 +103,7 @@ def test_our_own_network_is_exported_at_the_sizes_of_its_cameras(
     values = {"head": "linear", "decoder_depth": 1, "rays": True, "image_size": 64}
     config = TINY.from_dict(TINY.to_dict() | values)
     save_checkpoint(random_network(config), fetch.nano_checkpoint(), half=True)
-    result = run("export", *pictures, "--output", tmp_path / "graphs")
+    result = run("export", *pictures, "--out", tmp_path / "graphs")
     assert result.exit_code == 0, result.output
     assert "small network of our own" in result.output
     assert "DRIFTED" not in result.output
@@ -149,7 +149,7 @@ def test_build_engine(
 ) -> None:
     words = (
         *("build-engine", *pictures, "--checkpoint", checkpoint, "--size", "64x48"),
-        *("--output", tmp_path / "engines", "--batch", 2, "--cuda-graphs"),
+        *("--out", tmp_path / "engines", "--batch", 2, "--cuda-graphs"),
     )
     without = run(*words)
     assert isinstance(without.exception, UserError)
@@ -178,7 +178,7 @@ def test_bf16_has_no_check_on_a_cpu(
     run: Run, checkpoint: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     words = ("--checkpoint", checkpoint, "--size", "64x48", "--precision", "bf16")
-    result = run("export", *pictures, *words, "--output", tmp_path)
+    result = run("export", *pictures, *words, "--out", tmp_path)
     assert isinstance(result.exception, UserError)
     assert "none on a CPU" in str(result.exception)
     assert not list(tmp_path.glob("*.onnx"))

@@ -1,24 +1,30 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `localize`: one image in a saved map."""
+"""The verb `localize`: images without known poses in a saved map."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mast3r_ros.cli.maps import MapFrontEnd, open_map
+from mast3r_ros.cli.maps import MapFrontEnd, open_map, print_reading
 from mast3r_ros.cli.options import text, with_options
-from mast3r_ros.cli.output import JsonFile, print_facts, write_json
+from mast3r_ros.cli.output import JsonFile, print_facts, progress, write_json
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.localization.options import RelocalizerOptions
 
 if TYPE_CHECKING:
+    from mast3r_ros.datasets.dataset import Dataset
+    from mast3r_ros.datasets.result_bag import Result
     from mast3r_ros.geometry.camera import Camera
+    from mast3r_ros.geometry.transforms import Pose
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.localization.result import Localization
 
@@ -29,44 +35,137 @@ class UnknownCameraError(UserError, ValueError):
     """An image whose camera nobody named."""
 
 
-@with_options(options=RELOCALIZER_PANEL)
+@dataclass(frozen=True)
+class _Localized:
+    """One image of the source and what came of it."""
+
+    name: str
+    stamp: int
+    answer: Localization
+
+    @property
+    def pose(self) -> Pose | None:
+        """map <- camera; None where it was refused."""
+        return self.answer.pose
+
+
+@with_options(options=RELOCALIZER_PANEL, reading="What is read")
 def localize(
     map_path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE", help="An image file, a folder of images or a bag; no poses needed."
+        ),
+    ],
     options: RelocalizerOptions,
+    reading: SourceOptions,
     front_end: MapFrontEnd = None,
-    camera: Annotated[
+    trajectory: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help=text("Write the poses here, in the TUM format.")),
+    ] = None,
+    out: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help=text("Its calibration; by default the camera that the map was made with."),
-        ),
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH", help=text("Image of its size, black where it sees the robot itself.")
+            help=text("Write a bag: the recorded topics, pose, status, relative poses and TF."),
         ),
     ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Localize one image in a map. Exit status 1 where there is no pose to trust."""
+    """Localize images in a map. Exit status 1 where there is no pose to trust."""
     from mast3r_ros.datasets.registry import open_dataset
-    from mast3r_ros.localization.relocalizer import Relocalizer
 
     keyframes = open_map(map_path, front_end)
-    (posed, *_) = open_dataset(image, SourceOptions(camera=camera, mask=mask))
-    frame = posed.load(False)
-    if frame.camera is None:
-        frame = replace(frame, camera=_camera_of(keyframes, frame.size))
-    answer = Relocalizer(keyframes, options).localize(frame)
-    facts = _facts(answer)
-    write_json(facts, json)
+    dataset = open_dataset(source, reading)
+    found = _localize_all(keyframes, dataset, options, out, reading.map_frame)
+    print_reading(dataset)
+    if trajectory is not None:
+        from mast3r_ros.evaluation.files import write_trajectory
+
+        write_trajectory(trajectory, found)
+    facts = [{"name": one.name, "stamp": one.stamp, **_facts(one.answer)} for one in found]
+    single = len(facts) == 1
+    write_json(facts[0] if single else facts, json)
     if str(json) != "-":
-        del facts["covariance"]
-        print_facts(facts)
-    if not answer.localized:
+        shown = {k: v for k, v in facts[0].items() if k != "covariance"}
+        print_facts(shown if single else _counts(found))
+    if not any(one.answer.localized for one in found):
         raise typer.Exit(1)
+
+
+def _localize_all(
+    keyframes: KeyframeMap,
+    dataset: Dataset,
+    options: RelocalizerOptions,
+    out: Path | None,
+    map_frame: str,
+) -> list[_Localized]:
+    """Localize every image that can be read; write the results beside what was recorded."""
+    from mast3r_ros.datasets.recording import read_frames
+    from mast3r_ros.datasets.result_bag import ResultBag
+    from mast3r_ros.localization.relocalizer import Relocalizer
+
+    relocalizer, found = Relocalizer(keyframes, options), []
+    with ExitStack() as stack:
+        bag = None
+        if out is not None:
+            bag = stack.enter_context(ResultBag(out, dataset, map_frame))
+        frames = read_frames(dataset, with_depth=False)
+        for image, frame in progress(frames, "Localizing", len(dataset)):
+            camera = frame.camera or _camera_of(keyframes, frame.size)
+            answer = relocalizer.localize(replace(frame, camera=camera))
+            found.append(_Localized(image.name, image.stamp, answer))
+            if bag is not None:
+                bag.add(image, frame.frame_id, _result(answer, keyframes))
+    return found
+
+
+def _result(answer: Localization, keyframes: KeyframeMap) -> Result:
+    """An answer as a bag of results holds it."""
+    from mast3r_ros.datasets.result_bag import RelativeResult, Result
+    from mast3r_ros.localization.result import Reason
+
+    states = {Reason.LOCALIZED: "localized", Reason.DIRECTION_ONLY: "direction_only"}
+    relative = [
+        RelativeResult(
+            match.keyframe_id,
+            keyframes[match.keyframe_id].stamp,
+            match.pose,
+            match.covariance,
+            match.metric,
+            match.confidence,
+            len(match.correspondences),
+            int(match.inliers.sum()),
+        )
+        for match in answer.matches
+        if match.pose is not None
+    ]
+    return Result(
+        states.get(answer.reason, "not_localized"),
+        answer.message,
+        answer.pose,
+        answer.covariance,
+        answer.confidence,
+        answer.inliers,
+        answer.keyframes,
+        answer.timings,
+        relative,
+        len(keyframes),
+        keyframes.front_end.name,
+        intrinsics_estimated=answer.camera_estimated,
+    )
+
+
+def _counts(found: Sequence[_Localized]) -> dict[str, Any]:
+    """How many images were localized, and why the others were not."""
+    reasons = Counter(one.answer.reason for one in found if not one.answer.localized)
+    return {
+        "images": len(found),
+        "localized": sum(one.answer.localized for one in found),
+        **{reason.value: count for reason, count in reasons.most_common()},
+    }
 
 
 def _facts(answer: Localization) -> dict[str, Any]:

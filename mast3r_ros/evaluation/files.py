@@ -8,7 +8,7 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,21 @@ class OutputError(UserError, ValueError):
     """A file that an evaluation cannot be written to, with the remedy."""
 
 
-def write_trajectory(path: Path, outcomes: Sequence[Outcome]) -> None:
+class StampedPose(Protocol):
+    """What a line of a trajectory is made of."""
+
+    @property
+    def stamp(self) -> int:
+        """Time of exposure [ns]."""
+        ...
+
+    @property
+    def pose(self) -> Pose | None:
+        """map <- camera; None where it was refused."""
+        ...
+
+
+def write_trajectory(path: Path, outcomes: Sequence[StampedPose]) -> None:
     """Write the estimated poses in the TUM format: `timestamp tx ty tz qx qy qz qw`, map <- camera.
 
     Refused queries have no line. evo and the tools of the TUM benchmark read the file.
