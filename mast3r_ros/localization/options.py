@@ -14,12 +14,6 @@ class RelocalizerOptions:
     """How a pose is found, and when it is sure enough to be an answer."""
 
     num_candidates: int = option(5, "Keyframes matched against each query", 1, 100)
-    sure_confidence: float = option(
-        0.5,
-        "Three keyframes are matched first, and the others only where the confidence is below this",
-        0.0,
-        1.0,
-    )
     reprojection_threshold: float = option(
         4.0,
         "Largest reprojection error of an inlier [pixels]; mast3r allows more in images larger "

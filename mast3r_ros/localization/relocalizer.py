@@ -31,8 +31,6 @@ from mast3r_ros.matching.correspondences import Correspondences
 
 # With fewer points than this, the translation's length cannot be trusted.
 _MIN_POINTS = 10
-# Agreement of keyframes, ambiguity and the robot's own body are seen from so many keyframes on.
-_FIRST = 3
 # With less than this between the views, a direction is noise [rad].
 _MIN_PARALLAX = np.deg2rad(0.3)
 
@@ -73,14 +71,10 @@ class Relocalizer:
             camera = frame.camera or self._estimate_camera(query, frame)
         with _timed(timings, "retrieve"):
             keyframes = self.map.nearest(query, self.options.num_candidates, prior)
-        found: list[Correspondences] = []
-        for enough in sorted({min(_FIRST, len(keyframes)), len(keyframes)}):
-            with _timed(timings, "match"):
-                found += self._match(keyframes[len(found) : enough], query)
-            with _timed(timings, "solve"):
-                answer = self._solve(camera, keyframes[:enough], found)
-            if answer.localized and answer.confidence >= self.options.sure_confidence:
-                break
+        with _timed(timings, "match"):
+            found = self._match(keyframes, query)
+        with _timed(timings, "solve"):
+            answer = self._solve(camera, keyframes, found)
         return replace(answer, timings=timings, camera_estimated=frame.camera is None)
 
     @property
@@ -131,7 +125,10 @@ class Relocalizer:
             for i, (k, c) in enumerate(zip(keyframes, moving, strict=True))
         ]
         ratio = self.map.front_end.min_inlier_ratio
-        verdict = verify(solved, matches, shared, explained, size, self.min_inliers, ratio, options)
+        views = [(k.pose, k.camera) for k in keyframes]
+        verdict = verify(
+            solved, matches, shared, explained, views, size, self.min_inliers, ratio, options
+        )
         figures = verdict.figures + _about_body(share)
         if verdict.reason is not Reason.LOCALIZED:
             return replace(_refusal(verdict.reason, figures, explained), fixed_share=share)

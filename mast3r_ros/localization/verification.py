@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.joint_pose import Matches
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors
-from mast3r_ros.localization.other_poses import compare, other_poses
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.other_poses import compare, other_poses
 from mast3r_ros.localization.result import KeyframeMatch, Reason
 from mast3r_ros.localization.solving import grid_cells
 
@@ -46,6 +49,7 @@ def verify(
     matches: Matches,
     shared: SharedErrors,
     explained: Sequence[KeyframeMatch],
+    views: Sequence[tuple[Pose, Camera | None]],
     size: tuple[int, int],
     min_inliers: int,
     min_inlier_ratio: float,
@@ -57,6 +61,7 @@ def verify(
         answer: the pose and its inliers.
         matches, shared: all matches in the map's frame, and what they have in common.
         explained: the same by keyframe, with the inliers of the pose.
+        views: the keyframes' poses in the map, and their cameras.
         size: (width, height) of the query [pixels].
         min_inliers, min_inlier_ratio: what the front end needs, or the options say.
     """
@@ -81,7 +86,10 @@ def verify(
     for other in other_poses(answer, matches, shared, least_support, options):
         evidence = compare(answer, other, features, cells).evidence
         least = min(least, evidence)
-        if evidence < options.min_evidence:
+        elsewhere = not _by_the_same_matches(answer, other)
+        if evidence < options.min_evidence or (
+            elsewhere and not _told_apart(answer, other, matches, pixels, views, size)
+        ):
             figures = (
                 f"{other.support:.0f} inliers against {answer.support:.0f}, evidence "
                 f"{evidence:.1f} of {options.min_evidence:.1f} needed"
@@ -94,6 +102,35 @@ def verify(
         "evidence": least / options.min_evidence if options.min_evidence else np.inf,
     }
     return Verdict(Reason.LOCALIZED, figures, 1.0 - 1.0 / min(measures.values()), measures)
+
+
+def _by_the_same_matches(answer: Estimate, other: Estimate) -> bool:
+    """Whether two poses rest on the same matches, as both solutions of a plane do."""
+    return bool(2 * (answer.inliers & other.inliers).sum() > other.inliers.sum())
+
+
+def _told_apart(
+    answer: Estimate,
+    other: Estimate,
+    matches: Matches,
+    pixels: NDArray[np.floating],
+    views: Sequence[tuple[Pose, Camera | None]],
+    size: tuple[int, int],
+) -> bool:
+    """Whether the image speaks for the answer and against a place that looks alike."""
+    explanations = []
+    for pose in (answer, other):
+        owners = np.unique(matches.owners[pose.inliers])
+        seen_from = [(view, camera) for view, camera in (views[i] for i in owners) if camera]
+        explanations.append(
+            Explanation(
+                pose.pose,
+                np.asarray(pixels[pose.inliers], np.float64),
+                matches.points[pose.inliers],
+                seen_from,
+            )
+        )
+    return tells_apart(explanations[0], explanations[1], size)
 
 
 def _best_ratio(
