@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry import absolute_pose, transforms
 from mast3r_ros.geometry.joint_pose import Matches, agreeing
+from mast3r_ros.geometry.planar import planar_twin
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -55,7 +56,7 @@ def other_poses(
     options: RelocalizerOptions,
 ) -> Iterator[Estimate]:
     """Poses that are really different from the answer and have at least some support."""
-    starts = [reflected_about_plane(answer, matches)]
+    starts = [second_of_plane(answer, matches)]
     left = ~answer.inliers & matches.with_point
     for _ in range(_ROUNDS):
         found = _among(matches, left, min_support)
@@ -107,30 +108,13 @@ def compare(
     return Comparison(total / size if size > 0 else 0.0, total)
 
 
-def reflected_about_plane(answer: Estimate, matches: Matches) -> Pose | None:
-    """The second solution of a planar pose (Schweighofer and Pinz, PAMI 2006), to first order.
-
-    Seen from far, the relief of a plane cannot be told from its mirror image: depth along the line
-    of sight changes its sign. Turning the plane over as well makes a rotation of it.
-    """
+def second_of_plane(answer: Estimate, matches: Matches) -> Pose | None:
+    """Where the second solution of a planar pose begins, from the inliers near their middle."""
     points = matches.points[answer.inliers & matches.with_point]
     if len(points) < 4:
         return None
-    middle = np.median(points, axis=0)
-    centered = points - middle
-    spread = np.median(np.linalg.norm(centered, axis=1))
-    centered = centered[np.linalg.norm(centered, axis=1) < 3.0 * max(spread, 1e-9)]
-    _, vectors = np.linalg.eigh(centered.T @ centered)
-    normal = vectors[:, 0]
-    sight = middle - answer.pose[:3, 3]
-    sight = sight / np.linalg.norm(sight)
-    mirrored = (np.eye(3) - 2.0 * np.outer(sight, sight)) @ (
-        np.eye(3) - 2.0 * np.outer(normal, normal)
-    )
-    # Turning the points about the middle by `mirrored` is turning the camera the other way.
-    return transforms.make(
-        mirrored.T @ answer.pose[:3, :3], middle + mirrored.T @ (answer.pose[:3, 3] - middle)
-    )
+    away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    return planar_twin(answer.pose, points[away <= 3.0 * max(float(np.median(away)), 1e-9)])
 
 
 def _far(one: Pose, other: Pose, options: RelocalizerOptions) -> bool:
