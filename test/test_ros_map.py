@@ -142,7 +142,7 @@ def _edit(old, new):
     [
         (_truncate, "does not have the checksum"),
         (_lose, "cannot read"),
-        (_edit("format: 1", "format: 2"), "map format 2, this version reads 1"),
+        (_edit("format: 2", "format: 3"), "map format 3, this version reads 2"),
         (_edit("front_end: sift", "front_end: xfeat"), "made by front end 'xfeat'"),
         (_edit("keyframes:", "keyframes: {"), "cannot read"),
         (lambda path: (path / "map.yaml").write_text("tiles: [1, 2]"), "not the manifest"),
