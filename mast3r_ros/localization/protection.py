@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
+from scipy.special import fdtri
 
 # Degrees of freedom of a pose's error: its covariance is estimated from few independent errors, so
 # that its tail is that of Student's t distribution.
@@ -22,4 +22,4 @@ def protection_level(covariance: NDArray[np.float64], probability: float) -> flo
     mean = float(np.trace(covariance))
     square = float((covariance**2).sum())
     freedom = mean**2 / square
-    return float(np.sqrt(mean * f_distribution.isf(probability, freedom, _FREEDOM)))
+    return float(np.sqrt(mean * fdtri(freedom, _FREEDOM, 1.0 - probability)))
