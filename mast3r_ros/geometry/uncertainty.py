@@ -48,11 +48,10 @@ def residuals(
 
 def invert_information(information: NDArray[np.float64]) -> NDArray[np.float64]:
     """The (6, 6) covariance of an information matrix; infinite where it binds nothing."""
-    if not (np.diag(information) > 0).all():
-        return np.full((6, 6), np.inf)
     scale = np.sqrt(np.diag(information))
+    if not (scale > 0).all():
+        return np.full((6, 6), np.inf)
     normalized = information / np.outer(scale, scale)
     if np.linalg.cond(normalized) > 1e12:
         return np.full((6, 6), np.inf)
-    covariance = np.linalg.inv(normalized) / np.outer(scale, scale)
-    return np.asarray((covariance + covariance.T) / 2.0)
+    return np.asarray(np.linalg.inv(normalized) / np.outer(scale, scale))
