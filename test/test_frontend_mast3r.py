@@ -587,7 +587,7 @@ class Strided(OnGpu):
 
 
 def test_a_layout_is_not_taken_for_nan(engine: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mast3r_matching, "_gpu", lambda number: None)
+    monkeypatch.setattr(mast3r_matching, "gpu_matcher", lambda number: None)
     encoded = Encoded(np.zeros((48, 32)), SIZE)
     (pair,) = engine.decode([(encoded, encoded)])
     wrong = replace(pair, query=replace(pair.query, descriptors=Strided(pair.query.descriptors)))
