@@ -3,8 +3,8 @@
 """`make gpu-check`: the first ten minutes on a GPU. NOT RUN ON A GPU YET.
 
 The parts of `bench.gpu_parts` run one after the other, the most telling first, each in a process
-and under a time limit of its own. What a part found is kept: a second run goes on with the parts
-that are missing or failed. The findings become a section of docs/benchmarks.md.
+and under a time limit of its own. The result of each part is kept: a second run resumes with the
+parts that are missing or failed. The findings become a section of docs/benchmarks.md.
 
     python -m bench.gpu_check [--checkpoint FILE] [--images A B ...] [--again] [--memcheck]
     python -m bench.gpu_check --device cpu --tiny --state /tmp/check --page /tmp/page.md

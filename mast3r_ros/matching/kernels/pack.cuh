@@ -89,9 +89,10 @@ extern "C" __global__ void pack(const Image* images) {
   }
 }
 
-/// The rows as bytes, with one scale a part. A thread makes the 16 bytes of a tile of 16 rows and 32
-/// channels that its lane holds when tensor cores multiply: register r has row lane / 4 + r % 2 * 8
-/// and the four channels from r / 2 * 16 + lane % 4 * 4. Grid (most blocks, images), after `pack`.
+/// The rows as bytes, with one scale a part. A thread makes the 16 bytes of a tile of 16 rows and
+/// 32 channels that its lane holds when tensor cores multiply: register r has row lane / 4 + r % 2
+/// * 8 and the four channels from r / 2 * 16 + lane % 4 * 4. Grid (most blocks, images), after
+/// `pack`.
 extern "C" __global__ void round_rows(const Image* images) {
   const Image& image = images[blockIdx.y];
   const int block = blockIdx.x, warp = threadIdx.x / 32, lane = threadIdx.x % 32;

@@ -4,8 +4,8 @@
 // Descriptors rounded to bytes, and how far off that may put a score. With q' and d' for what the
 // bytes of q and d stand for, by Cauchy-Schwarz
 //   |q.d - q'.d'| <= |q - q'| |d| + |q'| |d - d'|.
-// The sum q'.d' is a sum of whole numbers: exact, in whatever order it is added. Included by the CPU
-// and by the CUDA kernels.
+// The sum q'.d' is a sum of whole numbers: exact, in whatever order it is added. Included by the
+// CPU and by the CUDA kernels.
 #pragma once
 
 #include "dot.hpp"
@@ -66,8 +66,8 @@ MAST3R_ROS_SHARED RoundedQuery round_query(const float* query, int channels, int
 MAST3R_ROS_SHARED int limit_of(double bar, const RoundedQuery& query, const RoundedRows& rows,
                                int bias, double longest, double margin) {
   const double error = query.residual * longest + query.norm * rows.residual + margin;
-  const double limit = floor((bar - error) / (query.scale * rows.scale)) +
-                       static_cast<double>(bias * query.sum);
+  const double limit =
+      floor((bar - error) / (query.scale * rows.scale)) + static_cast<double>(bias * query.sum);
   return limit < -2147483648.0  ? -2147483647 - 1
          : limit > 2147483647.0 ? 2147483647
                                 : static_cast<int>(limit);

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Three looks, as in search.cpp: cones pass over blocks, tensor cores multiply bytes, and what the
-// bytes cannot rule out is scored in float32, in the order of dot.hpp. So the answer has the bits of
-// the CPU. The scores live in registers; the matrix of scores is never written.
+// bytes cannot rule out is scored in float32, in the order of dot.hpp. So the answer has the bits
+// of the CPU. The scores live in registers; the matrix of scores is never written.
 #pragma once
 
 #include "walk.cuh"
@@ -56,8 +56,8 @@ __device__ __forceinline__ void raise(Key* best, Key key) {
 }
 
 #ifdef __CUDACC__
-/// sums += rows * query: 16 rows by 32 channels in bytes, times 32 channels by 8 queries. All threads
-/// of a warp together.
+/// sums += rows * query: 16 rows by 32 channels in bytes, times 32 channels by 8 queries. All
+/// threads of a warp together.
 __device__ __forceinline__ void multiply_bytes(int (&sums)[4], uint4 rows, uint2 query) {
   asm volatile(
       "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
@@ -102,8 +102,8 @@ __device__ __forceinline__ void multiply(Shared& shared, bool reload, bool by_co
 }
 
 /// Scores of the axes of a part.
-__device__ __forceinline__ void multiply_axes(Shared& shared, const Image& to, int part, bool reload,
-                                              float (&sums)[4][4]) {
+__device__ __forceinline__ void multiply_axes(Shared& shared, const Image& to, int part,
+                                              bool reload, float (&sums)[4][4]) {
   const float* axes = to.axes + static_cast<long long>(part) * CHANNELS * kBlock;
   multiply(
       shared, reload, true,
@@ -170,15 +170,14 @@ struct Columns {
     const int lane = threadIdx.x % 32;
     for (int step = 0; step < kSteps; ++step)
       for (int t = 0; t < kTiles; ++t) {
-        const unsigned(*words)[kQueries] = shared.words + step * 8 + lane % 4;
+        const unsigned (*words)[kQueries] = shared.words + step * 8 + lane % 4;
         steps[step][t] = make_uint2(words[0][t * 8 + lane / 4], words[4][t * 8 + lane / 4]);
       }
   }
 };
 
-/// Queues the rows of a block that the bytes cannot rule out, and counts those for which the queue is
-/// too short.
-/// Register c of a lane has row lane / 4 + c / 2 * 8 and query lane % 4 * 2 + c % 2.
+/// Queues the rows of a block that the bytes cannot rule out, and counts those for which the queue
+/// is too short. Register c of a lane has row lane / 4 + c / 2 * 8 and query lane % 4 * 2 + c % 2.
 __device__ __forceinline__ void screen(Shared& shared, const Image& to, int block, const Rows& rows,
                                        const Columns& columns, const int (&limits)[kTiles][2]) {
   int sums[kTiles][4] = {};
