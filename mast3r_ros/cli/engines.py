@@ -20,7 +20,7 @@ Checkpoint = Annotated[
         "were fetched, else nano, if not given."
     ),
 ]
-Output = Annotated[
+Out = Annotated[
     Path | None, typer.Option(help="Folder of graphs and engines; the cache's if not given.")
 ]
 Sizes = Annotated[
@@ -66,7 +66,7 @@ def fetch_checkpoint(
 def export(
     images: Images = None,
     checkpoint: Checkpoint = None,
-    output: Output = None,
+    out: Out = None,
     size: Sizes = None,
     precision: PrecisionOption = "fp32",
     mixed: Mixed = False,
@@ -75,7 +75,7 @@ def export(
     from mast3r_ros.engines import building
     from mast3r_ros.engines.select import graphs_folder
 
-    folder = output or graphs_folder()
+    folder = out or graphs_folder()
     sizes, precision_ = _checked(size or [], precision, images, needed=False)
     if images and precision_ == "bf16":
         raise ChoiceError(
@@ -91,7 +91,7 @@ def export(
 def build_engine(
     images: Images = None,
     checkpoint: Checkpoint = None,
-    output: Output = None,
+    out: Out = None,
     size: Sizes = None,
     precision: PrecisionOption = "fp16",
     mixed: Mixed = False,
@@ -114,7 +114,7 @@ def build_engine(
     from mast3r_ros.engines.parity import ParityError
     from mast3r_ros.engines.select import graphs_folder
 
-    folder = output or graphs_folder()
+    folder = out or graphs_folder()
     sizes, precision_ = _checked(size or [], precision, images, needed=True)
     _report(f"building for {building.require_gpu(device)}")
     graphs = building.export_graphs(folder, checkpoint, sizes, precision_, mixed, _report)

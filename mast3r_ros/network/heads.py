@@ -88,6 +88,15 @@ class Fusion(nn.Module):
         return y
 
 
+class _Enlarge(nn.ConvTranspose2d):
+    """A transposed convolution in the type of its weights, whatever comes in and goes out."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, C, stride x H, stride x W), in the type of `x`."""
+        y: Tensor = super().forward(x.to(self.weight.dtype), output_size)
+        return y.to(x.dtype)
+
+
 class DptHead(nn.Module):
     """Four levels of tokens -> 4 channels (point and confidence) at full resolution."""
 
@@ -99,8 +108,8 @@ class DptHead(nn.Module):
         to_level = [nn.Conv2d(w, c, 1) for w, c in zip(widths, levels, strict=True)]
         self.act_postprocess = nn.ModuleList(
             (
-                nn.Sequential(to_level[0], nn.ConvTranspose2d(levels[0], levels[0], 4, stride=4)),
-                nn.Sequential(to_level[1], nn.ConvTranspose2d(levels[1], levels[1], 2, stride=2)),
+                nn.Sequential(to_level[0], _Enlarge(levels[0], levels[0], 4, stride=4)),
+                nn.Sequential(to_level[1], _Enlarge(levels[1], levels[1], 2, stride=2)),
                 nn.Sequential(to_level[2]),
                 nn.Sequential(to_level[3], nn.Conv2d(levels[3], levels[3], 3, stride=2, padding=1)),
             )

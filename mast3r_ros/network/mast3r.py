@@ -83,11 +83,16 @@ class MAST3R(nn.Module):
         )
 
     def set_precision(self, dtype: torch.dtype) -> MAST3R:
-        """Hold matrix products and convolutions in `dtype`; norms and points stay in float32."""
+        """Hold matrix products and convolutions in `dtype`; norms and points stay in float32.
+
+        So do transposed convolutions in bf16, which TensorRT for RTX does not compile.
+        """
         kept = {id(head.dpt.last) for head in (self.downstream_head1, self.downstream_head2)}
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-                module.to(torch.float32 if id(module) in kept else dtype)
+                transposed = isinstance(module, nn.ConvTranspose2d)
+                exact = id(module) in kept or (transposed and dtype == torch.bfloat16)
+                module.to(torch.float32 if exact else dtype)
         return self
 
     def encode(self, images: Tensor) -> Tensor:
