@@ -23,6 +23,8 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.mast3r import matching
 from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+from mast3r_ros.matching.gpu import GpuMatcher
+from mast3r_ros.matching.nearest import Database
 from mast3r_ros.network.prediction import LocalFeatures
 
 
@@ -76,7 +78,8 @@ def test_matching_takes_the_arrays_as_the_engine_leaves_them(
     monkeypatch.setattr(torch.nn.functional, "pixel_shuffle", shuffled_as_on_a_gpu)
     model = random_network(replace(TINY, image_size=64))
     device = EmulatedDevice(tmp_path)
-    monkeypatch.setattr(matching, "_gpu", lambda number: device)
+    matcher = GpuMatcher(0, Database, lambda number: device)
+    monkeypatch.setattr(matching, "gpu_matcher", lambda number: matcher)
     image = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
     options = Mast3rOptions(stride=4)
     found = []
@@ -85,6 +88,7 @@ def test_matching_takes_the_arrays_as_the_engine_leaves_them(
         keyframe = front_end.describe(Frame(image))
         query = front_end.describe(Frame(np.roll(image, 40, axis=1)))
         found.append(front_end.match([keyframe, keyframe], query))
+    assert not matcher.failure
     for ours, theirs in zip(*found, strict=True):
         assert len(ours) > 5
         np.testing.assert_array_equal(ours.reference_pixels, theirs.reference_pixels)

@@ -41,7 +41,9 @@ class XFeatFrontEnd(FeatureFrontEnd):
 
     name: ClassVar[str] = "xfeat"
     min_inliers: ClassVar[int] = 40
-    min_inlier_ratio: ClassVar[float] = 0.27
+    # Points with an error of their own agree by chance more often than exact ones: with 0.27, one
+    # of 56 poses of the office walk was wrong without depth, at a ratio of 0.275.
+    min_inlier_ratio: ClassVar[float] = 0.28
     min_score: ClassVar[float] = 0.82
     guided_min_score: ClassVar[float] = 0.75
     guided_ratio: ClassVar[float] = 0.9

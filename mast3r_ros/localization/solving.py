@@ -20,8 +20,8 @@ from mast3r_ros.matching.correspondences import Correspondences
 
 # Beyond this multiple of the fewest inliers, a pose from points alone needs no second opinion.
 _SURE = 4.0
-# Points whose depth has a larger relative deviation need a second opinion too: they may agree
-# because all are wrong alike.
+# Where most points have a larger relative deviation, a second opinion is needed too: they may agree
+# because all are wrong alike. A few far points of a sensor do not call for one.
 _LOOSE = 0.03
 # Keyframes whose essential matrix is looked for: those with the most matches.
 _RAY_KEYFRAMES = 2
@@ -94,7 +94,8 @@ def solve(
     if method == "pnp":
         hypotheses = [by_points(matches)]
     sure = max((h.points for h in hypotheses if h), default=0) >= _SURE * min_inliers
-    sure = sure and not (matches.depth_sigmas > _LOOSE).any()
+    sigmas = matches.depth_sigmas[matches.with_point]
+    sure = sure and float(np.median(sigmas)) <= _LOOSE
     if method != "procrustes" and not sure:
         for i in np.argsort([-len(c) for c in found], kind="stable")[:_RAY_KEYFRAMES]:
             relatives[i] = _relative(
