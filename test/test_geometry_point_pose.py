@@ -4,7 +4,6 @@
 
 import numpy as np
 import pytest
-from consistency import normalized_errors
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,10 +30,10 @@ def test_exact_points_give_the_exact_motion(seed: int, wrong: float) -> None:
     pose, reference, query, bad = sets(seed, wrong, 0.0)
     found = pose_from_points(reference, query)
     assert found is not None
-    np.testing.assert_allclose(found.pose, pose, atol=0.05)
+    np.testing.assert_allclose(found[0], pose, atol=0.05)
     if not wrong:
-        np.testing.assert_allclose(found.pose, pose, atol=1e-9)
-    assert found.inliers[~bad].all()
+        np.testing.assert_allclose(found[0], pose, atol=1e-9)
+    assert found[1][~bad].all()
 
 
 def test_noise_averages_out() -> None:
@@ -42,8 +41,8 @@ def test_noise_averages_out() -> None:
     reference[:10] = np.nan
     found = pose_from_points(reference, query)
     assert found is not None
-    assert np.linalg.norm(found.pose[:3, 3] - pose[:3, 3]) < 0.05
-    assert not found.inliers[:10].any()
+    assert np.linalg.norm(found[0][:3, 3] - pose[:3, 3]) < 0.05
+    assert not found[1][:10].any()
 
 
 @pytest.mark.parametrize("kind", ["few", "chance", "line"])
@@ -56,19 +55,3 @@ def test_no_motion_where_there_is_none(kind: str) -> None:
     if kind == "line":
         query = reference = np.linspace(1, 2, 30)[:, None] * np.ones(3)
     assert pose_from_points(reference, query, tolerance=0.02) is None
-
-
-def test_errors_are_as_large_as_the_information_says() -> None:
-    errors, covariances = [], []
-    for seed in range(100):
-        pose, reference, query, _ = sets(seed, 0.0, 0.0)
-        spread = 0.02 * np.linalg.norm(reference, axis=1)[:, None]
-        reference += spread * np.random.default_rng(seed).standard_normal((200, 3)) / 2
-        found = pose_from_points(reference, query)
-        assert found is not None
-        errors.append(transforms.difference(found.pose, pose))
-        covariances.append(np.linalg.inv(found.information * found.inliers.sum()))
-
-    values = normalized_errors(np.array(errors), np.array(covariances))
-
-    assert 4.5 < values.mean() < 7.5

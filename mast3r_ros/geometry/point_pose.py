@@ -4,35 +4,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.alignment import align
 from mast3r_ros.geometry.transforms import Pose
 
 _HYPOTHESES = 300
 _ROUNDS = 5
 _FEWEST = 6
-# No point map is more exact than this share of the distance.
-_LEAST_SIGMA = 1e-3
-
-
-@dataclass(frozen=True)
-class PointPose:
-    """How two point sets lie to each other.
-
-    Attributes:
-        pose: T_reference_query (4, 4).
-        inliers: (N,) bool, which pairs agree.
-        information: (6, 6) that one pair has about the pose in the mean [1/m^2, 1/rad^2].
-    """
-
-    pose: Pose
-    inliers: NDArray[np.bool_]
-    information: NDArray[np.float64]
 
 
 def pose_from_points(
@@ -40,7 +20,7 @@ def pose_from_points(
     query_points: NDArray[np.floating],
     tolerance: float = 0.05,
     seed: int = 0,
-) -> PointPose | None:
+) -> tuple[Pose, NDArray[np.bool_]] | None:
     """The rigid motion between two metric point sets of which some pairs are wrong.
 
     RANSAC (Fischler and Bolles, 1981) over three pairs, then alignment of the pairs that agree.
@@ -53,7 +33,7 @@ def pose_from_points(
         seed: the same seed gives the same answer.
 
     Returns:
-        None where fewer than six pairs agree.
+        T_reference_query and (N,) which pairs agree, or None where fewer than six do.
     """
     target = np.asarray(reference_points, np.float64)
     source = np.asarray(query_points, np.float64)
@@ -82,7 +62,7 @@ def pose_from_points(
         return None
     for _ in range(_ROUNDS):
         try:
-            pose = align(target[best], source[best], limits[best] ** -2)[0]
+            pose = align(target[best], source[best])[0]
         except ValueError:
             return None
         before, best = best, agreeing(pose)
@@ -90,19 +70,4 @@ def pose_from_points(
             return None
         if np.array_equal(before, best):
             break
-    return PointPose(pose, best, _mean_information(pose, target[best], source[best]))
-
-
-def _mean_information(
-    pose: Pose, target: NDArray[np.float64], source: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(6, 6) mean information of a pair; errors are taken to grow with the distance, see above."""
-    turned = source @ pose[:3, :3].T
-    distance = np.linalg.norm(target, axis=1)
-    error = (target - turned - pose[:3, 3]) / distance[:, None]
-    variance = max((error**2).sum() / max(error.size - 6, 1), _LEAST_SIGMA**2)
-    # The residual moves by -dt - dr x (R s).
-    jacobian = np.concatenate(
-        [np.broadcast_to(-np.eye(3), (len(turned), 3, 3)), transforms.skew(turned)], axis=2
-    ) / (np.sqrt(variance) * distance[:, None, None])
-    return np.asarray(np.einsum("nij,nik->jk", jacobian, jacobian) / len(turned))
+    return pose, best

@@ -65,7 +65,7 @@ def estimate_relative_pose(
         rays[0][usable] * focals[0],
         rays[1][usable] * focals[1],
         *pinholes,
-        {"max_epipolar_error": threshold, "seed": seed, "max_iterations": 10_000},
+        {"max_epipolar_error": threshold, "seed": seed, "max_iterations": 2_000},
     )
     inliers = np.zeros(len(rays[0]), np.bool_)
     inliers[usable] = info["inliers"]

@@ -41,7 +41,23 @@ class RelocalizerOptions:
         0.035, "Largest standard deviation of an answer's orientation [rad]", 0.001, 3.2
     )
     max_ambiguity: float = option(
-        0.5, "Refuse when another pose explains this share of the answer's inliers", 0.05, 1.0
+        0.3,
+        "Another pose is compared with the answer from this share of its inliers on",
+        0.05,
+        1.0,
+    )
+    min_evidence: float = option(
+        3.0,
+        "Refuse unless the answer explains the image better than another pose by so many standard "
+        "deviations",
+        0.0,
+        100.0,
+    )
+    same_position: float = option(
+        0.25, "Poses that are nearer to each other are the same one [m]", 0.0, 100.0
+    )
+    same_rotation: float = option(
+        0.0873, "Poses that are turned less against each other are the same one [rad]", 0.0, 3.2
     )
     keyframe_position_sigma: float = option(
         0.01, "How well the keyframes' positions are known [m]", 0.0, 100.0
@@ -55,6 +71,9 @@ class RelocalizerOptions:
         "the depth",
         0.0,
         1.0,
+    )
+    protection_probability: float = option(
+        0.01, "Probability that the error exceeds the protection level", 1e-4, 0.5
     )
     pose_method: str = option(
         "pnp",

@@ -16,13 +16,15 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, estimates_camera
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.joint_pose import JointPose
 from mast3r_ros.geometry.relative_pose import RelativePose
+from mast3r_ros.geometry.robust_pose import Estimate, estimate
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization import solving
+from mast3r_ros.localization.body import fixed_to_camera
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
 from mast3r_ros.localization.verification import verify
 from mast3r_ros.matching.correspondences import Correspondences
@@ -31,6 +33,10 @@ from mast3r_ros.matching.correspondences import Correspondences
 _MIN_POINTS = 10
 # With less than this between the views, a direction is noise [rad].
 _MIN_PARALLAX = np.deg2rad(0.3)
+
+
+# A smaller part of the matches at one pixel of several keyframes may be chance.
+_REPORTED_SHARE = 0.02
 
 
 class Relocalizer:
@@ -100,38 +106,66 @@ class Relocalizer:
         most = max(len(c) for c in found)
         if most < self.min_inliers:
             return _refusal(Reason.FEW_MATCHES, f"{most} at the most", unexplained)
-        threshold = options.reprojection_threshold * self.map.front_end.pixel_error_scale(size)
-        matches, owner = solving.gather(camera, keyframes, found, threshold, options.depth_noise)
-        solved, relatives = solving.solve(
-            camera, keyframes, found, matches, options.pose_method, self.min_inliers
+        scale = self.map.front_end.pixel_error_scale(size)
+        fixed = fixed_to_camera(camera, keyframes, found, scale)
+        share = float(np.concatenate(fixed).mean())
+        moving = [c.select(~f) for c, f in zip(found, fixed, strict=True)]
+        matches = solving.gather(
+            camera, keyframes, moving, options.reprojection_threshold * scale, options.depth_noise
         )
+        shared = solving.shared_errors(camera, keyframes, moving, options)
+        hypothesis, relatives = solving.solve(
+            camera, keyframes, moving, matches, options.pose_method, self.min_inliers
+        )
+        solved = None if hypothesis is None else estimate(hypothesis, matches, shared)
         if solved is None or solved.points < _MIN_POINTS:
             return _direction_only(unexplained, relatives, solved)
         explained = [
-            replace(m, inliers=solved.inliers[owner == i]) for i, m in enumerate(unexplained)
+            KeyframeMatch(k.id, c, solved.inliers[matches.owners == i])
+            for i, (k, c) in enumerate(zip(keyframes, moving, strict=True))
         ]
         ratio = self.map.front_end.min_inlier_ratio
-        verdict = verify(solved, matches, explained, size, self.min_inliers, ratio, options)
-        if verdict.covariance is None:
-            return _refusal(verdict.reason, verdict.figures, explained)
+        views = [(k.pose, k.camera) for k in keyframes]
+        verdict = verify(
+            solved, matches, shared, explained, views, size, self.min_inliers, ratio, options
+        )
+        figures = verdict.figures + _about_body(share)
+        if verdict.reason is not Reason.LOCALIZED:
+            return replace(_refusal(verdict.reason, figures, explained), fixed_share=share)
+        levels = [
+            protection_level(
+                solved.covariance[i : i + 3, i : i + 3], options.protection_probability
+            )
+            for i in (0, 3)
+        ]
         return Localization(
             verdict.reason,
-            f"{verdict.reason.value} ({verdict.figures})",
+            f"{verdict.reason.value} ({figures})",
             solved.pose,
-            verdict.covariance,
+            solved.covariance,
             verdict.confidence,
             _ranked(
-                _relative_to(k, m, solved.pose, verdict.covariance)
+                _relative_to(k, m, solved.pose, solved.covariance)
                 for k, m in zip(keyframes, explained, strict=True)
             ),
             int(solved.inliers.sum()),
+            protection_position=levels[0],
+            protection_rotation=levels[1],
+            fixed_share=share,
         )
+
+
+def _about_body(share: float) -> str:
+    """A hint where matches do not move with the camera."""
+    if share < _REPORTED_SHARE:
+        return ""
+    return f"; {share:.0%} of the matches do not move with the camera: set `mask`"
 
 
 def _direction_only(
     unexplained: Sequence[KeyframeMatch],
     relatives: Sequence[RelativePose | None],
-    solved: JointPose | None,
+    solved: Estimate | None,
 ) -> Localization:
     """Without metric points: rotation and direction to each keyframe that allows them."""
     answers = [

@@ -70,10 +70,15 @@ class Localization:
         message: the reason with its figures, for people.
         pose: map <- camera, (4, 4); None unless localized.
         covariance: (6, 6) [m, rad] along the fixed axes of the map; None unless localized.
-        confidence: 0 at the limit of what is accepted, towards 1 far from all limits.
+        confidence: 0 at the limit of what is accepted, towards 1 far from all limits; not yet a
+            calibrated probability. How exact the pose is plays no part.
+        protection_position, protection_rotation: radii [m, rad] that the error exceeds with a
+            probability of `protection_probability` at the most; infinite unless localized.
         matches: the keyframes compared, most inliers first.
         inliers: matches that agree with the pose.
         timings: seconds by stage, in order.
+        fixed_share: part of the matches that do not move with the camera (the robot's own body, an
+            overlay): they are left out.
         camera_estimated: the intrinsics were unknown and come from the front end.
     """
 
@@ -86,6 +91,9 @@ class Localization:
     inliers: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     camera_estimated: bool = False
+    protection_position: float = float("inf")
+    protection_rotation: float = float("inf")
+    fixed_share: float = 0.0
 
     @property
     def localized(self) -> bool:

@@ -5,18 +5,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.geometry.joint_pose import JointPose, Matches
-from mast3r_ros.geometry.uncertainty import invert_information
-from mast3r_ros.localization import solving
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.joint_pose import Matches
+from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.other_poses import compare, other_poses
 from mast3r_ros.localization.result import KeyframeMatch, Reason
+from mast3r_ros.localization.solving import grid_cells
 
-_GRID = 8
+# Spread is counted in coarse cells, evidence for one pose against another in fine ones: a thing
+# that tells two places apart may be small.
+_SPREAD_GRID = (8, 8)
+_EVIDENCE_GRID = (24, 18)
 
 
 @dataclass(frozen=True)
@@ -26,20 +33,23 @@ class Verdict:
     Attributes:
         reason: LOCALIZED, or the first check that failed.
         figures: what was measured, for people.
-        covariance: (6, 6) [m, rad] of the pose; None where a check before failed.
-        confidence: 0 at the limit of a check, towards 1 far from all limits.
+        confidence: 0 at the limit of a check, towards 1 far from all limits; how exact the pose is
+            plays no part.
+        measures: what the checks measured, by name.
     """
 
     reason: Reason
     figures: str
-    covariance: NDArray[np.float64] | None = None
     confidence: float = 0.0
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 def verify(
-    solved: JointPose,
+    answer: Estimate,
     matches: Matches,
+    shared: SharedErrors,
     explained: Sequence[KeyframeMatch],
+    views: Sequence[tuple[Pose, Camera | None]],
     size: tuple[int, int],
     min_inliers: int,
     min_inlier_ratio: float,
@@ -48,68 +58,79 @@ def verify(
     """Accept or refuse a pose.
 
     Args:
-        solved: the pose and its inliers.
-        matches: all matches in the map's frame.
+        answer: the pose and its inliers.
+        matches, shared: all matches in the map's frame, and what they have in common.
         explained: the same by keyframe, with the inliers of the pose.
+        views: the keyframes' poses in the map, and their cameras.
         size: (width, height) of the query [pixels].
         min_inliers, min_inlier_ratio: what the front end needs, or the options say.
     """
-    if solved.support < min_inliers:
-        return Verdict(Reason.FEW_INLIERS, f"{solved.support:.0f} of {min_inliers} needed")
+    if answer.support < min_inliers:
+        return Verdict(Reason.FEW_INLIERS, f"{answer.support:.0f} of {min_inliers} needed")
     ratio, needed = _best_ratio(explained, min_inlier_ratio, options)
     if ratio < needed:
         return Verdict(Reason.LOW_INLIER_RATIO, f"{ratio:.2f} of {needed} needed")
     pixels = np.concatenate([m.correspondences.query_pixels for m in explained])
-    cells = grid_cells(pixels[solved.inliers], size)
-    spread = len(np.unique(cells))
+    spread = len(np.unique(grid_cells(pixels[answer.inliers], size, _SPREAD_GRID)))
     if spread < options.min_cells:
         return Verdict(Reason.POOR_SPREAD, f"{spread} cells of {options.min_cells} needed")
-    correlation = max(m.correspondences.correlation for m in explained if m.inliers.any())
-    covariance = pose_covariance(solved, cells, correlation, options)
-    sigmas = [float(np.sqrt(np.trace(covariance[i : i + 3, i : i + 3]))) for i in (0, 3)]
+    sigmas = [float(np.sqrt(np.trace(answer.covariance[i : i + 3, i : i + 3]))) for i in (0, 3)]
     limits = (options.max_position_sigma, options.max_rotation_sigma)
-    figures = f"{int(solved.inliers.sum())} inliers, {sigmas[0]:.3f} m, {sigmas[1]:.4f} rad"
+    figures = f"{int(answer.inliers.sum())} inliers, {sigmas[0]:.3f} m, {sigmas[1]:.4f} rad"
     if not (sigmas[0] <= limits[0] and sigmas[1] <= limits[1]):
         return Verdict(Reason.UNCERTAIN, figures)
-    against = _support_of_another_pose(solved, matches)
-    allowed = options.max_ambiguity * solved.support
-    if against > allowed and against >= min_inliers:
-        return Verdict(Reason.AMBIGUOUS, f"support {against:.0f} against {solved.support:.0f}")
-    margins = (
-        min_inliers / solved.support,
-        needed / ratio,
-        options.min_cells / spread,
-        sigmas[0] / limits[0],
-        sigmas[1] / limits[1],
-        min(against / allowed, 1.0),
-    )
-    return Verdict(Reason.LOCALIZED, figures, covariance, 1.0 - max(margins))
+    features = _features(pixels)
+    cells = grid_cells(pixels, size, _EVIDENCE_GRID)
+    least = np.inf
+    least_support = max(min_inliers, options.max_ambiguity * answer.support)
+    for other in other_poses(answer, matches, shared, least_support, options):
+        evidence = compare(answer, other, features, cells).evidence
+        least = min(least, evidence)
+        elsewhere = not _by_the_same_matches(answer, other)
+        if evidence < options.min_evidence or (
+            elsewhere and not _told_apart(answer, other, matches, pixels, views, size)
+        ):
+            figures = (
+                f"{other.support:.0f} inliers against {answer.support:.0f}, evidence "
+                f"{evidence:.1f} of {options.min_evidence:.1f} needed"
+            )
+            return Verdict(Reason.AMBIGUOUS, figures, measures={"evidence": evidence})
+    measures = {
+        "support": answer.support / min_inliers,
+        "ratio": ratio / needed,
+        "spread": spread / options.min_cells,
+        "evidence": least / options.min_evidence if options.min_evidence else np.inf,
+    }
+    return Verdict(Reason.LOCALIZED, figures, 1.0 - 1.0 / min(measures.values()), measures)
 
 
-def pose_covariance(
-    solved: JointPose,
-    cells: NDArray[np.int64],
-    correlation: float,
-    options: RelocalizerOptions,
-) -> NDArray[np.float64]:
-    """Covariance of a pose in the map.
-
-    Neighboring matches share the errors of depth and of matching, so the matches of one cell of
-    the image count as one; what cells share, `correlation` states; and the pose is no better known
-    than the keyframes' own.
-    """
-    _, cell, members = np.unique(cells, return_inverse=True, return_counts=True)
-    information = (solved.information / members[cell][:, None, None]).sum(0)
-    map_variance = np.repeat(
-        [options.keyframe_position_sigma**2, options.keyframe_rotation_sigma**2], 3
-    )
-    return correlation**2 * invert_information(information) + np.diag(map_variance)
+def _by_the_same_matches(answer: Estimate, other: Estimate) -> bool:
+    """Whether two poses rest on the same matches, as both solutions of a plane do."""
+    return bool(2 * (answer.inliers & other.inliers).sum() > other.inliers.sum())
 
 
-def grid_cells(pixels: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.int64]:
-    """(N,) cell of each pixel in an 8 x 8 grid over the image."""
-    cell = np.clip((pixels + 0.5) * _GRID / size, 0, _GRID - 1).astype(np.int64)
-    return np.asarray(cell[:, 0] + _GRID * cell[:, 1])
+def _told_apart(
+    answer: Estimate,
+    other: Estimate,
+    matches: Matches,
+    pixels: NDArray[np.floating],
+    views: Sequence[tuple[Pose, Camera | None]],
+    size: tuple[int, int],
+) -> bool:
+    """Whether the image speaks for the answer and against a place that looks alike."""
+    explanations = []
+    for pose in (answer, other):
+        owners = np.unique(matches.owners[pose.inliers])
+        seen_from = [(view, camera) for view, camera in (views[i] for i in owners) if camera]
+        explanations.append(
+            Explanation(
+                pose.pose,
+                np.asarray(pixels[pose.inliers], np.float64),
+                matches.points[pose.inliers],
+                seen_from,
+            )
+        )
+    return tells_apart(explanations[0], explanations[1], size)
 
 
 def _best_ratio(
@@ -123,6 +144,8 @@ def _best_ratio(
     return max(ratios, key=lambda pair: pair[0] / pair[1])
 
 
-def _support_of_another_pose(solved: JointPose, matches: Matches) -> float:
-    other = solving.by_points(matches.without(solved.inliers))
-    return 0.0 if other is None else other.support
+def _features(pixels: NDArray[np.floating]) -> NDArray[np.int64]:
+    """(N,) the number of the query's feature: matches at one pixel are of one feature."""
+    eighths = np.rint(np.asarray(pixels, np.float64) * 8.0).astype(np.int64)
+    _, number = np.unique(eighths[:, 0] * (1 << 32) + eighths[:, 1], return_inverse=True)
+    return np.asarray(number, np.int64)

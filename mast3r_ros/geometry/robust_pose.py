@@ -1,0 +1,240 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A camera's pose from matches with several keyframes whose own poses are uncertain.
+
+The pose of a keyframe is wrong by the same amount for all of its matches: a random effect, which is
+estimated with the pose and integrated out of its covariance. How large these effects are is
+estimated from how much the keyframes disagree in this very image (EM, Dempster et al. 1977), with
+what is said of the map as the prior. Residuals are weighed as those of Student's t distribution
+(Lange et al., JASA 1989), so that no threshold decides alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, linearize
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.geometry.uncertainty import invert_information
+
+Array = NDArray[np.float64]
+
+# Degrees of freedom of the residuals' t distribution: the usual choice for contaminated normals.
+_FREEDOM = 4.0
+_NOISE_FLOOR = 0.5
+_ITERATIONS = 8
+# Matches that a pose misses by more than this many thresholds are not looked at again.
+_REACH = 4.0
+_FEWEST = 6
+# The stated accuracy of the map counts as much as what so many keyframes show.
+_PRIOR_KEYFRAMES = 2.0
+# A keyframe with fewer inliers shows nothing of its own error.
+_FEWEST_OF_KEYFRAME = 8
+_LEAST_SIGMA = 1e-6
+# Calibration, the clock and the registration of depth are wrong by the same in all keyframes, and
+# in the query: this part of the keyframes' variances does not average out.
+_COMMON = 1.0
+
+
+@dataclass(frozen=True)
+class SharedErrors:
+    """What the matches of one keyframe have in common.
+
+    Attributes:
+        sigmas: (K, 7) standard deviations of each keyframe's pose [m, rad] and of the relative
+            scale of its points.
+        correlations: (K,) how many times larger the deviations of a pose are than if the errors of
+            a keyframe's matches had nothing else in common.
+        cells: (N,) the cell of the query's image that each match lies in.
+        within_cell: correlation of the errors of two matches of one cell.
+    """
+
+    sigmas: Array
+    correlations: Array
+    cells: NDArray[np.int64]
+    within_cell: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A pose, what supports it and how exact it is.
+
+    Attributes:
+        pose: map <- camera, (4, 4).
+        covariance: (6, 6) [m, rad] in the sense of `transforms.perturb`.
+        inliers: (N,) bool.
+        points, rays: how many inliers know their point, and only their ray.
+        costs: (N,) squared residuals over their variance, the keyframes' errors taken out; infinite
+            behind a camera.
+        outlier_costs: (N,) the cost from which a match is an outlier.
+        effects: (K, 7) the keyframes' errors.
+        disagreement: (2,) how many times larger the keyframes' errors in position and orientation
+            are than stated.
+    """
+
+    pose: Pose
+    covariance: Array
+    inliers: NDArray[np.bool_]
+    points: int
+    rays: int
+    costs: Array
+    outlier_costs: Array
+    effects: Array
+    disagreement: Array
+
+    @property
+    def support(self) -> float:
+        """Inliers, those without a point counted less."""
+        return self.points + RAY_WEIGHT * self.rays
+
+
+def estimate(start: Pose, matches: Matches, shared: SharedErrors) -> Estimate | None:
+    """The most likely pose near a first one, with its covariance.
+
+    Returns:
+        None where too few matches agree or they do not bind the pose.
+    """
+    first = linearize(start, matches)
+    with np.errstate(invalid="ignore"):
+        near = first.ahead & (np.hypot(*first.residual.T) < _REACH * matches.threshold)
+    solver = _Solver(start, matches.without(~near), shared, near)
+    for _ in range(_ITERATIONS):
+        if not solver.step():
+            return None
+        if solver.settled:
+            break
+    common = np.repeat(solver.inflation, 3) * np.square(solver.sigmas[:, :6]).mean(0)
+    covariance = invert_information(solver.information) + _COMMON * np.diag(common)
+    inliers, costs = np.zeros(len(near), bool), np.full(len(near), np.inf)
+    inliers[near], costs[near] = solver.inliers, solver.costs
+    points = int((inliers & matches.with_point).sum())
+    outlier_costs = matches.limits**2 / np.where(matches.with_ray, *solver.variances[::-1])
+    return Estimate(
+        solver.pose,
+        covariance,
+        inliers,
+        points,
+        int(inliers.sum()) - points,
+        costs,
+        outlier_costs,
+        solver.effects,
+        np.sqrt(solver.inflation),
+    )
+
+
+class _Solver:
+    """The state of the iteration: pose, keyframes' errors, and their and the residuals' sizes."""
+
+    def __init__(
+        self, start: Pose, matches: Matches, shared: SharedErrors, near: NDArray[np.bool_]
+    ) -> None:
+        self.pose = start
+        self.matches = matches
+        self.sigmas = np.maximum(shared.sigmas, _LEAST_SIGMA)
+        self.correlations = shared.correlations
+        self.cells = shared.cells[near]
+        self.within_cell = shared.within_cell
+        self.effects = np.zeros((len(shared.sigmas), 7))
+        self.inflation = np.ones(2)
+        self.is_ray = matches.with_ray
+        self.dimensions = np.where(self.is_ray, 1, 2)
+        # Of residuals of points and of rays [pixels^2].
+        self.variances = np.full(2, (matches.threshold / 3.0) ** 2)
+        self.information = np.zeros((6, 6))
+        self.inliers = np.zeros(int(near.sum()), bool)
+        self.costs = np.zeros(int(near.sum()))
+        self.settled = False
+
+    def step(self) -> bool:
+        """One iteration; False where the pose is lost."""
+        seen = linearize(self.pose, self.matches)
+        owners = self.matches.owners
+        corrected = seen.residual + (seen.by_keyframe @ self.effects[owners][:, :, None])[..., 0]
+        with np.errstate(invalid="ignore"):
+            square = np.where(seen.ahead, (corrected**2).sum(1), np.inf)
+        self.inliers = square < self.matches.limits**2
+        if self.inliers.sum() < _FEWEST:
+            return False
+        weights = self._weigh(square)
+        blocks = np.concatenate([seen.by_pose, seen.by_keyframe, seen.residual[:, :, None]], axis=2)
+        normal = np.zeros((len(self.effects), 14, 14))
+        for k in range(len(self.effects)):
+            own = self.inliers & (owners == k)
+            if own.any():
+                rows = (blocks[own] * np.sqrt(weights[own])[:, None, None]).reshape(-1, 14)
+                normal[k] = rows.T @ rows
+        return self._solve(normal)
+
+    def _weigh(self, square: Array) -> Array:
+        """(N,) weights, after the variances of the residuals are estimated anew."""
+        kind = self.is_ray.astype(int)
+        self.costs = square / self.variances[kind]
+        with np.errstate(invalid="ignore"):
+            robust = (_FREEDOM + self.dimensions) / (_FREEDOM + self.costs)
+        efficiency = np.ones(len(square))
+        for which in (0, 1):
+            own = self.inliers & (kind == which)
+            if own.any():
+                freedom = max(int(self.dimensions[own].sum()) - 6, 1)
+                found = (robust[own] * square[own]).sum() / freedom
+                self.variances[which] = max(found, _NOISE_FLOOR**2)
+                efficiency[own] = _efficiency(robust[own], self.costs[own], 2 - which)
+        members = np.bincount(self.cells[self.inliers], minlength=self.cells.max() + 1)
+        alike = 1.0 + np.maximum(members[self.cells] - 1, 0) * self.within_cell
+        correlated = self.correlations[self.matches.owners] ** 2
+        weights: Array = efficiency * robust / (self.variances[kind] * alike * correlated)
+        return weights
+
+    def _solve(self, normal: Array) -> bool:
+        """Move the pose and the keyframes; (K, 14, 14) normal equations by keyframe."""
+        inflation = np.repeat([*self.inflation, 1.0], [3, 3, 1])
+        prior = 1.0 / (self.sigmas**2 * inflation)
+        own = normal[:, 6:13, 6:13] + prior[:, :, None] * np.eye(7)
+        # Eliminate the keyframes (Schur complement): each by itself, as they share no matches.
+        variance = np.linalg.inv(own)
+        coupling = normal[:, 6:13, :6]
+        gain = variance @ coupling
+        information = (normal[:, :6, :6] - coupling.transpose(0, 2, 1) @ gain).sum(0)
+        gradient = (normal[:, :6, 13:] - gain.transpose(0, 2, 1) @ normal[:, 6:13, 13:]).sum(0)[
+            :, 0
+        ]
+        covariance = invert_information(information)
+        if not np.isfinite(covariance).all():
+            return False
+        step = -covariance @ gradient
+        # A tenth of a standard deviation changes nothing that is stated.
+        self.settled = bool(step @ information @ step < 0.01)
+        self.information = information
+        self.pose = transforms.perturb(self.pose, step)
+        self.effects = -(variance @ normal[:, 6:13, 13:])[..., 0] - gain @ step
+        posterior = variance + gain @ covariance @ gain.transpose(0, 2, 1)
+        self._learn(np.diagonal(posterior, axis1=1, axis2=2))
+        return True
+
+    def _learn(self, posterior: Array) -> None:
+        """How much larger than stated the keyframes' errors are, from (K, 7) variances."""
+        counts = np.bincount(self.matches.owners[self.inliers], minlength=len(self.effects))
+        shown = counts >= _FEWEST_OF_KEYFRAME
+        square = ((self.effects**2 + posterior) / self.sigmas**2)[shown]
+        total = _PRIOR_KEYFRAMES + shown.sum()
+        for i, columns in enumerate((slice(0, 3), slice(3, 6))):
+            mean = (_PRIOR_KEYFRAMES + square[:, columns].sum() / 3) / total
+            # What is said of the map is never taken for more than it says.
+            self.inflation[i] = max(mean, 1.0)
+
+
+def _efficiency(robust: Array, costs: Array, dimensions: int) -> float:
+    """What the information of weighted residuals is to be multiplied by.
+
+    An M-estimator of influence psi has the variance E[psi^2] / E[psi']^2 (Huber 1964), its normal
+    equations have E[w]. Residuals far below the noise floor (exact matches) have no influence at
+    all: they are worth as much as normal noise of that floor, not more.
+    """
+    slope = robust * (1.0 - 2.0 * costs / ((_FREEDOM + costs) * dimensions))
+    influence = (robust**2 * costs).mean() / dimensions
+    most = 1.0 / robust.mean()
+    return float(min(slope.mean() ** 2 / max(influence * robust.mean(), 1e-12), most))

@@ -1,0 +1,135 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a really different pose explains the image about as well.
+
+Another pose is looked for where one could hide: among the matches that the answer leaves over (a
+second place that looks alike, the other side of a symmetric thing), and at the second solution of a
+plane (a poster, a door, a floor), which explains the same matches. Both poses are then compared by
+what only one of them explains, cell by cell of the image: what both explain decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry import absolute_pose, transforms
+from mast3r_ros.geometry.joint_pose import Matches, agreeing
+from mast3r_ros.geometry.planar import planar_twin
+from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization.options import RelocalizerOptions
+
+Array = NDArray[np.float64]
+
+# Rounds of looking for other poses in what is left over; the first may find the answer again.
+_ROUNDS = 2
+# RANSAC misses a pose of the needed support with this probability.
+_MISS = 0.01
+# Deviations beyond which the uncertainty of two poses does not explain their distance: the 99.9th
+# percentile of chi-square with 6 degrees of freedom.
+_CHI_SQUARE = 22.5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What speaks for one pose against another.
+
+    Attributes:
+        evidence: standard deviations by which the first explains the image better (Vuong's test,
+            Econometrica 1989, over cells; with outcomes of 0 and 1 it is McNemar's).
+        cost: twice the logarithm of the likelihood ratio.
+    """
+
+    evidence: float
+    cost: float
+
+
+def other_poses(
+    answer: Estimate,
+    matches: Matches,
+    shared: SharedErrors,
+    min_support: float,
+    options: RelocalizerOptions,
+) -> Iterator[Estimate]:
+    """Poses that are really different from the answer and have at least some support."""
+    starts = [second_of_plane(answer, matches)]
+    left = ~answer.inliers & matches.with_point
+    for _ in range(_ROUNDS):
+        found = _among(matches, left, min_support)
+        if found is None:
+            break
+        starts.append(found)
+        left &= ~agreeing(found, matches)
+    for start in starts:
+        if start is None or not _far(answer.pose, start, options):
+            continue
+        other = estimate(start, matches, shared)
+        if other is not None and other.support >= min_support and differs(answer, other, options):
+            yield other
+
+
+def differs(one: Estimate, other: Estimate, options: RelocalizerOptions) -> bool:
+    """Whether two poses are farther apart than their uncertainty explains, and than the floor."""
+    if not _far(one.pose, other.pose, options):
+        return False
+    delta = transforms.difference(other.pose, one.pose)
+    together = one.covariance + other.covariance
+    return bool(delta @ np.linalg.solve(together, delta) > _CHI_SQUARE)
+
+
+def compare(
+    one: Estimate, other: Estimate, features: NDArray[np.int64], cells: NDArray[np.int64]
+) -> Comparison:
+    """What speaks for the first pose.
+
+    A feature of the query may be matched with several keyframes: the match that fits best counts.
+
+    Args:
+        features: (N,) number of the query's feature that each match belongs to.
+        cells: (N,) cell of the query's image.
+    """
+    # One variance for both: that of the first.
+    scale = one.outlier_costs / other.outlier_costs
+    best = []
+    for costs in (one.costs, other.costs * scale):
+        of_feature = np.full(features.max() + 1, np.inf)
+        np.minimum.at(of_feature, features, np.minimum(costs, one.outlier_costs))
+        best.append(of_feature)
+    cell_of = np.zeros(features.max() + 1, np.int64)
+    cell_of[features] = cells
+    counts = np.bincount(cell_of)
+    difference = np.bincount(cell_of, best[1] - best[0]) / np.maximum(counts, 1)
+    size = float(np.sqrt((difference**2).sum()))
+    total = float(difference.sum())
+    return Comparison(total / size if size > 0 else 0.0, total)
+
+
+def second_of_plane(answer: Estimate, matches: Matches) -> Pose | None:
+    """Where the second solution of a planar pose begins, from the inliers near their middle."""
+    points = matches.points[answer.inliers & matches.with_point]
+    if len(points) < 4:
+        return None
+    away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    return planar_twin(answer.pose, points[away <= 3.0 * max(float(np.median(away)), 1e-9)])
+
+
+def _far(one: Pose, other: Pose, options: RelocalizerOptions) -> bool:
+    return (
+        transforms.distance(one, other) > options.same_position
+        or transforms.rotation_angle(one, other) > options.same_rotation
+    )
+
+
+def _among(matches: Matches, left: NDArray[np.bool_], min_support: float) -> Pose | None:
+    """A pose among the matches left over, looked for as long as one of the support may be there."""
+    count = int(left.sum())
+    if count < max(min_support, 4):
+        return None
+    share = min(min_support / count, 0.99)
+    iterations = int(np.clip(np.log(_MISS) / np.log1p(-(share**3)), 100, 10_000))
+    rest = matches.without(~left)
+    return absolute_pose.ransac(rest.points, rest.rays, rest.focal, rest.threshold, iterations)
