@@ -594,3 +594,30 @@ def test_a_layout_is_not_taken_for_nan(engine: Plane, monkeypatch: pytest.Monkey
     right = replace(pair.reference, descriptors=OnGpu(pair.reference.descriptors))
     with pytest.raises(TypeError, match=r"strides \(256, 4, 12288\).*must make them contiguous"):
         match_features([replace(wrong, reference=right)], 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tokens": np.zeros((48, 31), np.float16)}, r"tokens of shape \(48, 31\)"),
+        ({"tokens": np.zeros((48, 32))}, "tokens .* type float64"),
+        ({"tokens": np.full((48, 32), np.nan, np.float16)}, "all must be finite"),
+        ({"size": np.array([64, 64])}, "the network sees .* as 64x48"),
+        ({"size": np.array([-64, 48])}, "the network sees .* as 64x48"),
+        ({"to_original": np.array([0.0, 1, 0, 0])}, "scales positive"),
+        ({"sensed": np.zeros((48, 63, 3), np.float16)}, "sensed of shape"),
+        ({"used": np.ones((1, 1), bool)}, "used of shape"),
+        ({"detail": np.zeros((97, 128, 3), np.uint8)}, "detail of shape"),
+        ({"camera": np.array('{"width": 1}')}, "values of no camera"),
+        ({"camera": np.array("{")}, "Expecting"),
+    ],
+)
+def test_a_description_of_another_kind_is_named(engine, change, said):
+    """Those of a map come from a file."""
+    seen = front_end(engine)
+    frame = Frame(np.zeros((480, 640, 3), np.uint8), Camera(640, 480, 500.0, 500.0, 319.5, 239.5))
+    description = seen.describe(frame)
+    seen.check_description(description, (640, 480))
+
+    with pytest.raises(ValueError, match=said):
+        seen.check_description(replace(description, **change), (640, 480))

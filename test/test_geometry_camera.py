@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Projection and its inverse under every distortion model, resizes and crops, bad intrinsics."""
 
+import contextlib
 import json
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -461,3 +463,62 @@ def test_values_of_no_camera():
             Camera.from_dict({**values, **change})
     with pytest.raises(CameraError, match="is the camera calibrated"):
         Camera.from_dict({**values, "fx": 0.0})
+
+
+@pytest.mark.parametrize(
+    "value", ["!!int ''", "!!bool x", "!!timestamp x", "9" * 5000, "[" * 2000, "&a [*a]"]
+)
+def test_a_value_that_fits_no_type_is_told(tmp_path, value):
+    path = tmp_path / "camera.yaml"
+    path.write_text(f"image_width: {value}\nimage_height: 480\n")
+
+    with pytest.raises(CameraError, match=r"camera\.yaml is not a calibration") as raised:
+        Camera.from_yaml(path)
+
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize("value", ["[1, 2]", "{a: 1}", "{data: {a: 1}}", "text", "[[[1]]]"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "distortion_model",
+        "camera_matrix",
+        "image_width",
+        "roi",
+        "binning_x",
+        "image_size",
+        "d",
+        "p",
+    ],
+)
+def test_a_value_of_another_kind_is_read_or_told(tmp_path, key, value):
+    path = tmp_path / "camera.yaml"
+    calibration = {
+        "image_width": 640, "image_height": 480, "distortion_model": "plumb_bob",
+        "camera_matrix": "{data: [500, 0, 320, 0, 500, 240, 0, 0, 1]}", key: value,
+    }  # fmt: skip
+    path.write_text("\n".join(f"{name}: {value}" for name, value in calibration.items()))
+
+    with contextlib.suppress(CameraError):
+        Camera.from_yaml(path)
+
+
+@pytest.mark.parametrize("key", ["distortion_model", "camera_matrix", "image_width", "roi"])
+def test_a_value_that_grows_without_end_is_told_at_once(tmp_path, key):
+    names = "abcdefghijklmnop"
+    lines = ["a: &a [1]"]
+    lines += [f"{n}: &{n} [{','.join([f'*{o}'] * 9)}]" for o, n in pairwise(names)]
+    calibration = {
+        "image_width": 640, "image_height": 480, "distortion_model": "plumb_bob",
+        "camera_matrix": "{data: [500, 0, 320, 0, 500, 240, 0, 0, 1]}",
+    }  # fmt: skip
+    calibration[key] = "*p"
+    lines += [f"{name}: {value}" for name, value in calibration.items()]
+    path = tmp_path / "camera.yaml"
+    path.write_text("\n".join(lines))
+
+    with pytest.raises(CameraError, match=r"camera\.yaml is not a calibration") as raised:
+        Camera.from_yaml(path)
+
+    assert len(str(raised.value)) < 600

@@ -529,3 +529,154 @@ def test_a_map_may_be_copied(saved, tmp_path):
     shutil.copytree(saved, tmp_path / "copy")
 
     _assert_same(_some(), KeyframeMap.load(tmp_path / "copy", ToldFrontEnd()))
+
+
+def _outside(saved: Path, tmp_path: Path, kind: str) -> Path:
+    """Keyframe 1's file moved out of the map; returns where it was."""
+    file = next((saved / "keyframes").glob(f"000001-*.{kind}"))
+    file.rename(tmp_path / file.name)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["npz", "jpg"])
+def test_a_link_out_of_the_map_is_refused(saved, tmp_path, kind):
+    file = _outside(saved, tmp_path, kind)
+    file.symlink_to(tmp_path / file.name)
+
+    _refused(saved, f"keyframe 1: .*{kind} is a link out of the map, to .*: copy the map")
+
+
+def test_a_link_for_the_folder_of_keyframes_is_refused(saved, tmp_path):
+    (saved / "keyframes").rename(tmp_path / "elsewhere")
+    (saved / "keyframes").symlink_to(tmp_path / "elsewhere")
+
+    _refused(saved, "keyframe 0: .* is a link out of the map")
+    with pytest.raises(MapError, match="keyframes is a link"):
+        _some().save(saved)
+
+
+def test_a_map_whose_files_are_all_links_is_read(saved, tmp_path):
+    """Of a package that colcon installs with links."""
+    installed = tmp_path / "install"
+    (installed / "keyframes").mkdir(parents=True)
+    for name in _files(saved):
+        (installed / name).symlink_to(saved / name)
+
+    _assert_same(_some(), KeyframeMap.load(installed, ToldFrontEnd()))
+
+
+@pytest.mark.parametrize("stem", ["/etc/passwd", "../000001-000000000000", "a" * 5000, "\0", ""])
+def test_other_files_cannot_be_named(saved, stem):
+    old = yaml.safe_load((saved / "map.yaml").read_text())["keyframes"][1]["file"]
+    _edit(saved, f'"{old}"', json.dumps(stem))
+
+    _refused(
+        saved, "cannot read .{0,60}: not the name of a map's file|file = .{0,40}: must be a text"
+    )
+
+
+@pytest.mark.parametrize("name", ["map.yaml", "keyframes/000001.npz"])
+def test_a_file_without_end_is_refused(saved, name):
+    file = saved / name if name == "map.yaml" else next((saved / "keyframes").glob("000001-*.npz"))
+    file.unlink()
+    os.mkfifo(file)
+
+    _refused(saved, "is not a regular file")
+
+
+_LAUGHS = "a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" + "".join(
+    f"{n}: &{n} [{','.join([f'*{o}'] * 9)}]\n"
+    for o, n in zip("bcdefghij", "cdefghijk", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("next_id: 3\n", "next_id: 99999999999999999999\n", r"next_id = 9+: must be .*\[0, 4294"),
+        ("next_id: 3\n", f"next_id: {'9' * 5000}\n", "cannot read .*map.yaml"),
+        ("next_id: 3\n", "next_id: -1\n", "next_id = -1"),
+        ("next_id: 3\n", "next_id: 3.0\n", "next_id = 3.0"),
+        ("next_id: 3\n", "next_id: true\n", "next_id = True"),
+        ("next_id: 3\n", "next_id: !!int ''\n", "cannot read .*map.yaml"),
+        ("next_id: 3\n", "next_id: !!timestamp x\n", "cannot read .*map.yaml"),
+        ("next_id: 3\n", "next_id: !!bool x\n", "cannot read .*map.yaml"),
+        ('"id": 1', '"id": 99999999999999999999', "id = 9+: must be a whole number"),
+        ('"id": 1', '"id": 4294967295', "id = 4294967295: must be a whole number"),
+        ('"id": 1', '"id": 0', "two keyframes have the same id"),
+        ("fingerprint: told-1\n", _LAUGHS + "fingerprint: *k\n", "fingerprint = .*must be a text"),
+        ("format: 2\n", _LAUGHS + "format: *k\n", "map format .{0,400}, this version"),
+        ("keyframes:\n", _LAUGHS + "keyframes: *k\nothers:\n", "map.yaml is damaged"),
+    ],
+)
+def test_numbers_and_texts_beyond_all_limits_are_named(saved, old, new, said):
+    _edit(saved, old, new)
+
+    _refused(saved, said)
+
+
+def _npy(shape: tuple[int, ...], kind: str, data: bytes) -> bytes:
+    stream = io.BytesIO()
+    header = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue() + data
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        (_npy((2**40,), "<f8", b""), r"takes 8796093022208 bytes, but 0 follow"),
+        (_npy((2**62, 2**62), "<f8", b""), "bytes, but 0 follow"),
+        (_npy((-1,), "<i8", b"12345678"), "side = -1"),
+        (_npy((1,), "<i8", b"1234567"), "takes 8 bytes, but 7 follow"),
+        (_npy((1,), "|O", b"12345678"), "allow_pickle is off"),
+        (_npy((1,), [("a", "<i8")], b"12345678"), "allow_pickle is off"),
+        (b"\x93NUMPY\x09\x00", "version"),
+    ],
+)
+def test_an_array_that_the_file_cannot_fill_is_not_made(saved, member, said):
+    arrays = _arrays(saved)
+    del arrays["number"]
+    buffer = io.BytesIO(_pack(arrays))
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("number.npy", member)
+    _forge(saved, buffer.getvalue())
+
+    _refused(saved, f"keyframe 1: .*is damaged.*number.*{said}")
+
+
+def test_a_compressed_archive_is_refused(saved):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{**_arrays(saved), "number": np.zeros(10_000_000, np.int64)})
+    assert len(buffer.getvalue()) < 100_000
+    _forge(saved, buffer.getvalue())
+
+    _refused(saved, "keyframe 1: .*is damaged.*larger than the file")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"descriptors": np.zeros((5, 64), np.float16)}, r"descriptors of shape \(5, 64\)"),
+        ({"keypoints": np.zeros((5, 2))}, "keypoints .* type float64"),
+        ({"keypoints": np.full((5, 2), np.nan, np.float32)}, "keypoints: all must be finite"),
+        ({"points": np.full((5, 3), np.inf, np.float32)}, "points: must be finite, or NaN"),
+        ({"scores": np.array(["a"] * 5)}, "scores"),
+        ({"size": np.array([64, 49])}, "features of an image"),
+        ({"global_descriptor": np.full(560, np.nan, np.float32)}, "global descriptor is not"),
+        ({"global_descriptor": np.zeros((0,), np.float32)}, "global descriptor of shape"),
+        ({"global_descriptor": np.array(["x"])}, "TypeError"),
+    ],
+)
+def test_features_of_another_kind_are_named(tmp_path, change, said):
+    front_end = SiftFrontEnd(SiftOptions(max_keypoints=8))
+    keyframes = KeyframeMap(front_end)
+    for _ in range(2):
+        keyframes.add(view(camera_pose()), np.eye(4))
+    keyframes.save(tmp_path)
+    arrays = _arrays(tmp_path)
+    count = len(arrays["keypoints"])
+    change = {k: v[:1].repeat(count, 0) if len(v) == 5 else v for k, v in change.items()}
+    _forge(tmp_path, _pack({**arrays, **change}))
+
+    _refused(tmp_path, f"keyframe 1: .*is damaged.*{said}".replace("(5,", f"({count},"), front_end)

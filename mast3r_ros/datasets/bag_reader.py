@@ -14,17 +14,18 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from backports import zstd
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
+from mast3r_ros.common.untrusted import load_yaml, read_file
 from mast3r_ros.datasets.kinds import STORAGE_SUFFIXES
 from mast3r_ros.datasets.summary import RecordingError
 
 # The messages that are read are the same in all distributions of ROS 2.
 TYPES = get_typestore(Stores.ROS2_HUMBLE)
 _METADATA = "metadata.yaml"
+_MAX_METADATA = 1 << 26
 _ZSTD = b"\x28\xb5\x2f\xfd"
 # No message is larger, whatever a damaged file says.
 _MAX_MESSAGE = 1 << 30
@@ -228,10 +229,10 @@ def _storage_files(path: Path) -> list[Path]:
 def _named_files(path: Path) -> list[Path]:
     """What a readable metadata file lists; it is no more than a cache."""
     try:
-        content = yaml.safe_load((path / _METADATA).read_text())
+        content = load_yaml(read_file(path / _METADATA, _MAX_METADATA).decode())
         listed = content["rosbag2_bagfile_information"]["relative_file_paths"]
         return [path / Path(name).name for name in listed]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError):
         return []
 
 

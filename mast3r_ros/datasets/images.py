@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.common.size import ImageSize
+from mast3r_ros.common.untrusted import read_file
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.frame import Frame, read_mask
@@ -23,6 +24,7 @@ from mast3r_ros.messages.samples import ImageError, to_rgb
 DEPTH_SCALE = 1000.0
 # Whatever file is named: no image is larger [megapixels].
 MAX_MEGAPIXELS = 100.0
+_MAX_BYTES = 1 << 30
 
 
 class FrameReader:
@@ -90,10 +92,10 @@ def read_depth(
 
 def _read(path: Path, max_megapixels: float) -> NDArray[Any]:
     try:
-        return decode(path.read_bytes(), max_megapixels)
+        return decode(read_file(path, _MAX_BYTES), max_megapixels)
     except FileNotFoundError as error:
         raise RecordingError(f"{path} does not exist") from error
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
-    except ImageError as error:
+    except (ImageError, ValueError) as error:
         raise RecordingError(f"{path} is not an image that can be read: {error}") from error

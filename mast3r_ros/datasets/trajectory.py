@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+from mast3r_ros.common.untrusted import read_file
 from mast3r_ros.datasets.summary import IGNORED, ReadSummary, RecordingError
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 
 Line = tuple[int, list[str]]
-# Larger than any text file of poses: a day at 1 kHz.
-_MAX_BYTES = 1 << 34
+# Larger than any text file of poses: a day at 30 Hz.
+_MAX_BYTES = 1 << 28
 # Times from here on are milli-, micro- and nanoseconds: as seconds, the first is the year 5138.
 _LATEST = 1 << 62  # [ns]
 _UNITS = ((1e17, 1), (1e14, 1_000), (1e11, 1_000_000))
@@ -62,9 +63,9 @@ def read_lines(path: Path) -> list[Line]:
         RecordingError: the file cannot be read.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise RecordingError(f"{path} is too large to be a list of poses or images")
-        data = path.read_bytes()
+        data = read_file(path, _MAX_BYTES)
+    except ValueError as error:
+        raise RecordingError(f"{path} {error}: it is no list of poses or images") from error
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror or error}") from error
     lines: list[Line] = []

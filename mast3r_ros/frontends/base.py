@@ -89,6 +89,29 @@ class FrontEnd(Protocol):
 
 
 @runtime_checkable
+class ChecksDescriptions(Protocol):
+    """A front end that knows its own descriptions again: those of maps come from files."""
+
+    def check_description(self, description: Description, size: tuple[int, int]) -> None:
+        """Raise ValueError where it cannot be that of an image of (width, height) pixels."""
+        ...
+
+
+def checks_descriptions(front_end: FrontEnd) -> TypeGuard[ChecksDescriptions]:
+    """Whether a front end knows its own descriptions again."""
+    return isinstance(front_end, ChecksDescriptions)
+
+
+def require_array(array: NDArray[Any], name: str, kind: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError where a description's array is not of a type and shape."""
+    if array.dtype != kind or array.shape != shape:
+        raise ValueError(
+            f"{name} of shape {array.shape} and type {array.dtype}: expected {shape}, "
+            f"{np.dtype(kind)}"
+        )
+
+
+@runtime_checkable
 class EstimatesCamera(Protocol):
     """A front end that can do without known intrinsics."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description, FrontEndError
+from mast3r_ros.frontends.base import Description, FrontEndError, require_array
 from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.matching.nearest import Database
 from mast3r_ros.matching.reciprocal import mutual_nearest
@@ -27,6 +27,8 @@ _DEPTH_WINDOW = 2
 _BLOCK = 256
 # Keypoints nearer than this are one corner found twice [pixels].
 _SAME_PLACE = 4.0
+# No point of a camera's is further away [m].
+_FAR = 1e6
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,37 @@ class FeatureFrontEnd(ABC):
     # The same along an epipolar line, where few others compete.
     guided_min_score: ClassVar[float]
     guided_ratio: ClassVar[float]
+    # Numbers of a descriptor.
+    channels: ClassVar[int]
+
+    def check_description(self, description: Description, size: tuple[int, int]) -> None:
+        """Raise ValueError where a description is not one of this front end's images."""
+        assert isinstance(description, FeatureDescription)
+        count = len(description)
+        for name, kind, shape in (
+            ("keypoints", np.float32, (count, 2)),
+            ("descriptors", np.float16, (count, self.channels)),
+            ("scores", np.float32, (count,)),
+            ("points", np.float32, (count, 3)),
+            ("depth_sigma", np.float32, (count,)),
+            ("size", np.int64, (2,)),
+        ):
+            require_array(getattr(description, name), name, kind, shape)
+        if tuple(description.size) != size:
+            raise ValueError(f"features of an image of {description.size}, the keyframe's: {size}")
+        for name in ("keypoints", "descriptors", "scores"):
+            if not np.isfinite(getattr(description, name)).all():
+                raise ValueError(f"{name}: all must be finite")
+        for name in ("points", "depth_sigma"):
+            if np.isinf(getattr(description, name)).any():
+                raise ValueError(f"{name}: must be finite, or NaN where unknown")
+        if (np.abs(description.keypoints) > 2 * max(size)).any():
+            raise ValueError(f"keypoints: some are far outside of an image of {size}")
+        if (np.abs(description.points) > _FAR).any():
+            raise ValueError(f"points: some are further away than {_FAR:g} m")
+        known = np.isfinite(description.points).all(1)
+        if not (description.depth_sigma[known] > 0).all():
+            raise ValueError("depth_sigma: a point that is known needs a deviation above 0")
 
     def pixel_error_scale(self, size: tuple[int, int]) -> float:
         """1: features are found in the image itself."""

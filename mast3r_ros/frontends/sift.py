@@ -34,6 +34,7 @@ class SiftFrontEnd(FeatureFrontEnd):
     ratio: ClassVar[float | None] = 0.85
     guided_min_score: ClassVar[float] = 0.5
     guided_ratio: ClassVar[float] = 0.8
+    channels: ClassVar[int] = 128
 
     def __init__(self, options: SiftOptions | None = None) -> None:
         """Make the detector."""

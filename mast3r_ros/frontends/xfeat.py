@@ -47,6 +47,7 @@ class XFeatFrontEnd(FeatureFrontEnd):
     min_score: ClassVar[float] = 0.82
     guided_min_score: ClassVar[float] = 0.75
     guided_ratio: ClassVar[float] = 0.9
+    channels: ClassVar[int] = 64
 
     def __init__(self, options: XfeatOptions | None = None) -> None:
         """Load the network.

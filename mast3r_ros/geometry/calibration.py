@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from mast3r_ros.common.untrusted import brief, first_mapping, read_file, text
 from mast3r_ros.geometry.distortion import FISHEYE, CameraError
 
 _MAX_BYTES = 1 << 20
@@ -59,33 +60,28 @@ def read(path: Path) -> Calibration:
         CameraError: the file cannot be read, or is not a calibration.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes")
-        return parse(path.read_text("utf-8-sig"))
+        return parse(read_file(path, _MAX_BYTES).decode("utf-8-sig"))
     except OSError as error:
         problem = error.strerror or str(error)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         problem = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
     raise CameraError(
         f"{path} is not a calibration: {problem}; it should be as camera_calibration writes it"
     )
 
 
-def parse(text: str) -> Calibration:
+def parse(content: str) -> Calibration:
     """A calibration from the text of a file.
 
     Raises:
-        ValueError, KeyError, TypeError, yaml.YAMLError: it is none.
+        ValueError, KeyError, TypeError: it is none.
     """
     # OpenCV's headline is not YAML.
-    lines = [line for line in text.splitlines() if not line.startswith("%YAML")]
-    documents = yaml.load_all("\n".join(lines), Loader=_Loader)
-    content = next((d for d in documents if isinstance(d, dict)), None)
-    if content is None:
+    lines = [line for line in content.splitlines() if not line.startswith("%YAML")]
+    found = first_mapping("\n".join(lines), _Loader)
+    if found is None:
         raise ValueError("it has no names with values")
-    return _from_mapping(_only_camera(content))
+    return _from_mapping(_only_camera(found))
 
 
 class _Loader(yaml.SafeLoader):
@@ -120,10 +116,12 @@ def _from_mapping(content: Mapping[str, Any]) -> Calibration:
         k = (k[0], 0.0, k[2], 0.0, k[1], k[3], 0.0, 0.0, 1.0)
     if len(k) != 9:
         raise KeyError(f"camera_matrix of 9 numbers, but {len(k)}")
-    model = str(content.get("distortion_model") or "")
+    model = text(content.get("distortion_model") or "", "distortion_model")
     if not model and content.get("fisheye_model"):
         model = FISHEYE
     window = content.get("roi") or {}
+    if not isinstance(window, Mapping):
+        raise ValueError(f"roi {brief(window)} is not x_offset, y_offset, width and height")
     return Calibration(
         _whole(width),
         _whole(height),
@@ -152,7 +150,7 @@ def _numbers(value: Any) -> tuple[float, ...]:
     if isinstance(value, Mapping):
         value = value["data"]
     if not isinstance(value, list):
-        raise ValueError(f"{value!r:.40} is not a list of numbers")
+        raise ValueError(f"{brief(value)} is not a list of numbers")
     flat = [n for row in value for n in (row if isinstance(row, list) else [row])]
     return tuple(map(float, flat))
 
@@ -160,5 +158,5 @@ def _numbers(value: Any) -> tuple[float, ...]:
 def _whole(value: Any) -> int:
     number = float(value)
     if number != int(number):
-        raise ValueError(f"{value!r:.40} is not a whole number")
+        raise ValueError(f"{brief(value)} is not a whole number")
     return int(number)

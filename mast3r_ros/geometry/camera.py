@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mast3r_ros.common.untrusted import whole
 from mast3r_ros.geometry import calibration
 from mast3r_ros.geometry.calibration import Calibration
 from mast3r_ros.geometry.distortion import FISHEYE, STANDARD, canonical
@@ -20,7 +21,7 @@ from mast3r_ros.geometry.distortion import CameraError as CameraError
 from mast3r_ros.geometry.pixels import PixelTransform
 
 # No camera has more pixels in a row or column.
-_MAX_SIDE = 1 << 17
+MAX_SIDE = 1 << 17
 # Rays further from the optical axis than this are of no use on the plane z = 1.
 _MAX_RAY_ANGLE = np.deg2rad(80.0)
 
@@ -47,9 +48,9 @@ class Camera:
     model: str = STANDARD
 
     def __post_init__(self) -> None:
-        if not (0 < self.width <= _MAX_SIDE and 0 < self.height <= _MAX_SIDE):
+        if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
             raise CameraError(
-                f"image size {self.width}x{self.height}: both must be in [1, {_MAX_SIDE}]"
+                f"image size {self.width}x{self.height}: both must be in [1, {MAX_SIDE}]"
             )
         numbers = np.array([self.fx, self.fy, self.cx, self.cy], np.float64)
         if not np.isfinite(numbers).all():
@@ -133,9 +134,9 @@ class Camera:
         """
         try:
             fx, fy, cx, cy = (float(values[name]) for name in ("fx", "fy", "cx", "cy"))
-            size = int(values["width"]), int(values["height"])
+            width, height = (whole(values[name], name, 1, MAX_SIDE) for name in ("width", "height"))
             distortion = tuple(map(float, values["distortion"]))
-            return Camera(*size, fx, fy, cx, cy, distortion, str(values["model"]))
+            return Camera(width, height, fx, fy, cx, cy, distortion, str(values["model"]))
         except CameraError:
             raise
         except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import re
@@ -25,17 +24,16 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.untrusted import MAX_UINT32, brief, load_yaml, read_file, text, whole
 from mast3r_ros.frontends.base import FrontEnd
-from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.keyframes import archive
 from mast3r_ros.keyframes.keyframe import Keyframe
 
 FORMAT_VERSION = 2
@@ -44,7 +42,9 @@ _FOLDER = "keyframes"
 _STAGING = ".saving-"
 _HEADLINE = "# mast3r_ros map\n"
 # What `save` calls the files of a keyframe.
-_OWN = re.compile(r"\d{6,}-[0-9a-f]{12}\.(npz|jpg)")
+_OWN = re.compile(r"[0-9]{6,10}-[0-9a-f]{12}\.(npz|jpg)")
+# Larger files are not of a map [bytes]; a keyframe of `mast3r` with all details takes 10 MB.
+_MAX_MANIFEST, _MAX_KEYFRAME, _MAX_THUMBNAIL = 1 << 26, 1 << 28, 1 << 24
 
 
 class MapError(UserError, RuntimeError):
@@ -73,6 +73,8 @@ def _save(keyframes: Sequence[Keyframe], front_end: FrontEnd, next_id: int, path
     ):
         raise MapError(f"{path / _MANIFEST} is of another program: choose an empty folder")
     folder = path / _FOLDER
+    if folder.is_symlink():
+        raise MapError(f"{folder} is a link: a map is saved into folders of its own")
     folder.mkdir(parents=True, exist_ok=True)
     for stale in path.glob(f"{_STAGING}*"):
         shutil.rmtree(stale, ignore_errors=True)
@@ -80,7 +82,7 @@ def _save(keyframes: Sequence[Keyframe], front_end: FrontEnd, next_id: int, path
     try:
         entries = []
         for keyframe in keyframes:
-            data = _encode(keyframe)
+            data = archive.encode(keyframe)
             digest = hashlib.sha256(data).hexdigest()
             stem = f"{keyframe.id:06d}-{digest[:12]}"
             for name, content in ((f"{stem}.npz", data), (f"{stem}.jpg", keyframe.thumbnail)):
@@ -107,7 +109,7 @@ def _save(keyframes: Sequence[Keyframe], front_end: FrontEnd, next_id: int, path
 
 def _holds(file: Path, content: bytes) -> bool:
     try:
-        return file.read_bytes() == content
+        return not file.is_symlink() and file.read_bytes() == content
     except OSError:
         return False
 
@@ -136,37 +138,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _encode(keyframe: Keyframe) -> bytes:
-    about = {
-        "id": keyframe.id,
-        # As it is: a quaternion would come back with other last digits.
-        "pose": keyframe.pose.tolist(),
-        "camera": None if keyframe.camera is None else keyframe.camera.to_dict(),
-        "stamp": keyframe.stamp,
-        "frame_id": keyframe.frame_id,
-        "size": keyframe.size,
-        "sensed": keyframe.sensed,
-        "thumbnail_sha256": hashlib.sha256(keyframe.thumbnail).hexdigest(),
-    }
-    mask = np.zeros((0, 0), np.uint8) if keyframe.mask is None else np.packbits(keyframe.mask, 1)
-    buffer = io.BytesIO()
-    # np.savez stamps its members with the time; equal keyframes must have equal bytes.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in {
-            "about": np.array(json.dumps(about)),
-            "mask": mask,
-            **keyframe.description.arrays(),
-        }.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(
-                member, np.ascontiguousarray(array) if array.ndim else array, allow_pickle=False
-            )
-            archive.writestr(
-                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
-            )
-    return buffer.getvalue()
-
-
 def read_manifest(path: Path) -> dict[str, Any]:
     """What a map on disk says of itself, before its keyframes are read.
 
@@ -175,23 +146,45 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     manifest = path / _MANIFEST
     try:
-        header: Any = yaml.load(
-            manifest.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        header: Any = load_yaml(read_file(manifest, _MAX_MANIFEST).decode())
     except FileNotFoundError as error:
         raise MapError(f"no map at {path}: {manifest} is missing") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise MapError(f"cannot read {manifest}: {error}") from error
     if not isinstance(header, dict) or "format" not in header:
         raise MapError(f"{manifest} is not the manifest of a mast3r_ros map")
-    if header["format"] != FORMAT_VERSION:
-        newer = isinstance(header["format"], int) and header["format"] > FORMAT_VERSION
+    form = header["format"]
+    if form != FORMAT_VERSION:
+        newer = isinstance(form, int) and form > FORMAT_VERSION
         remedy = "update mast3r_ros" if newer else "build the map again"
+        said = brief(form).strip("'")
         raise MapError(
-            f"{path} has map format {str(header['format'])[:20]}, this version reads "
-            f"{FORMAT_VERSION}: {remedy}"
+            f"{path} has map format {said}, this version reads {FORMAT_VERSION}: {remedy}"
         )
+    try:
+        for name in ("front_end", "fingerprint"):
+            text(header.get(name) or "none", name)
+    except ValueError as error:
+        raise MapError(f"{manifest} is damaged: {error}") from error
     return header
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A keyframe as the manifest names it."""
+
+    id: int
+    file: str
+    sha256: str
+
+    @staticmethod
+    def of(values: Any) -> _Entry:
+        """From the manifest; ValueError, KeyError or TypeError where it names none."""
+        return _Entry(
+            whole(values["id"], "id", 0, MAX_UINT32 - 1),
+            text(values["file"], "file"),
+            text(values["sha256"], "sha256"),
+        )
 
 
 def load(path: Path, front_end: FrontEnd) -> tuple[list[Keyframe], int]:
@@ -204,57 +197,58 @@ def load(path: Path, front_end: FrontEnd) -> tuple[list[Keyframe], int]:
             f"'{front_end.name}' ({front_end.fingerprint}): set `front_end`, and for mast3r its "
             "`checkpoint` (--front-end mast3r=CHECKPOINT), or build the map again"
         )
+    manifest = path / _MANIFEST
     try:
-        entries = [(int(e["id"]), str(e["file"]), str(e["sha256"])) for e in header["keyframes"]]
-        next_id = int(header["next_id"])
+        entries = [_Entry.of(values) for values in header["keyframes"]]
+        next_id = whole(header["next_id"], "next_id", 0, MAX_UINT32)
+        if len({entry.id for entry in entries}) < len(entries):
+            raise ValueError("two keyframes have the same id")
     except (KeyError, TypeError, ValueError) as error:
-        raise MapError(f"{path / _MANIFEST} is damaged: {error!r}") from error
-    return [_read(path, front_end, *entry) for entry in entries], next_id
+        missing = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise MapError(f"{manifest} is damaged: {missing}") from error
+    # Packages that are built with links have every file of a map linked, to one and the same place.
+    folder = manifest.resolve().parent / _FOLDER
+    return [_read(path, folder, front_end, entry) for entry in entries], next_id
 
 
-def _read(path: Path, front_end: FrontEnd, keyframe_id: int, stem: str, digest: str) -> Keyframe:
-    file = path / _FOLDER / f"{Path(stem).name}.npz"
-    try:
-        data, thumbnail = file.read_bytes(), file.with_suffix(".jpg").read_bytes()
-    except OSError as error:
-        raise MapError(f"keyframe {keyframe_id}: cannot read {error.filename}: {error}") from error
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise MapError(f"keyframe {keyframe_id}: {file} does not have the checksum in {_MANIFEST}")
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        about = json.loads(str(arrays.pop("about")))
-        if hashlib.sha256(thumbnail).hexdigest() != about["thumbnail_sha256"]:
-            raise ValueError("its thumbnail is not the one that was saved")
-        camera = about["camera"]
-        if camera is not None:
-            camera = Camera.from_dict(camera)
-        pose = np.array(about["pose"], np.float64)
-        if not transforms.is_rigid(pose):
-            raise ValueError(f"pose {pose.tolist()} is not a rigid transform")
-        width, height = (int(side) for side in about["size"])
-        mask = _unpacked(arrays.pop("mask"), (height, width))
-        return Keyframe(
-            keyframe_id,
-            pose,
-            front_end.description_type(**arrays),
-            camera,
-            int(about["stamp"]),
-            str(about["frame_id"]),
-            (width, height),
-            thumbnail,
-            bool(about["sensed"]),
-            mask,
+def _read(path: Path, folder: Path, front_end: FrontEnd, entry: _Entry) -> Keyframe:
+    file = path / _FOLDER / f"{entry.file}.npz"
+    if not _OWN.fullmatch(f"{entry.file}.npz"):
+        raise MapError(
+            f"keyframe {entry.id}: cannot read {brief(entry.file)}: not the name of a map's file"
         )
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise MapError(f"keyframe {keyframe_id}: {file} is damaged: {error!r}") from error
+    try:
+        data, thumbnail = (
+            _read_inside(folder, file.with_suffix(suffix), most)
+            for suffix, most in ((".npz", _MAX_KEYFRAME), (".jpg", _MAX_THUMBNAIL))
+        )
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise ValueError(f"{file} does not have the checksum in {_MANIFEST}")
+    except OSError as error:
+        raise MapError(f"keyframe {entry.id}: cannot read {error.filename}: {error}") from error
+    except ValueError as error:
+        raise MapError(f"keyframe {entry.id}: {error}") from error
+    try:
+        return archive.decode(data, thumbnail, entry.id, front_end)
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise MapError(f"keyframe {entry.id}: {file} is damaged: {error!r}") from error
 
 
-def _unpacked(bits: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8] | None:
-    """A keyframe's mask, of one bit a pixel on disk; None where there is none."""
-    if not bits.size:
-        return None
-    height, width = shape
-    if bits.dtype != np.uint8 or bits.shape != (height, -(-width // 8)):
-        raise ValueError(f"mask of shape {bits.shape} for an image of {width}x{height}")
-    return np.asarray(np.unpackbits(bits, axis=1, count=width) * np.uint8(255))
+def _read_inside(folder: Path, file: Path, most: int) -> bytes:
+    """A file of the map; ValueError where a link leads out of the map's folder."""
+    actual = file.resolve()
+    if actual.parent != folder:
+        raise ValueError(f"{file} is a link out of the map, to {actual}: copy the map as a whole")
+    try:
+        return read_file(actual, most)
+    except ValueError as error:
+        raise ValueError(f"{file} {error}") from error

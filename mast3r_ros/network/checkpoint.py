@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.untrusted import brief
 from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.network.mast3r import MAST3R
 
@@ -52,7 +53,11 @@ def load_checkpoint(path: str | Path, config: MAST3RConfig | None = None) -> MAS
     """
     path = Path(path)
     state, stored = _read(path)
+    _require_plain(path, state)
     state = _without_aliases(path, state)
+    total = sum(value.numel() * value.element_size() for value in state.values())
+    if total > path.stat().st_size:
+        raise CheckpointError(f"{path}: its tensors take {total} bytes, more than the file has")
     config = config or stored or infer_config(path, state)
     with torch.device("meta"):
         model = MAST3R(config)
@@ -105,17 +110,23 @@ def with_aliases(state: Mapping[str, Tensor], names: AliasForm) -> dict[str, Ten
 def infer_config(path: str | Path, state: Mapping[str, Tensor]) -> MAST3RConfig:
     """Sizes from the tensors alone; heads are taken to be 64 wide, as the published ones are."""
 
-    def shape(key: str) -> torch.Size:
+    def shape(key: str, rank: int = 2) -> torch.Size:
         if key not in state:
             raise CheckpointError(f"{path} has no tensor {key}: it is not a MASt3R checkpoint")
-        return state[key].shape
+        found = state[key].shape
+        if len(found) != rank or not all(found):
+            raise CheckpointError(
+                f"{path}: tensor {key} has shape {tuple(found)}: expected {rank} sides, none of "
+                "them 0; it is not a MASt3R checkpoint"
+            )
+        return found
 
     def depth(prefix: str) -> int:
         found = {key.split(".")[1] for key in state if key.startswith(prefix + ".")}
         return len(found)
 
     head = "downstream_head1."
-    encoder_width, _, patch, _ = shape("patch_embed.proj.weight")
+    encoder_width, _, patch, _ = shape("patch_embed.proj.weight", 4)
     decoder_width = shape("decoder_embed.weight")[0]
     for part, width in (("encoder", encoder_width), ("decoder", decoder_width)):
         if width % _PUBLISHED_HEAD_WIDTH:
@@ -139,10 +150,10 @@ def infer_config(path: str | Path, state: Mapping[str, Tensor]) -> MAST3RConfig:
     if head + "dpt.proj.weight" in state:
         sizes["head"] = "linear"
     else:
-        levels = [shape(f"{head}dpt.scratch.layer{i}_rn.weight") for i in (1, 2, 3, 4)]
+        levels = [shape(f"{head}dpt.scratch.layer{i}_rn.weight", 4) for i in (1, 2, 3, 4)]
         sizes["dpt_level_channels"] = tuple(level[1] for level in levels)
         sizes["dpt_channels"] = levels[0][0]
-        sizes["dpt_last_channels"] = shape(head + "dpt.head.0.weight")[0]
+        sizes["dpt_last_channels"] = shape(head + "dpt.head.0.weight", 4)[0]
     try:
         return MAST3RConfig(**sizes)
     except ValueError as error:
@@ -171,16 +182,15 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], MAST3RConfig | Non
         return state, None
     try:
         return state, MAST3RConfig.from_dict(json.loads(metadata["config"]))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its stored configuration is unusable: {error}") from error
 
 
 def _read_pickle(path: Path) -> tuple[dict[str, Tensor], MAST3RConfig | None]:
+    _require_archive(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     # Of damaged bytes the unpickler makes calls that fail in any way: IndexError, TypeError,
     # AssertionError and others were seen.
     except Exception as error:
@@ -190,7 +200,9 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], MAST3RConfig | None]:
             f"not read: {reason}"
         ) from error
     state = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
         raise CheckpointError(
             f"{path} has no state dict under 'model': it is no checkpoint of ours"
         )
@@ -199,6 +211,36 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], MAST3RConfig | None]:
         return state, MAST3RConfig.from_dict(stored) if isinstance(stored, dict) else None
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its stored configuration is unusable: {error}") from error
+
+
+def _require_archive(path: Path) -> None:
+    """Refuse a `.pth` that says how much is to be allocated before it holds it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stored = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise CheckpointError(
+            f"{path} is damaged, or no PyTorch checkpoint of version 1.6 or later ({error}): "
+            "fetch it again, or load and save it with a newer PyTorch"
+        ) from error
+    if stored > path.stat().st_size:
+        raise CheckpointError(f"{path} is compressed: PyTorch's own checkpoints are not")
+
+
+def _require_plain(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not all there: a file of a kilobyte can name one of a terabyte."""
+    for key, value in state.items():
+        plain = value.layout == torch.strided and value.device.type == "cpu"
+        if not plain or not value.is_floating_point() or value.is_quantized:
+            raise CheckpointError(
+                f"{path}: tensor {brief(key)} of type {value.dtype}, {value.layout}, on "
+                f"{value.device}: weights are plain floating-point numbers"
+            )
+        if value.untyped_storage().nbytes() < value.numel() * value.element_size():
+            raise CheckpointError(
+                f"{path}: tensor {brief(key)} of shape {tuple(value.shape)} has more numbers than "
+                "the file holds for it"
+            )
 
 
 def _without_aliases(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

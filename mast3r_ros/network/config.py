@@ -8,6 +8,24 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mast3r_ros.common.size import ImageSize
+from mast3r_ros.common.untrusted import brief, whole
+
+# Four times the published network's: a checkpoint with larger sizes is damaged or hostile.
+_MAX_WIDTH = 4096
+_LIMITS = {
+    "patch_size": (1, 64),
+    "encoder_width": (4, _MAX_WIDTH),
+    "encoder_depth": (1, 96),
+    "encoder_heads": (1, 256),
+    "decoder_width": (4, _MAX_WIDTH),
+    "decoder_depth": (1, 96),
+    "decoder_heads": (1, 256),
+    "dpt_channels": (1, _MAX_WIDTH),
+    "dpt_last_channels": (1, _MAX_WIDTH),
+    "local_features_ratio": (1, 64),
+    "descriptor_size": (1, 1024),
+    "image_size": (8, 1 << 14),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +63,18 @@ class MAST3RConfig:
     image_size: int = 512
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no network can be built from."""
+        """Refuse sizes that no network can be built from, or that none has."""
+        for name, (minimum, maximum) in _LIMITS.items():
+            whole(getattr(self, name), name, minimum, maximum)
+        channels = self.dpt_level_channels
+        if not isinstance(channels, tuple) or len(channels) != 4:
+            raise ValueError(f"dpt_level_channels = {brief(channels)}: must be 4 whole numbers")
+        for count in channels:
+            whole(count, "dpt_level_channels", 1, _MAX_WIDTH)
+        if not isinstance(self.rope_base, (int, float)) or not 1.0 < self.rope_base < 1e9:
+            raise ValueError(f"rope_base = {brief(self.rope_base)}: must be between 1 and 1e9")
+        if not isinstance(self.rays, bool):
+            raise ValueError(f"rays = {brief(self.rays)}: must be true or false")
         for part, width, heads in (
             ("encoder", self.encoder_width, self.encoder_heads),
             ("decoder", self.decoder_width, self.decoder_heads),
@@ -58,7 +87,7 @@ class MAST3RConfig:
         if self.patch_size not in (8, 16):
             raise ValueError(f"patch_size {self.patch_size} is not supported; use 8 or 16")
         if self.head not in ("dpt", "linear"):
-            raise ValueError(f"head {self.head!r} is unknown; use 'dpt' or 'linear'")
+            raise ValueError(f"head {brief(self.head)} is unknown; use 'dpt' or 'linear'")
         if self.head == "dpt" and self.decoder_depth < 4:
             raise ValueError(
                 f"decoder_depth {self.decoder_depth}: the dpt head reads four different levels, "
@@ -93,6 +122,8 @@ class MAST3RConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MAST3RConfig:
         """The inverse of `to_dict`; also takes what JSON makes of it."""
+        if not isinstance(values, dict):
+            raise ValueError(f"not a network configuration: {brief(values)}")
         values = dict(values)
         if "dpt_level_channels" in values:
             values["dpt_level_channels"] = tuple(values["dpt_level_channels"])

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines.base import Encoded
-from mast3r_ros.frontends.base import Description
+from mast3r_ros.frontends.base import Description, require_array
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.pixels import PixelTransform
+from mast3r_ros.network.config import MAST3RConfig
+from mast3r_ros.network.preprocess import network_size
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,37 @@ class Mast3rDescription(Description):
     camera: NDArray[np.str_]
     detail: NDArray[np.uint8]
     used: NDArray[np.bool_]
+
+    def check(self, config: MAST3RConfig, size: tuple[int, int]) -> None:
+        """Raise ValueError where it is not that of an image of (width, height) pixels.
+
+        Args:
+            config: of the network that described it.
+            size: of the original image.
+        """
+        require_array(self.size, "size", np.int64, (2,))
+        expected = network_size(ImageSize(*size), config)
+        if self.network_size != expected:
+            raise ValueError(f"size {self.size}: the network sees {size} as {expected}")
+        (width, height), (rows, columns) = expected, config.grid(expected)
+        require_array(self.tokens, "tokens", np.float16, (rows * columns, config.encoder_width))
+        require_array(self.to_original, "to_original", np.float64, (4,))
+        for name, array, kind, empty, whole in (
+            ("sensed", self.sensed, np.float16, (0, 0, 3), (height, width, 3)),
+            ("used", self.used, np.bool_, (0, 0), (height, width)),
+        ):
+            require_array(array, name, kind, whole if array.size else empty)
+        times = max(len(self.detail) // height, 1)
+        finer = (times * height, times * width, 3) if self.detail.size else (0, 0, 3)
+        require_array(self.detail, "detail", np.uint8, finer)
+        finite = np.isfinite(self.tokens).all() and np.isfinite(self.to_original).all()
+        if not finite or not (self.to_original[:2] > 0).all():
+            raise ValueError("tokens and to_original: all must be finite, and scales positive")
+        camera = self.intrinsics
+        if camera is not None and (camera.width, camera.height) != size:
+            raise ValueError(
+                f"camera of {camera.width}x{camera.height}, the image's size is {size}"
+            )
 
     def uses(self, pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
         """(N,) whether the mask leaves pixels (N, 2) of the network's image."""
@@ -72,5 +105,4 @@ class Mast3rDescription(Description):
         """The original image's camera, where it is known."""
         if not str(self.camera):
             return None
-        values = json.loads(str(self.camera))
-        return Camera(**{**values, "distortion": tuple(values["distortion"])})
+        return Camera.from_dict(json.loads(str(self.camera)))

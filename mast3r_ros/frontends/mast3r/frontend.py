@@ -162,6 +162,11 @@ class Mast3rFrontEnd:
             used=used,
         )
 
+    def check_description(self, description: Description, size: tuple[int, int]) -> None:
+        """Raise ValueError where a description is not one of this network's images."""
+        assert isinstance(description, Mast3rDescription)
+        description.check(self.network.config, size)
+
     def match(
         self,
         references: Sequence[Description],

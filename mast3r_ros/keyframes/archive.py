@@ -1,0 +1,162 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A keyframe as the bytes of a file, and back: a NumPy archive without compression."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import zipfile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.common.untrusted import MAX_INT64, text, whole
+from mast3r_ros.frontends.base import FrontEnd, checks_descriptions
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.camera import MAX_SIDE, Camera
+from mast3r_ros.keyframes.keyframe import Keyframe
+
+# What arrays of keyframes are made of.
+_KINDS = "biufU"
+_MAX_ABOUT = 1 << 16
+
+
+def encode(keyframe: Keyframe) -> bytes:
+    """The bytes of a keyframe; equal keyframes have equal bytes."""
+    about = {
+        "id": keyframe.id,
+        # As it is: a quaternion would come back with other last digits.
+        "pose": keyframe.pose.tolist(),
+        "camera": None if keyframe.camera is None else keyframe.camera.to_dict(),
+        "stamp": keyframe.stamp,
+        "frame_id": keyframe.frame_id,
+        "size": keyframe.size,
+        "sensed": keyframe.sensed,
+        "thumbnail_sha256": hashlib.sha256(keyframe.thumbnail).hexdigest(),
+    }
+    mask = np.zeros((0, 0), np.uint8) if keyframe.mask is None else np.packbits(keyframe.mask, 1)
+    buffer = io.BytesIO()
+    # np.savez stamps its members with the time.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in {
+            "about": np.array(json.dumps(about)),
+            "mask": mask,
+            **keyframe.description.arrays(),
+        }.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(
+                member, np.ascontiguousarray(array) if array.ndim else array, allow_pickle=False
+            )
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
+            )
+    return buffer.getvalue()
+
+
+def decode(data: bytes, thumbnail: bytes, keyframe_id: int, front_end: FrontEnd) -> Keyframe:
+    """The keyframe of `encode`.
+
+    Args:
+        data: the bytes; nothing in them is trusted.
+        thumbnail: its JPEG.
+        keyframe_id: as the map says.
+        front_end: described it.
+
+    Raises:
+        ValueError, KeyError, TypeError, zipfile.BadZipFile: they are not those of a keyframe.
+    """
+    arrays = read_arrays(data)
+    about = json.loads(text(str(arrays.pop("about")), "about", _MAX_ABOUT))
+    if hashlib.sha256(thumbnail).hexdigest() != about["thumbnail_sha256"]:
+        raise ValueError("its thumbnail is not the one that was saved")
+    pose = np.array(about["pose"], np.float64)
+    if not transforms.is_rigid(pose):
+        raise ValueError(f"pose {pose.tolist()} is not a rigid transform")
+    width, height = (whole(side, "size", 1, MAX_SIDE) for side in about["size"])
+    camera = about["camera"]
+    if camera is not None:
+        camera = Camera.from_dict(camera)
+        if (camera.width, camera.height) != (width, height):
+            raise ValueError(f"camera of {camera.width}x{camera.height}, image {width}x{height}")
+    mask = _unpacked(arrays.pop("mask"), (height, width))
+    description = front_end.description_type(**arrays)
+    if description.global_descriptor.ndim != 1 or not len(description.global_descriptor):
+        raise ValueError(f"global descriptor of shape {description.global_descriptor.shape}")
+    if not np.isfinite(description.global_descriptor).all():
+        raise ValueError("global descriptor is not finite")
+    if checks_descriptions(front_end):
+        front_end.check_description(description, (width, height))
+    return Keyframe(
+        keyframe_id,
+        pose,
+        description,
+        camera,
+        whole(about["stamp"], "stamp", -MAX_INT64, MAX_INT64),
+        text(about["frame_id"], "frame_id"),
+        (width, height),
+        thumbnail,
+        bool(about["sensed"]),
+        mask,
+    )
+
+
+def read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of an uncompressed `.npz`, by name.
+
+    Each is checked against the bytes that are there before it is made: neither a compressed archive
+    nor a shape that the file cannot fill takes more memory than the file has bytes.
+
+    Raises:
+        ValueError, KeyError, zipfile.BadZipFile: it is none.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > len(data):
+            raise ValueError("its arrays are larger than the file")
+        for member in members:
+            if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+                raise ValueError(f"{member.filename} is compressed or encrypted: never in a map")
+            name = text(member.filename, "array's name").removesuffix(".npy")
+            try:
+                arrays[name] = _read_array(archive.read(member))
+            except (ValueError, OverflowError, RuntimeError) as error:
+                raise ValueError(f"array {name}: {error}") from error
+    return arrays
+
+
+def _read_array(data: bytes) -> NDArray[Any]:
+    """The array of an `.npy`, a copy that can be written."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"version {version} of the format is not read")
+    if dtype.kind not in _KINDS or dtype.names:
+        raise ValueError(f"type {dtype}: plain numbers and texts only (allow_pickle is off)")
+    for side in shape:
+        whole(side, "side", 0, MAX_INT64)
+    needed, there = math.prod(shape) * dtype.itemsize, len(data) - stream.tell()
+    if needed != there:
+        raise ValueError(f"shape {shape} of {dtype} takes {needed} bytes, but {there} follow")
+    if not needed:
+        return np.zeros(shape, dtype)
+    flat = np.frombuffer(data, dtype, offset=stream.tell())
+    return np.array(flat.reshape(shape, order="F" if fortran else "C"))
+
+
+def _unpacked(bits: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """A keyframe's mask, of one bit a pixel on disk; None where there is none."""
+    if not bits.size:
+        return None
+    height, width = shape
+    if bits.dtype != np.uint8 or bits.shape != (height, -(-width // 8)):
+        raise ValueError(f"mask of shape {bits.shape} for an image of {width}x{height}")
+    return np.asarray(np.unpackbits(bits, axis=1, count=width) * np.uint8(255))
