@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mast3r_ros.localization.options import RelocalizerOptions
     from mast3r_ros.localization.relocalizer import Relocalizer
     from mast3r_ros.localization.result import Localization, Reason
+    from mast3r_ros.localization.view import View
 
 # The public face, loaded when asked for: the command line and the messages do not wait for OpenCV.
 _HOMES = {
@@ -30,6 +31,7 @@ _HOMES = {
     "Reason": "localization.result",
     "Relocalizer": "localization.relocalizer",
     "RelocalizerOptions": "localization.options",
+    "View": "localization.view",
     "create_front_end": "frontends",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "Reason",
     "Relocalizer",
     "RelocalizerOptions",
+    "View",
     "create_front_end",
 ]
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms, uncertainty
+from mast3r_ros.geometry.rig import Rig
 from mast3r_ros.geometry.transforms import Pose
 
 Array = NDArray[np.float64]
@@ -44,6 +45,9 @@ class Matches:
         owners: (N,) number of the keyframe that each match is with, from 0 on.
         focal: (fx, fy) of the query [pixels].
         threshold: largest error of an inlier [pixels]; half of it from an epipolar line.
+        views: (N,) number of the view that each match is of, where the query is a rig's.
+        rig: the views of the query; None where it is one image. The pose is that of the body then,
+            and the focal lengths are the rig's.
     """
 
     rays: Array
@@ -54,6 +58,8 @@ class Matches:
     owners: NDArray[np.int64]
     focal: tuple[float, float]
     threshold: float
+    views: NDArray[np.int64] | None = None
+    rig: Rig | None = None
 
     @cached_property
     def with_point(self) -> NDArray[np.bool_]:
@@ -82,7 +88,16 @@ class Matches:
             directions=self.directions[rest],
             depth_sigmas=self.depth_sigmas[rest],
             owners=self.owners[rest],
+            views=None if self.views is None else self.views[rest],
         )
+
+    def of_view(self, view: int) -> tuple[NDArray[np.int64], Matches]:
+        """The matches of one view of a rig as those of one camera, and which these are."""
+        assert self.rig is not None
+        assert self.views is not None
+        own = self.views == view
+        focal = (float(self.rig.focals[view, 0]), float(self.rig.focals[view, 1]))
+        return np.flatnonzero(own), replace(self.without(~own), focal=focal, views=None, rig=None)
 
 
 def epipolar_residuals(
@@ -129,7 +144,8 @@ class Linearization:
 
     Attributes:
         residual: (N, 2) [pixels], of which the second is 0 for rays.
-        by_pose: (N, 2, 6) Jacobian by the query's pose.
+        by_pose: (N, 2, 6 + S) Jacobian by the query's pose, and by the S errors of odometry of a
+            query of several views, in standard deviations.
         by_keyframe: (N, 2, 7) Jacobian by the pose of the match's keyframe, in the sense of
             `transforms.perturb`, and by the relative scale of its points.
         ahead: (N,) whether the match is in front of the cameras, and its numbers are finite.
@@ -145,7 +161,27 @@ def linearize(pose: Pose, matches: Matches) -> Linearization:
     """Residuals of all matches and their derivatives.
 
     Those of points are whitened by what the points' own errors do to them.
+
+    Args:
+        pose: map <- camera, or map <- body where the query has several views.
+        matches: of all keyframes.
     """
+    if matches.rig is None:
+        return _linearize_camera(pose, matches)
+    count = len(matches.rays)
+    residual, ahead = np.zeros((count, 2)), np.zeros(count, bool)
+    by_pose = np.zeros((count, 2, 6 + matches.rig.errors))
+    by_keyframe = np.zeros((count, 2, 7))
+    for view in range(len(matches.rig)):
+        at, own = matches.of_view(view)
+        seen = _linearize_camera(pose @ matches.rig.body_cameras[view], own)
+        residual[at], ahead[at], by_keyframe[at] = seen.residual, seen.ahead, seen.by_keyframe
+        with np.errstate(invalid="ignore", over="ignore"):
+            by_pose[at] = seen.by_pose @ matches.rig.by_body(view, pose)
+    return Linearization(residual, by_pose, by_keyframe, ahead)
+
+
+def _linearize_camera(pose: Pose, matches: Matches) -> Linearization:
     count = len(matches.rays)
     ahead = np.zeros(count, bool)
     residual, jacobian = np.zeros((count, 2)), np.zeros((count, 2, 13))

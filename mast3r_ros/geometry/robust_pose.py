@@ -64,7 +64,7 @@ class Estimate:
     """A pose, what supports it and how exact it is.
 
     Attributes:
-        pose: map <- camera, (4, 4).
+        pose: map <- camera, (4, 4); map <- body where the query has several views.
         covariance: (6, 6) [m, rad] in the sense of `transforms.perturb`.
         inliers: (N,) bool.
         points, rays: how many inliers know their point, and only their ray.
@@ -72,6 +72,7 @@ class Estimate:
             behind a camera.
         outlier_costs: (N,) the cost from which a match is an outlier.
         effects: (K, 7) the keyframes' errors.
+        motion: (S,) odometry's errors, in standard deviations.
         disagreement: (2,) how many times larger the keyframes' errors in position and orientation
             are than stated.
     """
@@ -84,6 +85,7 @@ class Estimate:
     costs: Array
     outlier_costs: Array
     effects: Array
+    motion: Array
     disagreement: Array
 
     @property
@@ -108,7 +110,7 @@ def estimate(start: Pose, matches: Matches, shared: SharedErrors) -> Estimate | 
         if solver.settled:
             break
     common = np.repeat(solver.inflation, 3) * np.square(solver.sigmas[:, :6]).mean(0)
-    covariance = invert_information(solver.information) + _COMMON * np.diag(common)
+    covariance = solver.covariance + _COMMON * np.diag(common)
     inliers, costs = np.zeros(len(near), bool), np.full(len(near), np.inf)
     inliers[near], costs[near] = solver.inliers, solver.costs
     points = int((inliers & matches.with_point).sum())
@@ -122,6 +124,7 @@ def estimate(start: Pose, matches: Matches, shared: SharedErrors) -> Estimate | 
         costs,
         outlier_costs,
         solver.effects,
+        solver.motion,
         np.sqrt(solver.inflation),
     )
 
@@ -139,12 +142,13 @@ class _Solver:
         self.cells = shared.cells[near]
         self.within_cell = shared.within_cell
         self.effects = np.zeros((len(shared.sigmas), 7))
+        self.motion = np.zeros(0 if matches.rig is None else matches.rig.errors)
         self.inflation = np.ones(2)
         self.is_ray = matches.with_ray
         self.dimensions = np.where(self.is_ray, 1, 2)
         # Of residuals of points and of rays [pixels^2].
         self.variances = np.full(2, (matches.threshold / 3.0) ** 2)
-        self.information = np.zeros((6, 6))
+        self.covariance = np.full((6, 6), np.inf)
         self.inliers = np.zeros(int(near.sum()), bool)
         self.costs = np.zeros(int(near.sum()))
         self.settled = False
@@ -154,6 +158,7 @@ class _Solver:
         seen = linearize(self.pose, self.matches)
         owners = self.matches.owners
         corrected = seen.residual + (seen.by_keyframe @ self.effects[owners][:, :, None])[..., 0]
+        corrected += seen.by_pose[:, :, 6:] @ self.motion
         with np.errstate(invalid="ignore"):
             square = np.where(seen.ahead, (corrected**2).sum(1), np.inf)
         self.inliers = square < self.matches.limits**2
@@ -161,11 +166,12 @@ class _Solver:
             return False
         weights = self._weigh(square)
         blocks = np.concatenate([seen.by_pose, seen.by_keyframe, seen.residual[:, :, None]], axis=2)
-        normal = np.zeros((len(self.effects), 14, 14))
+        width = blocks.shape[2]
+        normal = np.zeros((len(self.effects), width, width))
         for k in range(len(self.effects)):
             own = self.inliers & (owners == k)
             if own.any():
-                rows = (blocks[own] * np.sqrt(weights[own])[:, None, None]).reshape(-1, 14)
+                rows = (blocks[own] * np.sqrt(weights[own])[:, None, None]).reshape(-1, width)
                 normal[k] = rows.T @ rows
         return self._solve(normal)
 
@@ -190,27 +196,31 @@ class _Solver:
         return weights
 
     def _solve(self, normal: Array) -> bool:
-        """Move the pose and the keyframes; (K, 14, 14) normal equations by keyframe."""
+        """Move the pose and the keyframes; (K, 14 + S, 14 + S) normal equations by keyframe."""
+        free = 6 + len(self.motion)
         inflation = np.repeat([*self.inflation, 1.0], [3, 3, 1])
         prior = 1.0 / (self.sigmas**2 * inflation)
-        own = normal[:, 6:13, 6:13] + prior[:, :, None] * np.eye(7)
+        own = normal[:, free:-1, free:-1] + prior[:, :, None] * np.eye(7)
         # Eliminate the keyframes (Schur complement): each by itself, as they share no matches.
         variance = np.linalg.inv(own)
-        coupling = normal[:, 6:13, :6]
+        coupling = normal[:, free:-1, :free]
         gain = variance @ coupling
-        information = (normal[:, :6, :6] - coupling.transpose(0, 2, 1) @ gain).sum(0)
-        gradient = (normal[:, :6, 13:] - gain.transpose(0, 2, 1) @ normal[:, 6:13, 13:]).sum(0)[
-            :, 0
-        ]
+        information = (normal[:, :free, :free] - coupling.transpose(0, 2, 1) @ gain).sum(0)
+        gradient = (normal[:, :free, -1:] - gain.transpose(0, 2, 1) @ normal[:, free:-1, -1:]).sum(
+            0
+        )[:, 0]
+        # Odometry's errors are in standard deviations.
+        information[6:, 6:] += np.eye(len(self.motion))
         covariance = invert_information(information)
         if not np.isfinite(covariance).all():
             return False
         step = -covariance @ gradient
         # A tenth of a standard deviation changes nothing that is stated.
-        self.settled = bool(step @ information @ step < 0.01)
-        self.information = information
-        self.pose = transforms.perturb(self.pose, step)
-        self.effects = -(variance @ normal[:, 6:13, 13:])[..., 0] - gain @ step
+        self.covariance = covariance[:6, :6]
+        moved, self.motion = step[:6], step[6:]
+        self.settled = bool(moved @ np.linalg.solve(self.covariance, moved) < 0.01)
+        self.pose = transforms.perturb(self.pose, moved)
+        self.effects = -(variance @ normal[:, free:-1, -1:])[..., 0] - gain @ step
         posterior = variance + gain @ covariance @ gain.transpose(0, 2, 1)
         self._learn(np.diagonal(posterior, axis1=1, axis2=2))
         return True

@@ -47,12 +47,12 @@ def residuals(
 
 
 def invert_information(information: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The (6, 6) covariance of an information matrix; infinite where it binds nothing."""
+    """The covariance of an information matrix, (6, 6) say; infinite where it binds nothing."""
     if not (np.diag(information) > 0).all():
-        return np.full((6, 6), np.inf)
+        return np.full_like(information, np.inf)
     scale = np.sqrt(np.diag(information))
     normalized = information / np.outer(scale, scale)
     if np.linalg.cond(normalized) > 1e12:
-        return np.full((6, 6), np.inf)
+        return np.full_like(information, np.inf)
     covariance = np.linalg.inv(normalized) / np.outer(scale, scale)
     return np.asarray((covariance + covariance.T) / 2.0)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.geometry import absolute_pose, transforms
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.generalized_pose import body_of, from_points
 from mast3r_ros.geometry.joint_pose import Matches, agreeing
 from mast3r_ros.geometry.planar import planar_twin
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
@@ -110,11 +111,20 @@ def compare(
 
 def second_of_plane(answer: Estimate, matches: Matches) -> Pose | None:
     """Where the second solution of a planar pose begins, from the inliers near their middle."""
-    points = matches.points[answer.inliers & matches.with_point]
+    known = answer.inliers & matches.with_point
+    camera, view = answer.pose, 0
+    if matches.rig is not None:
+        # In the view that sees most of it; each of the others has a second solution of its own.
+        assert matches.views is not None
+        view = int(np.bincount(matches.views[known], minlength=1).argmax())
+        known &= matches.views == view
+        camera = answer.pose @ matches.rig.body_cameras[view]
+    points = matches.points[known]
     if len(points) < 4:
         return None
     away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
-    return planar_twin(answer.pose, points[away <= 3.0 * max(float(np.median(away)), 1e-9)])
+    twin = planar_twin(camera, points[away <= 3.0 * max(float(np.median(away)), 1e-9)])
+    return twin if twin is None or matches.rig is None else body_of(matches.rig, view, twin)
 
 
 def _far(one: Pose, other: Pose, options: RelocalizerOptions) -> bool:
@@ -131,5 +141,4 @@ def _among(matches: Matches, left: NDArray[np.bool_], min_support: float) -> Pos
         return None
     share = min(min_support / count, 0.99)
     iterations = int(np.clip(np.log(_MISS) / np.log1p(-(share**3)), 100, 10_000))
-    rest = matches.without(~left)
-    return absolute_pose.ransac(rest.points, rest.rays, rest.focal, rest.threshold, iterations)
+    return from_points(matches.without(~left), iterations)

@@ -17,6 +17,7 @@ from mast3r_ros.frontends.base import Description, estimates_camera
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.relative_pose import RelativePose
+from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.robust_pose import Estimate, estimate
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
@@ -27,7 +28,7 @@ from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
 from mast3r_ros.localization.verification import verify
-from mast3r_ros.matching.correspondences import Correspondences
+from mast3r_ros.localization.view import MatchedView, View, check_placement, pairs
 
 # With fewer points than this, the translation's length cannot be trusted.
 _MIN_POINTS = 10
@@ -51,31 +52,82 @@ class Relocalizer:
         self.map = keyframes
         self.options = options or RelocalizerOptions()
 
-    def localize(self, frame: Frame, prior: PosePrior | None = None) -> Localization:
-        """Where the frame's camera is in the map.
+    def localize(
+        self, query: Frame | Sequence[View], prior: PosePrior | None = None
+    ) -> Localization:
+        """Where the camera is in the map, or the body that several views are tied to.
 
         Args:
-            frame: the query; its depth is not needed.
-            prior: where the camera is believed to be; it steers retrieval alone.
+            query: one image, whose camera is the body; or the images of several cameras, or of the
+                last seconds, as `View`s. Their depth is not needed.
+            prior: where the body is believed to be; it steers retrieval alone.
 
         Raises:
             FrontEndError: the front end cannot do what the options ask for.
+            ValueError: no view, or a pose that is none.
         """
+        views = [View(query)] if isinstance(query, Frame) else list(query)
+        check_placement(views)
         timings: dict[str, float] = {}
+        matched: list[MatchedView] = []
+        for view in views:
+            compared = self.match(view, view.prior(prior), timings)
+            if isinstance(compared, Localization):
+                return compared
+            matched.append(compared)
+        return replace(self.solve(matched, timings), timings=timings)
+
+    def match(
+        self, view: View, prior: PosePrior | None, timings: dict[str, float]
+    ) -> MatchedView | Localization:
+        """Describe one image, and match it with the keyframes that look like it.
+
+        Args:
+            view: the image.
+            prior: where its camera is believed to be.
+            timings: seconds by stage, to which this image's are added.
+
+        Returns:
+            All that `solve` needs, or why there is nothing to match.
+        """
+        frame, front_end = view.frame, self.map.front_end
         if not len(self.map):
             return Localization(Reason.EMPTY_MAP, Reason.EMPTY_MAP.value)
-        if frame.camera is None and not estimates_camera(self.map.front_end):
+        if frame.camera is None and not estimates_camera(front_end):
             return Localization(Reason.NO_CAMERA, Reason.NO_CAMERA.value)
-        with _timed(timings, "describe"):
-            query = self.map.front_end.describe(frame)
+        with timed(timings, "describe"):
+            query = front_end.describe(frame)
             camera = frame.camera or self._estimate_camera(query, frame)
-        with _timed(timings, "retrieve"):
+        with timed(timings, "retrieve"):
             keyframes = self.map.nearest(query, self.options.num_candidates, prior)
-        with _timed(timings, "match"):
-            found = self._match(keyframes, query)
-        with _timed(timings, "solve"):
-            answer = self._solve(camera, keyframes, found)
-        return replace(answer, timings=timings, camera_estimated=frame.camera is None)
+        with timed(timings, "match"):
+            found = front_end.match(
+                [k.description for k in keyframes],
+                query,
+                query_points=self.options.pose_method == "procrustes",
+            )
+        return MatchedView(
+            camera,
+            tuple(keyframes),
+            tuple(found),
+            view.T_body_camera,
+            view.T_now_then,
+            view.motion_covariance,
+            frame.camera is None,
+        )
+
+    def solve(self, views: Sequence[MatchedView], timings: dict[str, float]) -> Localization:
+        """One verified pose over all matches of all views.
+
+        Args:
+            views: the query; its first one counts as the image of this instant where there are
+                several.
+            timings: seconds by stage, to which solving is added.
+        """
+        with timed(timings, "solve"):
+            answer = self._solve(views)
+        estimated = any(view.camera_estimated for view in views)
+        return replace(answer, timings=timings, camera_estimated=estimated)
 
     @property
     def min_inliers(self) -> int:
@@ -87,47 +139,42 @@ class Relocalizer:
         assert estimates_camera(front_end)
         return front_end.estimate_camera(query, frame.size)
 
-    def _match(self, keyframes: Sequence[Keyframe], query: Description) -> list[Correspondences]:
-        return self.map.front_end.match(
-            [k.description for k in keyframes],
-            query,
-            query_points=self.options.pose_method == "procrustes",
-        )
-
-    def _solve(
-        self, camera: Camera, keyframes: Sequence[Keyframe], found: Sequence[Correspondences]
-    ) -> Localization:
-        """One pose over the matches of all keyframes, verified."""
-        options, size = self.options, (camera.width, camera.height)
-        unexplained = [
-            KeyframeMatch(k.id, c, np.zeros(len(c), bool))
-            for k, c in zip(keyframes, found, strict=True)
-        ]
-        most = max(len(c) for c in found)
+    def _solve(self, views: Sequence[MatchedView]) -> Localization:
+        options, front_end = self.options, self.map.front_end
+        unexplained = _by_keyframe(views, [np.zeros(len(c), bool) for v in views for c in v.found])
+        most = max(len(m.correspondences) for m in unexplained)
         if most < self.min_inliers:
             return _refusal(Reason.FEW_MATCHES, f"{most} at the most", unexplained)
-        scale = self.map.front_end.pixel_error_scale(size)
-        fixed = fixed_to_camera(camera, keyframes, found, scale)
-        share = float(np.concatenate(fixed).mean())
-        moving = [c.select(~f) for c, f in zip(found, fixed, strict=True)]
-        matches = solving.gather(
-            camera, keyframes, moving, options.reprojection_threshold * scale, options.depth_noise
-        )
-        shared = solving.shared_errors(camera, keyframes, moving, options)
+        scales = [front_end.pixel_error_scale(v.size) for v in views]
+        fixed = [
+            fixed_to_camera(v.camera, v.keyframes, v.found, scale)
+            for v, scale in zip(views, scales, strict=True)
+        ]
+        share = float(np.concatenate([f for of_view in fixed for f in of_view]).mean())
+        views = [
+            replace(v, found=tuple(c.select(~f) for c, f in zip(v.found, of_view, strict=True)))
+            for v, of_view in zip(views, fixed, strict=True)
+        ]
+        thresholds = [options.reprojection_threshold * scale for scale in scales]
+        matches = solving.gather(views, thresholds, options.depth_noise)
+        shared = solving.shared_errors(views, options)
         hypothesis, relatives = solving.solve(
-            camera, keyframes, moving, matches, options.pose_method, self.min_inliers
+            views, matches, thresholds, options.pose_method, self.min_inliers
         )
         solved = None if hypothesis is None else estimate(hypothesis, matches, shared)
-        if solved is None or solved.points < _MIN_POINTS:
+        if solved is None or not _metric(solved, len(views), options):
             return _direction_only(unexplained, relatives, solved)
-        explained = [
-            KeyframeMatch(k.id, c, solved.inliers[matches.owners == i])
-            for i, (k, c) in enumerate(zip(keyframes, moving, strict=True))
-        ]
-        ratio = self.map.front_end.min_inlier_ratio
-        views = [(k.pose, k.camera) for k in keyframes]
+        counts = np.cumsum([len(c) for v in views for c in v.found])
+        explained = _by_keyframe(views, np.split(solved.inliers, counts[:-1]))
         verdict = verify(
-            solved, matches, shared, explained, views, size, self.min_inliers, ratio, options
+            solved,
+            matches,
+            shared,
+            explained,
+            views,
+            self.min_inliers,
+            front_end.min_inlier_ratio,
+            options,
         )
         figures = verdict.figures + _about_body(share)
         if verdict.reason is not Reason.LOCALIZED:
@@ -145,14 +192,35 @@ class Relocalizer:
             solved.covariance,
             verdict.confidence,
             _ranked(
-                _relative_to(k, m, solved.pose, solved.covariance)
-                for k, m in zip(keyframes, explained, strict=True)
+                _relative_to(keyframe, views[i], m, solved)
+                for (i, keyframe, _), m in zip(pairs(views), explained, strict=True)
             ),
             int(solved.inliers.sum()),
             protection_position=levels[0],
             protection_rotation=levels[1],
             fixed_share=share,
+            views=verdict.views,
         )
+
+
+def _by_keyframe(
+    views: Sequence[MatchedView], inliers: Sequence[NDArray[np.bool_]]
+) -> list[KeyframeMatch]:
+    """One part for each view and keyframe, from the inliers of each."""
+    return [
+        KeyframeMatch(keyframe.id, found, inlier, view=view)
+        for (view, keyframe, found), inlier in zip(pairs(views), inliers, strict=True)
+    ]
+
+
+def _metric(solved: Estimate, views: int, options: RelocalizerOptions) -> bool:
+    """Whether the distance to the keyframes is known: by points, or by the way between views."""
+    if solved.points >= _MIN_POINTS:
+        return True
+    if views < 2:
+        return False
+    # Rays of a single place leave the distance open; those of several share odometry's metres.
+    return bool(np.sqrt(np.trace(solved.covariance[:3, :3])) <= options.max_position_sigma)
 
 
 def _about_body(share: float) -> str:
@@ -189,15 +257,16 @@ def _refusal(reason: Reason, figures: str, matches: Sequence[KeyframeMatch]) -> 
 
 
 def _relative_to(
-    keyframe: Keyframe, match: KeyframeMatch, pose: transforms.Pose, covariance: NDArray[np.float64]
+    keyframe: Keyframe, view: MatchedView, match: KeyframeMatch, solved: Estimate
 ) -> KeyframeMatch:
-    """A keyframe's part of the answer: the query's pose in the keyframe's camera."""
+    """A keyframe's part of the answer: the pose of the view's camera in the keyframe's."""
     if not match.inliers.any():
         return match
     keyframe_map = transforms.inverse(keyframe.pose)
+    covariance = move_covariance(solved.covariance, solved.pose, view.body_camera)
     return replace(
         match,
-        pose=keyframe_map @ pose,
+        pose=keyframe_map @ solved.pose @ view.body_camera,
         covariance=transforms.rotate_covariance(covariance, keyframe_map),
         metric=True,
     )
@@ -210,7 +279,8 @@ def _ranked(
 
 
 @contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the seconds that a block takes to those of its stage."""
     start = time.perf_counter()
     try:
         yield

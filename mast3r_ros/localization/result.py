@@ -40,6 +40,7 @@ class KeyframeMatch:
         pose: keyframe camera <- query camera, (4, 4), or None where the keyframe has no say.
         covariance: (6, 6) of `pose` along the keyframe camera's axes, None where not metric.
         metric: False where the translation is a direction of length 1.
+        view: number of the query's view.
     """
 
     keyframe_id: int
@@ -48,6 +49,7 @@ class KeyframeMatch:
     pose: Pose | None = None
     covariance: NDArray[np.float64] | None = None
     metric: bool = False
+    view: int = 0
 
     @property
     def inlier_ratio(self) -> float:
@@ -68,7 +70,7 @@ class Localization:
     Attributes:
         reason: LOCALIZED, or what is missing.
         message: the reason with its figures, for people.
-        pose: map <- camera, (4, 4); None unless localized.
+        pose: map <- camera, (4, 4), or map <- body of a query of views; None unless localized.
         covariance: (6, 6) [m, rad] along the fixed axes of the map; None unless localized.
         confidence: 0 at the limit of what is accepted, towards 1 far from all limits; not yet a
             calibrated probability. How exact the pose is plays no part.
@@ -80,6 +82,7 @@ class Localization:
         fixed_share: part of the matches that do not move with the camera (the robot's own body, an
             overlay): they are left out.
         camera_estimated: the intrinsics were unknown and come from the front end.
+        views: the best inlier ratio of each view of the query; empty where no pose was judged.
     """
 
     reason: Reason
@@ -94,6 +97,7 @@ class Localization:
     protection_position: float = float("inf")
     protection_rotation: float = float("inf")
     fixed_share: float = 0.0
+    views: tuple[float, ...] = ()
 
     @property
     def localized(self) -> bool:
@@ -103,4 +107,5 @@ class Localization:
     @property
     def keyframes(self) -> tuple[int, ...]:
         """Ids of the keyframes that the pose rests on, most inliers first."""
-        return tuple(m.keyframe_id for m in self.matches if self.localized and m.inliers.any())
+        used = (m.keyframe_id for m in self.matches if self.localized and m.inliers.any())
+        return tuple(dict.fromkeys(used))

@@ -1,16 +1,18 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A first pose over the matches of all candidates: by points, rays or aligned point maps."""
+"""A first pose over the matches of all views and candidates: by points, rays or aligned points."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.geometry import absolute_pose, transforms
+from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.generalized_pose import Bearing, body_of, from_bearings, from_points
 from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, agreeing
 from mast3r_ros.geometry.point_pose import pose_from_points
 from mast3r_ros.geometry.relative_pose import RelativePose, estimate_relative_pose
@@ -19,6 +21,7 @@ from mast3r_ros.geometry.scale_vote import scale_along
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.view import MatchedView, distinct_keyframes, pairs, tie
 from mast3r_ros.matching.correspondences import Correspondences
 
 # Beyond this multiple of the fewest inliers, a pose from points alone needs no second opinion.
@@ -36,23 +39,19 @@ _RAY_KEYFRAMES = 2
 
 
 def gather(
-    camera: Camera,
-    keyframes: Sequence[Keyframe],
-    found: Sequence[Correspondences],
-    threshold: float,
-    depth_noise: float,
+    views: Sequence[MatchedView], thresholds: Sequence[float], depth_noise: float
 ) -> Matches:
     """All matches in the map's frame, where the keyframes' poses are known.
 
     Args:
-        camera: the query's.
-        keyframes, found: the candidates and their matches with the query.
-        threshold: largest reprojection error of an inlier [pixels].
+        views: of the query, with their matches.
+        thresholds: largest reprojection error of an inlier in each view [pixels].
         depth_noise: standard deviation of a depth sensor over the square of the depth [1/m]
             (Khoshelham and Elberink, Sensors 2012; Nguyen et al., 3DIMPVT 2012).
     """
-    points, origins, directions, sigmas = [], [], [], []
-    for keyframe, matched in zip(keyframes, found, strict=True):
+    number = {k.id: i for i, k in enumerate(distinct_keyframes(views))}
+    points, origins, directions, sigmas, owners = [], [], [], [], []
+    for _, keyframe, matched in pairs(views):
         count = len(matched)
         points.append(transforms.apply(keyframe.pose, matched.reference_points))
         origins.append(np.broadcast_to(keyframe.pose[:3, 3], (count, 3)))
@@ -62,33 +61,52 @@ def gather(
         noise = depth_noise * matched.reference_points[:, 2] if keyframe.sensed else 0.0
         sigmas.append(np.hypot(matched.depth_sigma, noise))
         directions.append(np.column_stack([rays, np.ones(count)]) @ keyframe.pose[:3, :3].T)
+        owners.append(np.full(count, number[keyframe.id]))
+    camera = views[0].camera
     return Matches(
-        camera.normalize(np.concatenate([c.query_pixels for c in found])),
+        np.concatenate([v.camera.normalize(_pixels(v)) for v in views]),
         np.concatenate(points),
         np.concatenate(origins),
         np.concatenate(directions),
         np.concatenate(sigmas),
-        np.repeat(np.arange(len(found)), [len(c) for c in found]),
+        np.concatenate(owners),
         (camera.fx, camera.fy),
-        threshold,
+        thresholds[0],
+        np.repeat(np.arange(len(views)), [len(_pixels(v)) for v in views]),
+        tie(views, thresholds),
     )
 
 
-def shared_errors(
-    camera: Camera,
-    keyframes: Sequence[Keyframe],
-    found: Sequence[Correspondences],
-    options: RelocalizerOptions,
-) -> SharedErrors:
-    """What the matches of each keyframe have in common; arguments as for `gather`."""
-    sigmas = np.empty((len(found), 7))
+def shared_errors(views: Sequence[MatchedView], options: RelocalizerOptions) -> SharedErrors:
+    """What the matches of each keyframe have in common."""
+    keyframes = distinct_keyframes(views)
+    found: dict[int, list[Correspondences]] = {k.id: [] for k in keyframes}
+    for _, keyframe, matched in pairs(views):
+        found[keyframe.id].append(matched)
+    sigmas = np.empty((len(keyframes), 7))
     sigmas[:, :3], sigmas[:, 3:6] = options.keyframe_position_sigma, options.keyframe_rotation_sigma
-    for i, matched in enumerate(found):
-        known = matched.depth_sigma[np.isfinite(matched.depth_sigma)]
+    for i, of_keyframe in enumerate(found.values()):
+        known = np.concatenate([c.depth_sigma for c in of_keyframe])
+        known = known[np.isfinite(known)]
         sigmas[i, 6] = _SHARED_DEPTH * float(np.median(known)) if len(known) else 0.0
-    pixels = np.concatenate([c.query_pixels for c in found])
-    cells = grid_cells(pixels, (camera.width, camera.height), ERROR_GRID)
-    return SharedErrors(sigmas, np.array([c.correlation for c in found]), cells, _WITHIN_CELL)
+    correlations = [max(c.correlation for c in of_keyframe) for of_keyframe in found.values()]
+    cells = image_cells(views, range(len(views)), ERROR_GRID)
+    return SharedErrors(sigmas, np.array(correlations), cells, _WITHIN_CELL)
+
+
+def image_cells(
+    views: Sequence[MatchedView], numbers: Sequence[int], grid: tuple[int, int]
+) -> NDArray[np.int64]:
+    """(N,) cell of each match in the grids of (columns, rows) over images with these numbers."""
+    cells = [
+        grid_cells(_pixels(view), view.size, grid) + number * grid[0] * grid[1]
+        for view, number in zip(views, numbers, strict=True)
+    ]
+    return np.concatenate(cells)
+
+
+def _pixels(view: MatchedView) -> NDArray[np.float32]:
+    return np.concatenate([c.query_pixels for c in view.found])
 
 
 def grid_cells(
@@ -100,38 +118,45 @@ def grid_cells(
 
 
 def solve(
-    camera: Camera,
-    keyframes: Sequence[Keyframe],
-    found: Sequence[Correspondences],
+    views: Sequence[MatchedView],
     matches: Matches,
+    thresholds: Sequence[float],
     method: str,
     min_inliers: int,
 ) -> tuple[Pose | None, list[RelativePose | None]]:
     """The pose with the most support, to be refined.
 
     Args:
-        camera: the query's.
-        keyframes, found: the candidates and their matches with the query.
-        matches: the same in the map's frame, see `gather`.
+        views: of the query, with their matches.
+        matches, thresholds: see `gather`.
         method: `pnp`, `essential` or `procrustes`, see `RelocalizerOptions.pose_method`.
         min_inliers: fewest inliers of an accepted pose.
 
     Returns:
-        The pose, None where there is none, and what pixels alone say of each keyframe, None where
-        that was not needed or is not sure.
+        The pose, None where there is none, and what pixels alone say of each view and keyframe,
+        None where that was not needed or is not sure.
     """
     poses: list[Pose | None] = []
-    relatives: list[RelativePose | None] = [None] * len(found)
+    relatives: list[RelativePose | None] = [None] * len(pairs(views))
     if method == "procrustes":
-        poses = [_by_alignment(k, c) for k, c in zip(keyframes, found, strict=True)]
+        poses = [_of_query(matches, view, _by_alignment(k, c)) for view, k, c in pairs(views)]
     if method == "pnp":
-        poses = [by_points(matches)]
+        poses = [from_points(matches)]
     if method == "essential" or (method == "pnp" and not _sure(poses[0], matches, min_inliers)):
-        for i in np.argsort([-len(c) for c in found], kind="stable")[:_RAY_KEYFRAMES]:
-            relatives[i] = _relative(
-                camera, keyframes[i], found[i], matches.threshold / 2, min_inliers
+        bearings = []
+        for i in _most_matches(pairs(views)):
+            view, keyframe, found = pairs(views)[i]
+            relatives[i] = relative = _relative(
+                views[view].camera, keyframe, found, thresholds[view] / 2, min_inliers
             )
-            poses.append(_by_rays(relatives[i], keyframes[i], matches))
+            if relative is None:
+                continue
+            start = keyframe.pose @ transforms.make(relative.pose[:3, :3], np.zeros(3))
+            direction = keyframe.pose[:3, :3] @ relative.pose[:3, 3]
+            own = matches if matches.rig is None else matches.of_view(view)[1]
+            poses.append(_of_query(matches, view, scale_along(start, direction, own)))
+            bearings.append(Bearing(view, start, direction, float(relative.inliers.sum())))
+        poses.extend(_by_motion(matches, bearings))
     known = [pose for pose in poses if pose is not None]
     if len(known) < 2:
         return (known[0] if known else None), relatives
@@ -139,9 +164,33 @@ def solve(
     return known[int(np.argmax(supports))], relatives
 
 
-def by_points(matches: Matches) -> Pose | None:
-    """PnP over the matches that know their point."""
-    return absolute_pose.ransac(matches.points, matches.rays, matches.focal, matches.threshold)
+def _most_matches(compared: Sequence[tuple[int, Keyframe, Correspondences]]) -> list[int]:
+    """Which pairs' essential matrices are looked for: those with the most matches.
+
+    Of one image, two; of several views, one each.
+    """
+    order = [int(i) for i in np.argsort([-len(c) for _, _, c in compared], kind="stable")]
+    if compared[-1][0] == 0:
+        return order[:_RAY_KEYFRAMES]
+    best: dict[int, int] = {}
+    for i in order:
+        best.setdefault(compared[i][0], i)
+    return list(best.values())
+
+
+def _of_query(matches: Matches, view: int, camera: Pose | None) -> Pose | None:
+    """The query's pose from that of one view's camera."""
+    if camera is None or matches.rig is None:
+        return camera
+    return body_of(matches.rig, view, camera)
+
+
+def _by_motion(matches: Matches, bearings: Sequence[Bearing]) -> list[Pose | None]:
+    """Poses from directions to several views: of all together, and of each two of them."""
+    if matches.rig is None or len(bearings) < 2:
+        return []
+    sets = [bearings, *(() if len(bearings) == 2 else combinations(bearings, 2))]
+    return [from_bearings(matches.rig, few) for few in sets]
 
 
 def _sure(pose: Pose | None, matches: Matches, min_inliers: int) -> bool:
@@ -176,15 +225,6 @@ def _relative(
     if relative is None or relative.inliers.sum() * RAY_WEIGHT < min_inliers:
         return None
     return relative
-
-
-def _by_rays(relative: RelativePose | None, keyframe: Keyframe, matches: Matches) -> Pose | None:
-    """Rotation and direction to one keyframe, and the length from all points."""
-    if relative is None:
-        return None
-    start = keyframe.pose @ transforms.make(relative.pose[:3, :3], np.zeros(3))
-    direction = keyframe.pose[:3, :3] @ relative.pose[:3, 3]
-    return scale_along(start, direction, matches)
 
 
 def _by_alignment(keyframe: Keyframe, found: Correspondences) -> Pose | None:

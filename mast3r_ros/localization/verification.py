@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.joint_pose import Matches
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors
-from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import compare, other_poses
 from mast3r_ros.localization.result import KeyframeMatch, Reason
-from mast3r_ros.localization.solving import grid_cells
+from mast3r_ros.localization.solving import image_cells
+from mast3r_ros.localization.view import MatchedView, distinct_keyframes, same_cameras
 
 # Spread is counted in coarse cells, evidence for one pose against another in fine ones: a thing
 # that tells two places apart may be small.
@@ -36,12 +35,14 @@ class Verdict:
         confidence: 0 at the limit of a check, towards 1 far from all limits; how exact the pose is
             plays no part.
         measures: what the checks measured, by name.
+        views: the best inlier ratio of each view.
     """
 
     reason: Reason
     figures: str
     confidence: float = 0.0
     measures: dict[str, float] = field(default_factory=dict)
+    views: tuple[float, ...] = ()
 
 
 def verify(
@@ -49,8 +50,7 @@ def verify(
     matches: Matches,
     shared: SharedErrors,
     explained: Sequence[KeyframeMatch],
-    views: Sequence[tuple[Pose, Camera | None]],
-    size: tuple[int, int],
+    views: Sequence[MatchedView],
     min_inliers: int,
     min_inlier_ratio: float,
     options: RelocalizerOptions,
@@ -60,9 +60,8 @@ def verify(
     Args:
         answer: the pose and its inliers.
         matches, shared: all matches in the map's frame, and what they have in common.
-        explained: the same by keyframe, with the inliers of the pose.
-        views: the keyframes' poses in the map, and their cameras.
-        size: (width, height) of the query [pixels].
+        explained: the same by view and keyframe, with the inliers of the pose.
+        views: of the query.
         min_inliers, min_inlier_ratio: what the front end needs, or the options say.
     """
     if answer.support < min_inliers:
@@ -70,8 +69,9 @@ def verify(
     ratio, needed = _best_ratio(explained, min_inlier_ratio, options)
     if ratio < needed:
         return Verdict(Reason.LOW_INLIER_RATIO, f"{ratio:.2f} of {needed} needed")
-    pixels = np.concatenate([m.correspondences.query_pixels for m in explained])
-    spread = len(np.unique(grid_cells(pixels[answer.inliers], size, _SPREAD_GRID)))
+    # Images of one camera are laid over each other: what looks alike in all of them is one thing.
+    numbers = same_cameras(views)
+    spread = len(np.unique(image_cells(views, numbers, _SPREAD_GRID)[answer.inliers]))
     if spread < options.min_cells:
         return Verdict(Reason.POOR_SPREAD, f"{spread} cells of {options.min_cells} needed")
     sigmas = [float(np.sqrt(np.trace(answer.covariance[i : i + 3, i : i + 3]))) for i in (0, 3)]
@@ -79,8 +79,8 @@ def verify(
     figures = f"{int(answer.inliers.sum())} inliers, {sigmas[0]:.3f} m, {sigmas[1]:.4f} rad"
     if not (sigmas[0] <= limits[0] and sigmas[1] <= limits[1]):
         return Verdict(Reason.UNCERTAIN, figures)
-    features = _features(pixels)
-    cells = grid_cells(pixels, size, _EVIDENCE_GRID)
+    features = _features(explained)
+    cells = image_cells(views, numbers, _EVIDENCE_GRID)
     least = np.inf
     least_support = max(min_inliers, options.max_ambiguity * answer.support)
     for other in other_poses(answer, matches, shared, least_support, options):
@@ -88,7 +88,7 @@ def verify(
         least = min(least, evidence)
         elsewhere = not _by_the_same_matches(answer, other)
         if evidence < options.min_evidence or (
-            elsewhere and not _told_apart(answer, other, matches, pixels, views, size)
+            elsewhere and not _told_apart(answer, other, matches, views)
         ):
             figures = (
                 f"{other.support:.0f} inliers against {answer.support:.0f}, evidence "
@@ -101,7 +101,12 @@ def verify(
         "spread": spread / options.min_cells,
         "evidence": least / options.min_evidence if options.min_evidence else np.inf,
     }
-    return Verdict(Reason.LOCALIZED, figures, 1.0 - 1.0 / min(measures.values()), measures)
+    ratios = tuple(
+        max((m.inlier_ratio for m in explained if m.view == i), default=0.0)
+        for i in range(len(views))
+    )
+    confidence = 1.0 - 1.0 / min(measures.values())
+    return Verdict(Reason.LOCALIZED, figures, confidence, measures, ratios)
 
 
 def _by_the_same_matches(answer: Estimate, other: Estimate) -> bool:
@@ -110,27 +115,29 @@ def _by_the_same_matches(answer: Estimate, other: Estimate) -> bool:
 
 
 def _told_apart(
-    answer: Estimate,
-    other: Estimate,
-    matches: Matches,
-    pixels: NDArray[np.floating],
-    views: Sequence[tuple[Pose, Camera | None]],
-    size: tuple[int, int],
+    answer: Estimate, other: Estimate, matches: Matches, views: Sequence[MatchedView]
 ) -> bool:
-    """Whether the image speaks for the answer and against a place that looks alike."""
-    explanations = []
-    for pose in (answer, other):
-        owners = np.unique(matches.owners[pose.inliers])
-        seen_from = [(view, camera) for view, camera in (views[i] for i in owners) if camera]
-        explanations.append(
-            Explanation(
-                pose.pose,
-                np.asarray(pixels[pose.inliers], np.float64),
-                matches.points[pose.inliers],
-                seen_from,
+    """Whether one image at least speaks for the answer and against a place that looks alike."""
+    keyframes = distinct_keyframes(views)
+    assert matches.views is not None
+    for number, view in enumerate(views):
+        pixels = np.concatenate([c.query_pixels for c in view.found])
+        own = matches.views == number
+        explanations = []
+        for pose in (answer, other):
+            inliers = pose.inliers & own
+            seen_from = [keyframes[i] for i in np.unique(matches.owners[inliers])]
+            explanations.append(
+                Explanation(
+                    pose.pose @ view.body_camera,
+                    np.asarray(pixels[inliers[own]], np.float64),
+                    matches.points[inliers],
+                    [(k.pose, k.camera) for k in seen_from if k.camera],
+                )
             )
-        )
-    return tells_apart(explanations[0], explanations[1], size)
+        if tells_apart(explanations[0], explanations[1], view.size):
+            return True
+    return False
 
 
 def _best_ratio(
@@ -144,8 +151,12 @@ def _best_ratio(
     return max(ratios, key=lambda pair: pair[0] / pair[1])
 
 
-def _features(pixels: NDArray[np.floating]) -> NDArray[np.int64]:
-    """(N,) the number of the query's feature: matches at one pixel are of one feature."""
+def _features(explained: Sequence[KeyframeMatch]) -> NDArray[np.int64]:
+    """(N,) the number of the query's feature: one pixel of one view is one feature."""
+    pixels = np.concatenate([m.correspondences.query_pixels for m in explained])
+    views = np.repeat([m.view for m in explained], [len(m.correspondences) for m in explained])
     eighths = np.rint(np.asarray(pixels, np.float64) * 8.0).astype(np.int64)
-    _, number = np.unique(eighths[:, 0] * (1 << 32) + eighths[:, 1], return_inverse=True)
+    # 29 bits for a row and 26 for a column: images of a million pixels a side.
+    code = (views.astype(np.int64) << 55) + eighths[:, 0] * (1 << 29) + eighths[:, 1]
+    _, number = np.unique(code, return_inverse=True)
     return np.asarray(number, np.int64)
