@@ -29,6 +29,7 @@ class EmulatedDevice:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.launches: list[str] = []
+        self.downloaded = 0  # bytes
         self._libraries: dict[int, ctypes.CDLL] = {}
 
     def allocate(self, size: int) -> Memory:
@@ -42,6 +43,7 @@ class EmulatedDevice:
         ctypes.memmove(pointer, array.ctypes.data, array.nbytes)
 
     def download(self, pointer: int, array: NDArray[Any]) -> None:
+        self.downloaded += array.nbytes
         ctypes.memmove(array.ctypes.data, pointer, array.nbytes)
 
     def wait_for(self, stream: int) -> None:

@@ -510,7 +510,7 @@ def test_descriptors_on_a_gpu_are_matched_there(
         monkeypatch.setattr(
             mast3r_matching,
             "GpuMatcher",
-            lambda number, fallback: gpu.GpuMatcher(number, fallback, open_device),
+            lambda number, fallback, to_host: gpu.GpuMatcher(number, fallback, open_device),
         )
 
     def on_host(array: Any, device: str) -> Database:
@@ -592,7 +592,7 @@ def test_a_layout_is_not_taken_for_nan(engine: Plane, monkeypatch: pytest.Monkey
     (pair,) = engine.decode([(encoded, encoded)])
     wrong = replace(pair, query=replace(pair.query, descriptors=Strided(pair.query.descriptors)))
     right = replace(pair.reference, descriptors=OnGpu(pair.reference.descriptors))
-    with pytest.raises(TypeError, match=r"strides \(256, 4, 12288\).*must make them contiguous"):
+    with pytest.raises(TypeError, match=r"strides \(256, 4, 12288\).*must make it contiguous"):
         match_features([replace(wrong, reference=right)], 8, 3)
 
 

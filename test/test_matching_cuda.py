@@ -34,6 +34,7 @@ from mast3r_ros.matching.cuda import (
     walk_on_gpu,
 )
 from mast3r_ros.matching.cuda_compile import compile_kernels
+from mast3r_ros.matching.cuda_gather import gather_on_gpu
 from mast3r_ros.matching.nearest import UnfitDescriptorsError
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -332,7 +333,7 @@ def test_without_a_gpu_the_check_says_so() -> None:
 
 
 # What a kernel may use, so that several thread blocks share a processor on each of these GPUs.
-_REGISTERS = {"compact": 64, "pack": 80, "round_rows": 64, "start": 32, "turn": 64}
+_REGISTERS = {"compact": 64, "gather": 64, "pack": 80, "round_rows": 64, "start": 32, "turn": 64}
 _SHARED_BYTES = {"search": 36 * 1024, "turn": 4096}
 
 
@@ -353,3 +354,41 @@ def test_cubins_compile_without_spills_and_within_limits(architecture: int, chan
         assert registers, text
         assert int(registers[1]) <= most[name], name
         assert int(shared[1] if shared else 0) <= _SHARED_BYTES.get(name, 1024), name
+
+
+def test_values_are_gathered_where_they_lie(device: EmulatedDevice) -> None:
+    rng = np.random.default_rng(0)
+    shapes = [(5, 7, 3), (6, 4), (30, 40, 3), (2, 3, 1)]
+    arrays = [rng.random(shape).astype(np.float32) for shape in shapes]
+    indices = [
+        rng.integers(0, 35, 9),
+        np.zeros(0, np.int64),
+        rng.integers(0, 1200, (600, 4)),
+        np.array([5]),
+    ]
+    found = gather_on_gpu(device, 24, [OnGpu(array) for array in arrays], indices)
+    for values, array, index in zip(found, arrays, indices, strict=True):
+        expected = array.reshape(-1, *array.shape[2:])[index]
+        assert values.shape == expected.shape
+        np.testing.assert_array_equal(values, expected)
+    nothing = gather_on_gpu(device, 24, [OnGpu(arrays[0])], [np.zeros((0, 4), np.int64)])
+    assert nothing[0].shape == (0, 4, 3)
+    with pytest.raises(IndexError, match="pixels 3 to 35 of an image"):
+        gather_on_gpu(device, 24, [OnGpu(arrays[0])], [np.array([3, 35])])
+    with pytest.raises(TypeError, match="strides"):
+        gather_on_gpu(device, 24, [OnGpu(arrays[0][::2])], [np.array([3])])
+
+
+def test_confidences_on_the_gpu_are_read_at_the_pairs_alone(device: EmulatedDevice) -> None:
+    a = field(0, 40, 56, smooth=2.0)
+    b = unit(np.roll(a, 3, axis=1) + 0.5 * field(9, 40, 56))
+    weights = [np.random.default_rng(i).random((40, 56)).astype(np.float32) for i in range(2)]
+    pair = CudaDatabase(a, device), CudaDatabase(b, device)
+    options = {"stride": 4, "border": 2, "limit": 60}
+    on_host = reciprocal_both_ways_on_gpu([pair], [(weights[0], weights[1])], **options)
+    on_gpu = reciprocal_both_ways_on_gpu([pair], [tuple(map(OnGpu, weights))], **options)
+    expected = reciprocal_both_ways(Database(a), Database(b), *weights, **options)
+    assert len(expected[0]) == 60
+    for found in (on_host[0], on_gpu[0]):
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])

@@ -78,6 +78,7 @@ class EngineInfo:
         memory: bytes held on the device; None where the library does not report it.
         notes: what the user must know: fallbacks, a batch that was halved.
         latency: mean seconds of the last calls by stage.
+        gpu: number of the GPU on which the arrays of pairs stay; None where they come to the host.
     """
 
     name: str
@@ -89,6 +90,7 @@ class EngineInfo:
     memory: int | None
     notes: tuple[str, ...]
     latency: dict[str, float]
+    gpu: int | None = None
 
 
 class Engine(Protocol):

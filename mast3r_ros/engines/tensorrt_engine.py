@@ -116,6 +116,7 @@ class TensorRtEngine(BatchedEngine):
             memory=self._memory.device.held + self._plans,
             notes=tuple(self.notes),
             latency=dict(self._latency.seconds),
+            gpu=self._cuda.number,
         )
 
     def _encode(self, images: NDArray[np.float32]) -> NDArray[Any]:

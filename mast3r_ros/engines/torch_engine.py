@@ -96,6 +96,7 @@ class TorchEngine(BatchedEngine):
             memory=memory,
             notes=tuple(self.notes),
             latency=dict(self._latency.seconds),
+            gpu=self.device.index,
         )
 
     def _encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
@@ -201,4 +202,6 @@ def _device(text: str) -> torch.device:
             raise EngineUnavailableError(
                 f"engine torch on {text}: this machine has {torch.cuda.device_count()} CUDA GPU(s)"
             )
+        if device.index is None:  # the current one of this thread: others may have another
+            device = torch.device("cuda", torch.cuda.current_device())
     return device

@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.matching.cuda_device import Device, DriverDevice
+from mast3r_ros.matching.cuda_gather import gather_on_gpu
 from mast3r_ros.matching.cuda_image import CudaImage
 from mast3r_ros.matching.cuda_walks import Screening, Walks
 from mast3r_ros.matching.nearest import Answer
 from mast3r_ros.matching.reciprocal import (
     Walk,
     grid_seeds,
-    most_confident_pairs,
+    most_confident,
+    pairs_inside,
     returned,
     shape_of,
 )
@@ -128,7 +130,7 @@ def returning_seeds_on_gpu(
 
 def reciprocal_both_ways_on_gpu(
     pairs: Sequence[tuple[CudaDatabase, CudaDatabase]],
-    confidences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    confidences: Sequence[tuple[Any, Any]],
     *,
     stride: int = 8,
     border: int = 0,
@@ -138,14 +140,38 @@ def reciprocal_both_ways_on_gpu(
 
     Args:
         pairs: as in `reciprocal_on_gpu`.
-        confidences: (H, W) of either image's descriptors, on the host.
+        confidences: (H, W) float32 of either image's descriptors, on the GPU, where they are read
+            at the pairs alone, or on the host.
         stride, border, limit: as in `reciprocal_both_ways`.
     """
+    if not pairs:
+        return []
     turned = [(second, first) for first, second in pairs]
     ways = reciprocal_on_gpu([*pairs, *turned], stride=stride)
+    found = [
+        pairs_inside([there, back[:, ::-1]], (shape_of(first), shape_of(second)), border)
+        for there, back, (first, second) in zip(ways, ways[len(pairs) :], pairs, strict=False)
+    ]
+    arrays = [array for both in confidences for array in both]
+    image = pairs[0][0]
+    values = _values_at(image, arrays, [column for some in found for column in some.T])
+    results = []
+    for some, first, second in zip(found, values[::2], values[1::2], strict=True):
+        lesser = np.minimum(first, second)
+        kept = most_confident(lesser, limit)
+        results.append((some[kept], lesser[kept]))
+    return results
+
+
+def _values_at(
+    image: CudaDatabase, arrays: Sequence[Any], indices: Sequence[NDArray[np.int64]]
+) -> list[NDArray[np.float32]]:
+    """`gather_on_gpu`, and the same of what lies on the host."""
+    if all(hasattr(array, "__cuda_array_interface__") for array in arrays):
+        return gather_on_gpu(image.device, image.channels, arrays, indices)
     return [
-        most_confident_pairs([there, back[:, ::-1]], *both, border=border, limit=limit)
-        for there, back, both in zip(ways, ways[len(pairs) :], confidences, strict=False)
+        np.asarray(array, np.float32).ravel()[index]
+        for array, index in zip(arrays, indices, strict=True)
     ]
 
 

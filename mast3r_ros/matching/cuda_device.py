@@ -28,7 +28,7 @@ from mast3r_ros.matching.cuda_bindings import (
 )
 from mast3r_ros.matching.cuda_compile import cached_kernels
 
-_NAMES = ("compact", "pack", "round_rows", "search", "start", "turn")
+_NAMES = ("compact", "gather", "pack", "round_rows", "search", "start", "turn")
 _STAGING = 8 << 20  # bytes of pinned memory through which copies go
 
 

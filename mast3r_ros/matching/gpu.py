@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_both_ways_on_gpu
 from mast3r_ros.matching.cuda_bindings import GpuError, GpuMemoryError, GpuUnavailableError
 from mast3r_ros.matching.cuda_device import Device, DriverDevice
+from mast3r_ros.matching.cuda_gather import gather_on_gpu
 from mast3r_ros.matching.nearest import Database, Searchable
 from mast3r_ros.matching.reciprocal import reciprocal_both_ways
 
 Pair = tuple[Any, Any]
 Found = list[tuple[NDArray[np.int64], NDArray[np.float32]]]
+_CHANNELS = 24  # of the published descriptors
 _log = logging.getLogger(__name__)
 
 
@@ -33,6 +35,7 @@ class GpuMatcher:
         number: of the GPU.
         fallback: makes a database of descriptors (H, W, D) that lie on the GPU.
         open_device: opens the GPU of a number.
+        to_host: copies an array on the GPU to the host, for the fallback.
     """
 
     def __init__(
@@ -40,17 +43,24 @@ class GpuMatcher:
         number: int,
         fallback: Callable[[Any], Searchable],
         open_device: Callable[[int], Device] = DriverDevice,
+        to_host: Callable[[Any], NDArray[Any]] = np.asarray,
     ) -> None:
         self._number = number
         self._fallback = fallback
         self._open = open_device
+        self._to_host = to_host
         self._device: Device | None = None
         self._prepared: set[int] = set()
         self._at_once: int | None = None  # image pairs; fewer after the memory was used up
         self._lock = threading.Lock()
         self.failure = ""  # why the fallback matches
 
-    def prepare(self, channels: int = 24) -> bool:
+    @property
+    def runs_on(self) -> str:
+        """What matches, for diagnostics."""
+        return f"not on the GPU: {self.failure}" if self.failure else f"GPU {self._number}"
+
+    def prepare(self, channels: int = _CHANNELS) -> bool:
         """Compiles and loads the kernels, and compares them with the CPU on two small images.
 
         Call it at start: the first image then does not wait. Returns whether the GPU matches.
@@ -69,7 +79,7 @@ class GpuMatcher:
     def match(
         self,
         pairs: Sequence[Pair],
-        confidences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+        confidences: Sequence[Pair],
         *,
         stride: int,
         border: int = 0,
@@ -79,7 +89,7 @@ class GpuMatcher:
 
         Args:
             pairs: descriptors (H, W, D) of two images, on the GPU.
-            confidences: (H, W) of either image's descriptors, on the host.
+            confidences: (H, W) of either image's descriptors, on the GPU or all on the host.
             stride, border, limit: as in `reciprocal_both_ways`.
 
         Raises:
@@ -95,14 +105,42 @@ class GpuMatcher:
                 with self._lock:
                     self._give_up(error)
         return [
-            reciprocal_both_ways(self._fallback(a), self._fallback(b), *both, **options)
+            reciprocal_both_ways(
+                self._fallback(a), self._fallback(b), *map(self._to_host, both), **options
+            )
             for (a, b), both in zip(pairs, confidences, strict=True)
+        ]
+
+    def take(
+        self, arrays: Sequence[Any], indices: Sequence[NDArray[np.int64]]
+    ) -> list[NDArray[np.float32]]:
+        """Values of arrays at some of their pixels; the rest of them stays on the GPU.
+
+        Args:
+            arrays: (H, W, ...) float32, C-contiguous, on the GPU.
+            indices: (...) flat pixels for each array.
+
+        Returns:
+            for each array (..., ...), the index's shape and then the array's beyond (H, W).
+        """
+        channels = next(iter(self._prepared), _CHANNELS)
+        if self.prepare(channels):
+            assert self._device is not None
+            try:
+                return gather_on_gpu(self._device, channels, arrays, indices)
+            except GpuError as error:
+                with self._lock:
+                    self._give_up(error)
+        hosts = [self._to_host(array) for array in arrays]
+        return [
+            host.reshape(-1, *host.shape[2:])[index]
+            for host, index in zip(hosts, indices, strict=True)
         ]
 
     def _on_gpu(
         self,
         pairs: Sequence[Pair],
-        confidences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+        confidences: Sequence[Pair],
         options: dict[str, Any],
     ) -> Found:
         device = self._device

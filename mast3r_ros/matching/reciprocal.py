@@ -222,16 +222,23 @@ def most_confident_pairs(
     limit: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """What `reciprocal_both_ways` returns, of the pairs (P, 2) that each way has found."""
-    pairs = np.unique(np.concatenate(ways), axis=0)
-    pairs = pairs[
-        inside_border(pairs[:, 0], confidence_first.shape, border)
-        & inside_border(pairs[:, 1], confidence_second.shape, border)
-    ]
+    pairs = pairs_inside(ways, (confidence_first.shape, confidence_second.shape), border)
     confidence = np.minimum(
         confidence_first.ravel()[pairs[:, 0]], confidence_second.ravel()[pairs[:, 1]]
     )
     kept = most_confident(confidence, limit)
     return pairs[kept], confidence[kept]
+
+
+def pairs_inside(
+    ways: Sequence[NDArray[np.int64]], shapes: tuple[tuple[int, ...], tuple[int, ...]], border: int
+) -> NDArray[np.int64]:
+    """The pairs (P, 2) of all ways, unique, sorted, and off the edges of their images (H, W)."""
+    pairs: NDArray[np.int64] = np.unique(np.concatenate(ways), axis=0)
+    first, second = (
+        inside_border(column, shape, border) for column, shape in zip(pairs.T, shapes, strict=True)
+    )
+    return pairs[first & second]
 
 
 def inside_border(

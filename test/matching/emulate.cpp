@@ -13,7 +13,9 @@ extern "C" int launch(const char* name, const unsigned* grid, unsigned threads,
   const auto* images = static_cast<const Image*>(argument);
   std::function<void()> work;
   const auto* arrays = static_cast<const Strided*>(argument);
+  const auto* gathers = static_cast<const Gather*>(argument);
   if (!std::strcmp(name, "compact")) work = [=] { compact(arrays); };
+  if (!std::strcmp(name, "gather")) work = [=] { gather(gathers); };
   if (!std::strcmp(name, "pack")) work = [=] { pack(images); };
   if (!std::strcmp(name, "round_rows")) work = [=] { round_rows(images); };
   if (!std::strcmp(name, "start")) work = [=] { start(walks); };

@@ -24,7 +24,12 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
 from mast3r_ros.frontends.mast3r.description import Mast3rDescription
-from mast3r_ros.frontends.mast3r.matching import PixelMatches, match_features, require_finite
+from mast3r_ros.frontends.mast3r.matching import (
+    PixelMatches,
+    gpu_matcher,
+    match_features,
+    require_finite,
+)
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions, Traits, kind_of, traits
 from mast3r_ros.frontends.mast3r.points import predicted_points, sensed_points
 from mast3r_ros.frontends.mast3r.windows import NO_DETAIL, Windows, detail_of
@@ -119,13 +124,20 @@ class Mast3rFrontEnd:
             "memory": memory,
             "keyframes at once": str(info.batch),
             **stages,
+            **({} if info.gpu is None else {"matching": gpu_matcher(info.gpu).runs_on}),
             **({"notes": "; ".join(info.notes)} if info.notes else {}),
         }
 
     def warm_up(self) -> None:
-        """Run the network once at each size that it has, or at that of a 4:3 image."""
+        """Run the network once at each size that it has, or at that of a 4:3 image.
+
+        Where pairs stay on a GPU, compile the kernels that match them there, too.
+        """
         usual = network_size(ImageSize(640, 480), self.network.config)
-        self.network.warm_up(self.network.info().sizes or [usual])
+        info = self.network.info()
+        self.network.warm_up(info.sizes or [usual])
+        if info.gpu is not None:
+            gpu_matcher(info.gpu).prepare(self.network.config.descriptor_size)
 
     def describe(self, frame: Frame) -> Mast3rDescription:
         """Encode the image, once.

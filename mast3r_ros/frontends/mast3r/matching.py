@@ -52,9 +52,7 @@ def match_features(decoded: Sequence[DecodedPair], stride: int, border: int) -> 
     Raises:
         FrontEndError: NaN or inf.
     """
-    confidences = [
-        (to_numpy(p.reference.confidence), to_numpy(p.query.confidence)) for p in decoded
-    ]
+    confidences = [(p.reference.confidence, p.query.confidence) for p in decoded]
     descriptors = [(p.reference.descriptors, p.query.descriptors) for p in decoded]
     try:
         found = _match_all(descriptors, confidences, stride, border)
@@ -84,7 +82,7 @@ def refusal(what: str) -> FrontEndError:
 
 def _match_all(
     descriptors: Sequence[tuple[DeviceArray, DeviceArray]],
-    confidences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    confidences: Sequence[tuple[DeviceArray, DeviceArray]],
     stride: int,
     border: int,
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
@@ -92,29 +90,30 @@ def _match_all(
     if not descriptors:
         return []
     if hasattr(descriptors[0][0], "__cuda_array_interface__"):
-        _require_contiguous([array for pair in descriptors for array in pair])
+        for both in (*descriptors, *confidences):
+            _require_contiguous(both)
         matcher = gpu_matcher(descriptors[0][0].get_device())
         return matcher.match(descriptors, confidences, stride=stride, border=border)
     return [
         reciprocal_both_ways(
-            _database(first), _database(second), *pair, stride=stride, border=border
+            _database(first), _database(second), *map(to_numpy, both), stride=stride, border=border
         )
-        for (first, second), pair in zip(descriptors, confidences, strict=True)
+        for (first, second), both in zip(descriptors, confidences, strict=True)
     ]
 
 
 def _require_contiguous(arrays: Sequence[DeviceArray]) -> None:
     """Engines promise C-contiguous arrays: another layout is a fault of theirs."""
     for array in arrays:
-        strides = array.__cuda_array_interface__.get("strides")
+        strides = getattr(array, "__cuda_array_interface__", {}).get("strides")
         if strides is not None:
             raise TypeError(
-                f"descriptors of shape {tuple(array.shape)} lie on the GPU with strides {strides}: "
-                "the engine must make them contiguous"
+                f"an array of shape {tuple(array.shape)} lies on the GPU with strides {strides}: "
+                "the engine must make it contiguous"
             )
 
 
-def _pixels(index: NDArray[np.int64], image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _pixels(index: NDArray[np.int64], image: DeviceArray) -> NDArray[np.float32]:
     width = image.shape[1]
     return np.column_stack([index % width, index // width]).astype(np.float32)
 
@@ -122,7 +121,7 @@ def _pixels(index: NDArray[np.int64], image: NDArray[np.float32]) -> NDArray[np.
 @lru_cache
 def gpu_matcher(number: int) -> GpuMatcher:
     """The matcher of a GPU, one for the process; `prepare` it before the first image."""
-    return GpuMatcher(number, _database)
+    return GpuMatcher(number, _database, to_host=to_numpy)
 
 
 def _database(descriptors: DeviceArray) -> Searchable:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines.base import DeviceArray, to_numpy
-from mast3r_ros.frontends.mast3r.matching import require_finite
+from mast3r_ros.frontends.mast3r.matching import gpu_matcher, require_finite
 from mast3r_ros.network.prediction import PointMap
 
 _FEWEST_DEPTHS = 100  # below this, a ratio of depths is no scale
@@ -87,6 +87,8 @@ def taker(array: DeviceArray) -> Take:
     rest = tuple(array.shape[2:])
     if hasattr(array, "get_device") and hasattr(array, "flatten"):  # a tensor
         return lambda index: _take_from_tensor(array, index)
+    if hasattr(array, "__cuda_array_interface__"):
+        return lambda index: gpu_matcher(array.get_device()).take([array], [index])[0]
     host = to_numpy(array).reshape(-1, *rest)
     return lambda index: np.asarray(host[index], np.float32)
 

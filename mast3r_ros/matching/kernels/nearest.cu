@@ -5,6 +5,7 @@
 // GPU YET: compiled for four architectures, and run on the CPU by test/matching/emulate.hpp.
 //
 // Compiled at run time by NVRTC with CHANNELS defined.
+#include "gather.cuh"
 #include "pack.cuh"
 #include "search.cuh"
 #include "walk.cuh"
