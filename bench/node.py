@@ -79,6 +79,7 @@ class _Camera:
 
     def __init__(self) -> None:
         import rclpy
+        from rclpy.executors import SingleThreadedExecutor
         from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
         from sensor_msgs.msg import CameraInfo, Image
 
@@ -96,7 +97,10 @@ class _Camera:
         self.node.create_subscription(
             RelocalizationStatus, "relocalizer/status", self._take, latched
         )
-        self._thread = threading.Thread(target=rclpy.spin, args=(self.node,), daemon=True)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
         texture = _texture()
         self._bytes = [
@@ -104,6 +108,12 @@ class _Camera:
             for x in range(100, 160, 2)
         ]
         self._count = 0
+
+    def _spin(self) -> None:
+        # With a time limit: on a busy machine, an executor that waits without one was seen to wait
+        # forever, for answers and for the end of its context alike.
+        while not self._closing.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
 
     def _take(self, status: Any) -> None:
         with self._heard:
@@ -156,6 +166,15 @@ class _Camera:
             raise RuntimeError(f"the node did not answer: no {what}")
         return value
 
+    def ask_until_answered(self, client: Any) -> None:
+        """Call a service that changes nothing, every second, until one answer arrives."""
+
+        def answered() -> bool:
+            future = client.call_async(client.srv_type.Request())
+            return bool(self.wait_for(future.done, 1.0))
+
+        self.wait(answered, f"answer of {client.srv_name}")
+
     def answer_to(self, stamp: Any) -> Any:
         """(When, status) of one image, or None."""
         return next((h for h in reversed(self.statuses) if h[1].header.stamp == stamp), None)
@@ -185,9 +204,11 @@ class _Camera:
         """Leave the network."""
         import rclpy
 
-        rclpy.try_shutdown()
+        self._closing.set()
         self._thread.join()
+        self._executor.shutdown()
         self.node.destroy_node()
+        rclpy.try_shutdown()
 
 
 @dataclass(frozen=True)
@@ -233,7 +254,7 @@ def cycle(count: int, front_end: str = "sift") -> list[tuple[int, Footprint]]:
         RuntimeError: a transition fails, or no image is processed in a cycle.
     """
     from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
+    from lifecycle_msgs.srv import ChangeState, GetState
 
     command = [sys.executable, "-m", "mast3r_ros.ros.node", "--ros-args", "--log-level", "warn"]
     command += ["-p", f"front_end:={front_end}", "-p", "autostart:=false"]
@@ -242,10 +263,16 @@ def cycle(count: int, front_end: str = "sift") -> list[tuple[int, Footprint]]:
     try:
         client = camera.node.create_client(ChangeState, "relocalizer/change_state")
         camera.wait(client.service_is_ready, "service change_state")
+        # That the client knows the service says nothing of the other way: an answer to a client
+        # that the node has not discovered yet is lost. The second client is announced after the
+        # first, so once it has an answer, the node knows both.
+        camera.ask_until_answered(camera.node.create_client(GetState, "relocalizer/get_state"))
 
         def change(transition: int) -> None:
             future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
-            if not camera.wait(lambda: future.done() and future.result(), "transition").success:
+            if not camera.wait(
+                lambda: future.done() and future.result(), f"answer to transition {transition}"
+            ).success:
                 raise RuntimeError(f"transition {transition} failed")
 
         for number in range(1, count + 1):

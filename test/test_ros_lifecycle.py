@@ -152,12 +152,15 @@ def test_failed_autostart_leaves_the_node_where_that_is_wanted(tmp_path):
     assert robot.process.returncode == 0, log
 
 
-@pytest.mark.parametrize("delay", [0.3, 0.8, 1.2, 1.6, 2.0, 3.0])
-def test_an_interrupt_while_the_node_starts(delay):
+@pytest.mark.parametrize(
+    ("number", "delay"),
+    [(signal.SIGINT, s) for s in (0.3, 0.8, 1.2, 1.6, 2.0, 3.0)] + [(signal.SIGTERM, 1.5)],
+)
+def test_a_signal_while_the_node_starts(number, delay):
     command = [sys.executable, "-m", "mast3r_ros.ros.node", "--ros-args", "-p", "front_end:=sift"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     time.sleep(delay)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
 
     _, log = process.communicate(timeout=PATIENCE)
 

@@ -13,23 +13,37 @@ from mast3r_ros.common.missing import remedy
 
 # Services that wait, images, TF, the bond and lifecycle: none holds up the others.
 _THREADS = 5
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# How long the executor waits at most before it looks whether a signal came [s].
+_PATIENCE = 0.2
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the node until it is interrupted.
+    """Run the node until SIGINT or SIGTERM.
 
-    Ends with status 0 at an interrupt, with 1 where the parameters are not allowed, or autostart
-    fails and `exit_on_failed_autostart` says so.
+    Ends with status 0 then, with 1 where the parameters are not allowed, or autostart fails and
+    `exit_on_failed_autostart` says so. A second signal ends the process at once.
     """
-    # Once rclpy runs, an interrupt ends its context, by its own handler, and with it `spin`.
-    # Python's handler would raise KeyboardInterrupt wherever it strikes, such as amid the
-    # executor's bookkeeping. While libraries load, there is nothing yet to be ended in order.
+    # rclpy's own handlers end its context wherever the signal strikes, such as amid a transition,
+    # which then fails with errors in the log. Here the node goes down in order, its context alive.
+    # While libraries load, there is nothing yet to be ended in order.
+    ended: list[int] = []
     running = False
-    signal.signal(signal.SIGINT, lambda *_: None if running else os._exit(0))
+
+    def end(number: int, _frame: object) -> None:
+        if not running:
+            os._exit(0)
+        ended.append(number)
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+
+    for number in _SIGNALS:
+        signal.signal(number, end)
     try:
         import rclpy
         from rclpy.exceptions import ParameterException
-        from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+        from rclpy.executors import MultiThreadedExecutor
+        from rclpy.signals import SignalHandlerOptions
 
         from mast3r_ros.ros.relocalizer_node import RelocalizerNode
     except ModuleNotFoundError as error:
@@ -38,8 +52,8 @@ def main(args: list[str] | None = None) -> None:
             raise
         sys.exit(f"relocalizer: {what}")
 
-    rclpy.init(args=args)
     running = True
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node, executor, status = None, MultiThreadedExecutor(_THREADS), 0
     try:
         try:
@@ -47,25 +61,18 @@ def main(args: list[str] | None = None) -> None:
         except (ParameterException, ValueError) as error:
             sys.exit(f"relocalizer: {error}")
         executor.add_node(node)
-        if node.options.autostart and not _start(node) and node.options.exit_on_failed_autostart:
-            status = 1
-        else:
-            executor.spin()
-    except ExternalShutdownException:
-        pass
-    except RuntimeError:  # rclpy's RCLError, among others
-        # A callback was about to publish when the context was taken away from under it.
-        if rclpy.ok():
-            raise
+        if ended or (node.options.autostart and not _start(node)):
+            status = int(not ended and node.options.exit_on_failed_autostart)
+        while not ended and not status:
+            executor.spin_once(timeout_sec=_PATIENCE)
     finally:
-        interrupted = not rclpy.ok()
         if node is not None:
             node.close()  # services that wait are answered
         executor.shutdown()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-    sys.exit(0 if interrupted else status)
+    sys.exit(status)
 
 
 def _start(node: Any) -> bool:

@@ -45,8 +45,6 @@ def _reported(transition: Callable) -> Callable:
         try:
             result = transition(self, state)
         except Exception as error:
-            if not self.context.ok():  # an interrupt: nothing can be published any more
-                return TransitionCallbackReturn.FAILURE
             known = isinstance(error, UserError)
             self.failure = str(error) if known else repr(error)
             details = "" if known else f"\n{traceback.format_exc()}"
