@@ -31,6 +31,12 @@ _ARGUMENTS = (
         f"Transport of the images. {_AS_IN_FILE}",
         ("", "raw", "compressed"),
     ),
+    (
+        "depth_transport",
+        "",
+        f"Transport of the depth: `depth` is its raw topic. {_AS_IN_FILE}",
+        ("", "raw", "compressedDepth"),
+    ),
     ("front_end", "", f"sift, xfeat, mast3r or one of a plugin. {_AS_IN_FILE}", ()),
     ("map_frame", "", f"Frame of the map. {_AS_IN_FILE}", ()),
     ("odom_frame", "", f"Frame of the odometry. {_AS_IN_FILE}", ()),
@@ -65,6 +71,7 @@ _ARGUMENTS = (
 _PARAMETERS = (
     "map",
     "image_transport",
+    "depth_transport",
     "front_end",
     "map_frame",
     "odom_frame",
@@ -121,6 +128,7 @@ def _relocalizer(
 ) -> Node:
     """The node; arguments that were not given leave the parameter file its say."""
     camera = values["camera"].rstrip("/")
+    depth = values["depth"] or f"{camera}/depth/image_raw"
     given = {name: values[name] for name in _PARAMETERS if values[name]}
     if values["autostart"]:
         given["autostart"] = values["autostart"] == "true"
@@ -134,7 +142,8 @@ def _relocalizer(
             ("image", f"{camera}/image_raw"),
             ("image/compressed", f"{camera}/image_raw/compressed"),
             ("camera_info", f"{camera}/camera_info"),
-            ("depth", values["depth"] or f"{camera}/depth/image_raw"),
+            ("depth", depth),
+            ("depth/compressedDepth", f"{depth}/compressedDepth"),
             *_tf_remappings(values),
         ],
         arguments=["--ros-args", "--log-level", values["log_level"]],

@@ -182,10 +182,11 @@ class Robot:
         """Send the image from a pose."""
         return self.send(image_message(render(pose)[0], self.tick()))
 
-    def send_depth(self, message: Image) -> None:
+    def send_depth(self, message: Image | CompressedImage) -> None:
         """Send a depth image."""
         if self.depths is None:
-            self.depths = self.node.create_publisher(Image, "depth", 10)
+            topic = "depth" if isinstance(message, Image) else "depth/compressedDepth"
+            self.depths = self.node.create_publisher(type(message), topic, 10)
             self.wait(self.depths.get_subscription_count, "the node to listen to depth")
         self.depths.publish(message)
 

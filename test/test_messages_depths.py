@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from compressed_depth import rvl_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -39,42 +40,9 @@ def _scene():
 
 
 # ---- depth ------------------------------------------------------------------------------------
-def _rvl(pixels):
-    """The encoder of the paper, a nibble at a time."""
-    nibbles = []
-
-    def write(value):
-        while True:
-            nibble, value = value & 7, value >> 3
-            nibbles.append(nibble | (8 if value else 0))
-            if not value:
-                return
-
-    at, previous, flat = 0, 0, pixels.ravel().tolist()
-    while at < len(flat):
-        start = at
-        while at < len(flat) and flat[at] == 0:
-            at += 1
-        write(at - start)
-        start = at
-        while at < len(flat) and flat[at] != 0:
-            at += 1
-        write(at - start)
-        for value in flat[start:at]:
-            delta = value - previous
-            write((delta << 1) ^ (delta >> 31))
-            previous = value
-    nibbles += [0] * (-len(nibbles) % 8)
-    words = [
-        sum(n << (28 - 4 * i) for i, n in enumerate(nibbles[w : w + 8]))
-        for w in range(0, len(nibbles), 8)
-    ]
-    return struct.pack(f"<{len(words)}I", *words)
-
-
 @given(arrays(np.uint16, st.integers(1, 60), elements=st.sampled_from([0, 0, 1, 700, 65535])))
 def test_rvl_is_that_of_the_paper(pixels):
-    np.testing.assert_array_equal(rvl.decompress(_rvl(pixels), len(pixels)), pixels)
+    np.testing.assert_array_equal(rvl.decompress(rvl_bytes(pixels), len(pixels)), pixels)
 
 
 def test_rvl_of_known_bytes():
@@ -84,7 +52,7 @@ def test_rvl_of_known_bytes():
     np.testing.assert_array_equal(rvl.decompress(data, 3), [0, 5, 4])
 
 
-@pytest.mark.parametrize("data", [b"", bytes(4), b"\xff" * 64, _rvl(np.ones(3, np.uint16))])
+@pytest.mark.parametrize("data", [b"", bytes(4), b"\xff" * 64, rvl_bytes(np.ones(3, np.uint16))])
 def test_rvl_that_does_not_fill_the_image_is_told(data):
     with pytest.raises(ValueError, match=r"^its? "):
         rvl.decompress(data, 1000)
@@ -101,7 +69,7 @@ def test_compressed_depth_in_millimeters(kind):
     millimeters = np.rint(_depth() * 1000).astype(np.uint16)
     body = bytes(cv2.imencode(".png", millimeters)[1])
     if kind == "rvl":
-        body = struct.pack("<II", 64, 48) + _rvl(millimeters)
+        body = struct.pack("<II", 64, 48) + rvl_bytes(millimeters)
     data = struct.pack("<iff", 1, 0, 0) + body
 
     found = images.decompress_depth(_compressed(data, f"16UC1; compressedDepth {kind}"), LIMIT)
@@ -121,7 +89,7 @@ def test_compressed_depth_in_meters_is_quantized_by_its_inverse(kind):
         inverse = np.where((depth > 0) & (depth < farthest), a / depth + b, 0).astype(np.uint16)
     body = bytes(cv2.imencode(".png", inverse)[1])
     if kind == "rvl":
-        body = struct.pack("<II", 64, 48) + _rvl(inverse)
+        body = struct.pack("<II", 64, 48) + rvl_bytes(inverse)
     data = struct.pack("<iff", 1, a, b) + body
 
     found = images.decompress_depth(_compressed(data, f"32FC1; compressedDepth {kind}"), LIMIT)

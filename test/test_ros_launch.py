@@ -104,7 +104,16 @@ def test_the_node_and_its_topics(start):
         "image/compressed": "/front/image_raw/compressed",
         "camera_info": "/front/camera_info",
         "depth": "/front/depth/image_raw",
+        "depth/compressedDepth": "/front/depth/image_raw/compressedDepth",
     }
+
+
+def test_compressed_depth_is_beside_the_raw_topic(start):
+    started, context = start(depth="/aligned", depth_transport="compressedDepth")
+
+    node = _node(started)
+    assert _remappings(node, context)["depth/compressedDepth"] == "/aligned/compressedDepth"
+    assert _parameters(node, context)[1]["depth_transport"] == "compressedDepth"
 
 
 def test_a_namespaced_robot_has_its_own_tf(start):

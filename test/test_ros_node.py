@@ -7,12 +7,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
 
+from compressed_depth import packed_depth
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from lifecycle_msgs.srv import GetState
 from ros_robot import LATCHED, Robot
-from ros_world import FRAME, HEIGHT, WIDTH, camera_pose, image_message, jpeg_message, render
-from sensor_msgs.msg import Image, PointCloud2
+from ros_world import FRAME, HEIGHT, WIDTH, camera_pose, header, image_message, jpeg_message, render
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_srvs.srv import Empty
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -348,6 +349,36 @@ def test_a_prior_steers_the_search_until_it_is_old_or_dropped():
             )
             robot.wait(lambda f=future: robot.look(QUERY) and f.done(), "answer")
             assert future.result().success == success
+    finally:
+        robot.close()
+    assert robot.process.returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["png", "rvl"])
+def test_compressed_depth(kind):
+    """A keyframe with its depth makes a map by which the next image is localized in meters."""
+    robot = Robot(f"packed_{kind}", depth_transport="compressedDepth")
+    try:
+        image, depth = render(camera_pose())
+        given = conversions.from_pose(camera_pose())
+        form, data = packed_depth(depth, kind)
+        stamp = robot.tick()
+        damaged = CompressedImage(header=header(stamp), format=form, data=list(data[:40]))
+        robot.send_depth(damaged)
+        robot.send(image_message(image, stamp))
+        answer = robot.call(AddKeyframe, "relocalizer/add_keyframe", pose=given)
+        assert (answer.success, answer.has_depth) == (False, False)
+        assert f"/packed_{kind}/depth/compressedDepth: " in answer.message
+
+        stamp = robot.tick()
+        robot.send_depth(CompressedImage(header=header(stamp), format=form, data=list(data)))
+        robot.send(image_message(image, stamp))
+        answer = robot.call(AddKeyframe, "relocalizer/add_keyframe", pose=given)
+        assert (answer.success, answer.has_depth) == (True, True), answer.message
+
+        status = robot.look(QUERY)
+        assert status.state == RelocalizationStatus.STATE_LOCALIZED, status.reason
+        _check(robot.wait(lambda: robot.received["pose"], "the pose")[-1], QUERY)
     finally:
         robot.close()
     assert robot.process.returncode == 0

@@ -22,6 +22,7 @@ from mast3r_ros.frame import Frame, read_mask
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.depth import fit_depth
 from mast3r_ros.messages import conversions, images
+from mast3r_ros.messages.samples import ImageError
 from mast3r_ros.ros.host import Host
 from mast3r_ros.ros.options import NodeOptions
 
@@ -71,11 +72,13 @@ class Inputs:
         self._latest: Incoming | None = None
         self._latched: Any = None
         self._calibrations: deque[CameraInfo] = deque(maxlen=_KEPT)
-        self._depths: deque[Image] = deque(maxlen=_KEPT)
+        self._depths: deque[Image | CompressedImage] = deque(maxlen=_KEPT)
         now = options()
         self._mask = read_mask(now.mask) if now.mask else None
         compressed = now.image_transport == "compressed"
         topic = "image/compressed" if compressed else "image"
+        packed = now.depth_transport == "compressedDepth"
+        depth_topic = "depth/compressedDepth" if packed else "depth"
         group = MutuallyExclusiveCallbackGroup()
         self._subscriptions = [
             node.create_subscription(
@@ -90,7 +93,7 @@ class Inputs:
             for kind, name, callback in (
                 (CompressedImage if compressed else Image, topic, self._take_image),
                 (CameraInfo, "camera_info", self._take_calibration),
-                (Image, "depth", self._take_depth),
+                (CompressedImage if packed else Image, depth_topic, self._take_depth),
             )
         ]
         self.image_topic, self.calibration_topic, self.depth_topic = (
@@ -137,7 +140,7 @@ class Inputs:
             self._calibrations.append(message)
             self._arrived.notify_all()
 
-    def _take_depth(self, message: Image) -> None:
+    def _take_depth(self, message: Image | CompressedImage) -> None:
         with self._arrived:
             self._depths.append(message)
             self._arrived.notify_all()
@@ -205,14 +208,19 @@ class Inputs:
                 f"no depth on {self.depth_topic} within `depth_tolerance`, "
                 f"{options.depth_tolerance:g} s, of the image's stamp"
             )
-        depth = images.to_depth(message, options.max_megapixels)
-        depth = fit_depth(depth, ImageSize(*frame.size))
+        packed = isinstance(message, CompressedImage)
+        convert = images.decompress_depth if packed else images.to_depth
+        try:
+            depth = convert(message, options.max_megapixels)
+            depth = fit_depth(depth, ImageSize(*frame.size))
+        except ImageError as error:
+            raise ImageError(f"{self.depth_topic}: {error}") from error
         with_depth = replace(frame, depth=depth)
         if not (np.isfinite(depth) & (depth > 0)).any():
             return frame, f"the depth on {self.depth_topic} holds no value above zero"
         return with_depth, ""
 
-    def _depth_of(self, stamp: int) -> Image | None:
+    def _depth_of(self, stamp: int) -> Image | CompressedImage | None:
         """The depth image nearest to a stamp, if near enough."""
         nearest = self._nearest(self._depths, stamp)
         if nearest is None:

@@ -50,6 +50,12 @@ class NodeOptions:
         choices=("raw", "compressed"),
         fixed=True,
     )
+    depth_transport: str = option(
+        "raw",
+        "Subscribe to `depth` or to `depth/compressedDepth` (PNG or RVL)",
+        choices=("raw", "compressedDepth"),
+        fixed=True,
+    )
     reliability: str = option(
         "best_effort",
         "Reliability of the image, depth and camera_info subscriptions; `qos_overrides.*` takes "
