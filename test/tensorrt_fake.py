@@ -54,6 +54,8 @@ class FakeRuntime:
         self.name = "Fake Orin"
         self.recording: list[Any] | None = None
         self.launches = 0
+        self.driver_version = 13000
+        self.copied = {1: 0, 2: 0, 3: 0}  # bytes by kind
         self._current = threading.local()
         self._handles = itertools.count(77)
 
@@ -82,7 +84,16 @@ class FakeRuntime:
         free = self.capacity - sum(block.nbytes for block in self.memory.values())
         return self.cudaError_t.cudaSuccess, free, self.capacity
 
-    def cudaStreamCreate(self) -> tuple:
+    cudaStreamNonBlocking = 1
+
+    def cudaDriverGetVersion(self) -> tuple:
+        return self.cudaError_t.cudaSuccess, self.driver_version
+
+    def cudaRuntimeGetVersion(self) -> tuple:
+        return self.cudaError_t.cudaSuccess, 13000
+
+    def cudaStreamCreateWithFlags(self, flags: int) -> tuple:
+        assert flags == self.cudaStreamNonBlocking, "other libraries would break a capture"
         stream = next(self._handles)
         self.owners[stream] = self.device
         return self.cudaError_t.cudaSuccess, stream
@@ -124,6 +135,7 @@ class FakeRuntime:
             assert pointer + size <= start + held[start].nbytes, "past the buffer's end"
             if held is self.memory:
                 assert self.owners[start] == self.owners[stream], "memory of another device"
+        self.copied[kind] += size
         ctypes.memmove(target, source, size)
         return (self.cudaError_t.cudaSuccess,)
 
@@ -393,11 +405,16 @@ def tensorrt(runtime: FakeRuntime) -> ModuleType:
 def install(monkeypatch: pytest.MonkeyPatch, devices: int = 1) -> FakeRuntime:
     """Put the stand-ins where the engine imports from."""
     runtime = FakeRuntime(devices)
+    install_runtime(monkeypatch, runtime)
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt(runtime))
+    return runtime
+
+
+def install_runtime(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> None:
+    """Put the stand-in of the CUDA runtime where the engine imports from."""
     bindings = ModuleType("cuda.bindings")
     bindings.runtime = runtime  # type: ignore[attr-defined]
     cuda = ModuleType("cuda")
     cuda.bindings = bindings  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cuda", cuda)
     monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
-    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt(runtime))
-    return runtime

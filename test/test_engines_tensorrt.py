@@ -9,6 +9,8 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,8 @@ from mast3r_ros.engines.base import (
     EngineUnavailableError,
     to_numpy,
 )
-from mast3r_ros.engines.cuda_memory import DeviceArray
+from mast3r_ros.engines.cuda import Cuda, CudaMemoryError
+from mast3r_ros.engines.cuda_memory import DeviceArray, Memory
 from mast3r_ros.engines.export import export
 from mast3r_ros.engines.graphs import MANIFEST, Graphs
 from mast3r_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -276,7 +279,7 @@ def test_missing_and_damaged_files_are_refused(built: Graphs) -> None:
 
 def test_missing_libraries_are_named(built: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-    with pytest.raises(EngineUnavailableError, match="pip install cuda-bindings"):
+    with pytest.raises(EngineUnavailableError, match=r"mast3r_ros\[cuda13\].*mast3r_ros\[cuda12\]"):
         TensorRtEngine(built.folder)
     monkeypatch.setattr(sys.modules["tensorrt"], "__version__", "8.6.1")
     with pytest.raises(EngineUnavailableError, match=r"10\.3 is needed"):
@@ -341,16 +344,141 @@ def test_a_graph_that_is_not_accepted(built: Graphs, tmp_path: Path) -> None:
 def test_what_a_build_is_configured_with(built: Graphs) -> None:
     seen = []
     path = built.decoder((WIDE, WIDE))
-    for exact, workspace, usual in ((True, None, 1), (False, 5_000_000, 3)):
+    for workspace, usual in ((None, 1), (5_000_000, 3)):
         compile_graph(
             import_tensorrt(),
             path,
             4,
-            exact=exact,
             workspace=workspace,
             usual=usual,
             configure=seen.append,
         )
-    assert [config.cleared for config in seen] == [["tf32"], []]
+    assert [config.cleared for config in seen] == [["tf32"]] * 2
     assert [config.workspace for config in seen] == [None, 5_000_000]
     assert [(config.usual, config.batch) for config in seen] == [(1, 4), (3, 4)]
+
+
+@pytest.mark.parametrize(("offered", "has"), [(12060, "offers CUDA 12.6"), (0, "is missing")])
+def test_an_older_driver_than_the_bindings_is_named(
+    built: Graphs, runtime: tensorrt_fake.FakeRuntime, offered: int, has: str
+) -> None:
+    runtime.driver_version = offered
+    with pytest.raises(EngineUnavailableError, match=rf"CUDA 13.0 need .*{has}.*\[cuda12\]"):
+        TensorRtEngine(built.folder)
+
+
+def test_warm_up_leaves_no_stale_graph(
+    built: Graphs, runtime: tensorrt_fake.FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder needs more scratch memory than the encoder, whose graph is then stale."""
+    engine = TensorRtEngine(built.folder, cuda_graphs=True)
+    engine.warm_up([WIDE])
+    monkeypatch.setattr(engine._cuda, "capture", lambda work: pytest.fail("captured again"))
+    query = encoded(engine, WIDE, 0)
+    for count in (1, 2, 3, 4):
+        engine.points(engine.decode([(query, query)] * count))
+
+
+def test_the_query_is_sent_to_the_gpu_once(
+    built: Graphs, runtime: tensorrt_fake.FakeRuntime
+) -> None:
+    engine = TensorRtEngine(built.folder, batch=4)
+    query = encoded(engine, WIDE, 0)
+    references = [encoded(engine, WIDE, i) for i in range(1, 5)]
+    runtime.copied[1] = 0
+    decoded = engine.decode([(reference, query) for reference in references])
+    assert runtime.copied[1] == 5 * query.tokens.nbytes
+    expected = OnnxRuntimeEngine(built.folder).decode([(r, query) for r in references])
+    for ours, theirs in zip(decoded, expected, strict=True):
+        actual = to_numpy(ours.query.descriptors)
+        np.testing.assert_allclose(actual, theirs.query.descriptors, rtol=1e-3, atol=1e-4)
+
+
+def test_memory_of_a_larger_batch_serves_a_smaller_one(
+    built: Graphs, runtime: tensorrt_fake.FakeRuntime
+) -> None:
+    """Batches of 2 to 4 pairs do not each keep their own."""
+    engine = TensorRtEngine(built.folder, batch=4)
+    query = encoded(engine, WIDE, 0)
+    for _ in range(2):
+        engine.decode([(query, query)] * 4)
+    before = engine.info().memory
+    engine.decode([(query, query)] * 3)
+    engine.decode([(query, query)] * 2)
+    assert engine.info().memory == before
+
+
+def test_tokens_of_another_size_are_refused(built: Graphs) -> None:
+    engine = TensorRtEngine(built.folder)
+    query = encoded(engine, WIDE, 0)
+    short = Encoded(query.tokens[:-1], WIDE)
+    with pytest.raises(EngineError, match=r"query_tokens: shape .*describe the image again"):
+        engine.decode([(query, short)])
+
+
+def test_a_capture_that_fails_tells_why(
+    built: Graphs, runtime: tensorrt_fake.FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TensorRtEngine(built.folder, cuda_graphs=True)
+
+    def execute(self: tensorrt_fake.FakeContext, stream: int) -> bool:
+        return runtime.recording is None
+
+    monkeypatch.setattr(tensorrt_fake.FakeContext, "execute_async_v3", execute)
+    with pytest.raises(EngineError, match="refused the batch"):
+        encoded(engine, WIDE, 0)
+    assert runtime.recording is None  # the stream is as it was
+
+
+def test_full_memory_is_first_freed(runtime: tensorrt_fake.FakeRuntime) -> None:
+    memory = Memory(Cuda())
+    runtime.capacity = 1000
+    del (blocks := [memory.device.take(400), memory.device.take(400)])[:]
+    assert memory.device.take(900).size == 900
+    with pytest.raises(CudaMemoryError):
+        memory.device.take(2000)
+    assert blocks == []
+
+
+def test_the_real_bindings_take_what_they_are_given(
+    built: Graphs, runtime: tensorrt_fake.FakeRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call of a query, with its number and types of arguments, made to cuda-bindings too."""
+    monkeypatch.delitem(sys.modules, "cuda")
+    monkeypatch.delitem(sys.modules, "cuda.bindings")
+    real = pytest.importorskip("cuda.bindings.runtime")
+    tensorrt_fake.install_runtime(monkeypatch, runtime)
+    if real.cudaDriverGetVersion()[1]:
+        pytest.skip("there is a driver here, which would do what it is told")
+    called: set[str] = set()
+
+    def both(name: str, fake: Any) -> Any:
+        kinds = {"cudaGraphInstantiate": "cudaGraph_t", "cudaGraphDestroy": "cudaGraph_t"}
+        handle = getattr(real, kinds.get(name, "cudaGraphExec_t"))
+
+        def call(*arguments: Any) -> Any:
+            called.add(name)
+            getattr(real, name)(
+                *(handle(1) if isinstance(a, list | SimpleNamespace) else a for a in arguments)
+            )
+            return fake(*arguments)
+
+        call.__name__ = name
+        return call
+
+    with pytest.raises(TypeError):
+        real.cudaMalloc("many")
+    functions = [
+        name for name in dir(runtime) if name.startswith("cuda") and callable(getattr(real, name))
+    ]
+    functions = [name for name in functions if not isinstance(getattr(real, name), type)]
+    for name in functions:
+        monkeypatch.setattr(runtime, name, both(name, getattr(runtime, name)))
+    monkeypatch.setattr(runtime, "cudaMemcpyKind", real.cudaMemcpyKind)
+    monkeypatch.setattr(runtime, "cudaStreamCaptureMode", real.cudaStreamCaptureMode)
+    engine = TensorRtEngine(built.folder, cuda_graphs=True)
+    query = encoded(engine, WIDE, 0)
+    decoded = engine.decode([(query, query)])
+    to_numpy(engine.points(decoded)[0].points)
+    engine._release()
+    assert called == set(functions)

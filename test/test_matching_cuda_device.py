@@ -19,7 +19,11 @@ from matching_fields import field
 
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.matching import Database, cuda_compile, cuda_device, grid_seeds, reciprocal
-from mast3r_ros.matching.cuda import CudaDatabase, reciprocal_on_gpu
+from mast3r_ros.matching.cuda import (
+    CudaDatabase,
+    reciprocal_both_ways_on_gpu,
+    reciprocal_on_gpu,
+)
 from mast3r_ros.matching.cuda_bindings import (
     GpuError,
     GpuMemoryError,
@@ -363,3 +367,67 @@ def test_a_compiler_that_refuses_is_quoted() -> None:
     pytest.importorskip("cuda.bindings.nvrtc")
     with pytest.raises(GpuUnavailableError, match=r"cannot compile nearest\.cu for sm_1 "):
         compile_kernels(24, 1)
+
+
+def test_the_real_bindings_take_what_they_are_given(
+    device: EmulatedDevice, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call of a match, with its number and types of arguments, made to cuda-bindings too."""
+    real = pytest.importorskip("cuda.bindings.driver")
+    try:
+        real.cuInit(0)
+    except RuntimeError:
+        pass  # no driver: a call ends after its arguments were taken
+    else:
+        pytest.skip("there is a driver here, which would do what it is told")
+    kinds = {"context": real.CUcontext, "gpu": real.CUdevice, "event": real.CUevent}
+    kinds |= {"module": real.CUmodule} | dict.fromkeys(cuda_device._NAMES, real.CUfunction)
+    called: set[str] = set()
+
+    def handle(value: object) -> object:
+        return kinds[value.split()[0]](1) if isinstance(value, str) else value
+
+    def both(name: str, fake: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            called.add(name)
+            with pytest.raises(RuntimeError):
+                getattr(real, name)(*map(handle, arguments))
+            return fake(*arguments)
+
+        return call
+
+    with pytest.raises(TypeError):
+        real.cuCtxPushCurrent("a context")
+    for name in dir(FakeDriver):
+        if name.startswith("cu"):
+            monkeypatch.setattr(driver, name, both(name, getattr(driver, name)))
+    attributes = real.CUdevice_attribute
+    monkeypatch.setattr(driver, "CUdevice_attribute", attributes)
+    monkeypatch.setattr(driver, "CUevent_flags", real.CUevent_flags)
+    major = attributes.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+    monkeypatch.setattr(
+        driver,
+        "cuDeviceGetAttribute",
+        both("cuDeviceGetAttribute", lambda which, _: driver._done("", 8 if which == major else 7)),
+    )
+    gpu = DriverDevice(stream=5)
+    a = field(9, 16, 24, smooth=2.0)
+    pair = CudaDatabase(OnGpu(a, stream=7), gpu), CudaDatabase(a, gpu)
+    ones = OnGpu(np.ones((16, 24), np.float32))
+    assert len(reciprocal_both_ways_on_gpu([pair], [(ones, ones)], stride=4)[0][0])
+    del pair
+    gpu.release()
+    gpu.close()
+    unused = {"cuCtxSetCurrent"}
+    assert called == {name for name in dir(FakeDriver) if name.startswith("cu")} - unused
+
+
+def test_a_context_that_is_gone_is_not_popped(driver: FakeDriver) -> None:
+    """Else the context of another library would be, in whichever thread gives memory back."""
+    gpu = DriverDevice(stream=5)
+    buffer = gpu.allocate(1000)
+    driver.cuCtxPushCurrent = lambda context: driver._done("cuCtxPushCurrent")  # type: ignore
+    driver.fail["cuCtxPushCurrent"] = "CUDA_ERROR_CONTEXT_IS_DESTROYED"
+    gpu.close()
+    del buffer
+    assert driver.contexts == ["of torch on gpu 0"]

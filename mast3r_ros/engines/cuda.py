@@ -35,12 +35,15 @@ class Cuda:
             from cuda.bindings import runtime
         except ImportError as error:
             raise EngineUnavailableError(
-                "engine tensorrt: pip install cuda-bindings (of the installed CUDA's version)"
+                f"engine tensorrt: cuda-bindings cannot be imported ({error}); pip install "
+                "'mast3r_ros[cuda13]' for a driver of CUDA 13, 'mast3r_ros[cuda12]' for one of "
+                "CUDA 12 (JetPack 6)"
             ) from error
         self.runtime = runtime
         self.number = device
         # Without a driver the bindings themselves fail, with a RuntimeError.
         try:
+            self._require_driver()
             properties = self.call(runtime.cudaGetDeviceProperties, device)
         except RuntimeError as error:
             raise EngineUnavailableError(f"no usable NVIDIA GPU {device} here: {error}") from error
@@ -48,7 +51,25 @@ class Cuda:
         name = name.decode() if isinstance(name, bytes) else str(name)
         self.gpu = f"{name} (compute capability {properties.major}.{properties.minor})"
         with self.current():
-            self.stream = int(self.call(runtime.cudaStreamCreate)) if stream is None else stream
+            self.stream = self._new_stream() if stream is None else stream
+
+    def _new_stream(self) -> int:
+        """One that does not wait for the default stream: another library's work there would break
+        a capture."""
+        flag = self.runtime.cudaStreamNonBlocking
+        return int(self.call(self.runtime.cudaStreamCreateWithFlags, flag))
+
+    def _require_driver(self) -> None:
+        """Refuse a driver that is older than the bindings' runtime, before it fails obscurely."""
+        offered = int(self.call(self.runtime.cudaDriverGetVersion))  # 0 without a driver
+        needed = int(self.call(self.runtime.cudaRuntimeGetVersion))
+        if offered // 1000 < needed // 1000:
+            has = f"offers CUDA {_version(offered)}" if offered else "is missing"
+            extra = min(max(offered // 1000, 12), 13)
+            raise EngineUnavailableError(
+                f"cuda-bindings for CUDA {_version(needed)} need a newer driver than this one, "
+                f"which {has}; pip install 'mast3r_ros[cuda{extra}]', or update the driver"
+            )
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -101,12 +122,21 @@ class Cuda:
         self.call(runtime.cudaStreamBeginCapture, self.stream, mode)
         try:
             work()
-        finally:
-            graph = self.call(runtime.cudaStreamEndCapture, self.stream)
+        except BaseException:
+            # What went wrong is told, not that the capture is of no use then.
+            _, unfinished = runtime.cudaStreamEndCapture(self.stream)
+            if unfinished is not None:
+                runtime.cudaGraphDestroy(unfinished)
+            raise
+        graph = self.call(runtime.cudaStreamEndCapture, self.stream)
         try:
             return CudaGraph(self, self.call(runtime.cudaGraphInstantiate, graph, 0))
         finally:
             self.call(runtime.cudaGraphDestroy, graph)
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 class CudaGraph:

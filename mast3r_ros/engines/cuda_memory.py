@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import ctypes
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.engines.cuda import Cuda
+from mast3r_ros.engines.cuda import Cuda, CudaMemoryError
 
 
 class Block:
@@ -34,6 +35,9 @@ class Block:
 class Pool:
     """Blocks of memory by size, allocated where none is free.
 
+    A free block of up to twice the size is taken too: batches of 5 to 8 pairs use the same memory.
+    May be used by several threads: Python collects objects in any of them.
+
     Args:
         allocate: bytes to a pointer.
         free: what frees a pointer, without raising.
@@ -44,6 +48,7 @@ class Pool:
         self._free = free
         self._blocks: dict[int, list[int]] = {}
         self._closed = False
+        self._lock = threading.RLock()  # a collection may come while it is held
         self.held = 0  # bytes, free or in use
 
     def take(self, size: int) -> Block:
@@ -52,27 +57,35 @@ class Pool:
         Raises:
             CudaMemoryError: the memory does not hold it, not even with all free blocks released.
         """
-        free = self._blocks.get(size)
-        if free:
-            return Block(self, free.pop(), size)
-        pointer = self._allocate(size)
-        self.held += size
-        return Block(self, pointer, size)
+        with self._lock:
+            fitting = [s for s, free in self._blocks.items() if free and size <= s <= 2 * size]
+            if fitting:
+                best = min(fitting)
+                return Block(self, self._blocks[best].pop(), best)
+            try:
+                pointer = self._allocate(size)
+            except CudaMemoryError:
+                self.release()
+                pointer = self._allocate(size)
+            self.held += size
+            return Block(self, pointer, size)
 
     def give_back(self, pointer: int, size: int) -> None:
         """Keep a block for the next that asks, or free it where the pool is closed."""
-        if self._closed:
-            self._free(pointer)
-        else:
-            self._blocks.setdefault(size, []).append(pointer)
+        with self._lock:
+            if self._closed:
+                self._free(pointer)
+            else:
+                self._blocks.setdefault(size, []).append(pointer)
 
     def release(self) -> None:
         """Free all blocks that nobody holds."""
-        blocks, self._blocks = self._blocks, {}
-        for size, pointers in blocks.items():
-            for pointer in pointers:
-                self._free(pointer)
-            self.held -= size * len(pointers)
+        with self._lock:
+            blocks, self._blocks = self._blocks, {}
+            for size, pointers in blocks.items():
+                for pointer in pointers:
+                    self._free(pointer)  # waits for the work that uses it
+                self.held -= size * len(pointers)
 
     def close(self) -> None:
         """Free all blocks, those in use as soon as they are given back."""

@@ -62,6 +62,8 @@ class OnnxRuntimeEngine(BatchedEngine):
                 f"{onnxruntime.__version__}; install onnxruntime-gpu, or use device: cpu"
             )
         self._options = {} if provider == "cpu" else {"device_id": str(device)}
+        if provider == "cuda":  # float32 products, as in the other engines
+            self._options["use_tf32"] = "0"
         self.graphs.require_files()
         self._sessions: dict[Path, Any] = {}
         # Now, so that a provider that does not start is known before the first image.

@@ -99,12 +99,9 @@ def build(
     """
     cache_path = graphs.folder / TIMING_CACHE
     cache = cache_path.read_bytes() if cache_path.is_file() else b""
-    exact = graphs.precision == "fp32"
     # The point head runs for the one or two keyframes that matched, the decoder for all.
     usual = min(batch, 2) if source.name.startswith("points") else batch
-    plan, cache = compile_graph(
-        trt, source, batch, cache, exact=exact, workspace=workspace, usual=usual
-    )
+    plan, cache = compile_graph(trt, source, batch, cache, workspace=workspace, usual=usual)
     target = source.with_suffix(ENGINE_SUFFIX)
     target.write_bytes(plan)
     Stamp(
@@ -119,7 +116,6 @@ def compile_graph(
     path: Path,
     batch: int,
     cache: bytes = b"",
-    exact: bool = False,
     workspace: int | None = None,
     usual: int = 1,
     configure: Callable[[Any], None] = lambda _: None,
@@ -131,7 +127,6 @@ def compile_graph(
         path: the ONNX file.
         batch: largest value of a free leading dimension.
         cache: an earlier build's timing cache, or empty.
-        exact: float32 products without TF32.
         workspace: most bytes that a layer may work in; None leaves TensorRT's own limit, which is
             the GPU's memory.
         usual: the value of a free leading dimension that the engine is tuned for.
@@ -152,8 +147,8 @@ def compile_graph(
         reasons = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
         raise EngineError(f"TensorRT {trt.__version__} does not accept {path}: {reasons}")
     config = builder.create_builder_config()
-    if exact:
-        config.clear_flag(trt.BuilderFlag.TF32)
+    # What is float32 is so because half precision, or TF32, is not enough.
+    config.clear_flag(trt.BuilderFlag.TF32)
     profile = builder.create_optimization_profile()
     free = False
     for i in range(network.num_inputs):

@@ -146,9 +146,21 @@ class TensorRtEngine(BatchedEngine):
         outputs = program.run(inputs, self._batches.size)
         return as_point_maps([outputs[name] for name in POINTS_OUTPUTS], len(decoded))
 
+    def warm_up(self, sizes: Sequence[ImageSize]) -> None:
+        """Run everything at each size, until the scratch memory grows no more.
+
+        A growth makes graphs stale, which the next frame would wait for.
+        """
+        before = -1
+        while before != self._scratch.generation:
+            before = self._scratch.generation
+            super().warm_up(sizes)
+            if not self._cuda_graphs:
+                return
+
     def _usual_counts(self) -> Sequence[int]:
-        # The largest first: scratch memory that grows makes earlier graphs stale.
         counts = captured_counts(self._batches.size) if self._cuda_graphs else None
+        # The largest first: it needs the most scratch memory.
         return sorted(counts or super()._usual_counts(), reverse=True)
 
     def _release(self) -> None:

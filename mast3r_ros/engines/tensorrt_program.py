@@ -187,9 +187,18 @@ class Program:
                 continue
             block = bound.inputs[tensor.name]
             step = tensor.size(1)
-            for i, member in enumerate(inputs[tensor.name]):
+            members = inputs[tensor.name]
+            for i, member in enumerate(members):
+                if tuple(member.shape) != tensor.shape[1:]:
+                    raise EngineError(
+                        f"{tensor.name}: shape {tuple(member.shape)}, but this engine takes "
+                        f"{tensor.shape[1:]}; describe the image again"
+                    )
+                to = block.pointer + i * step
                 if isinstance(member, DeviceArray):
-                    self._memory.cuda.copy(block.pointer + i * step, member.pointer, member.nbytes)
+                    self._memory.cuda.copy(to, member.pointer, step)
+                elif i and member is members[i - 1]:  # the query of all pairs: sent once
+                    self._memory.cuda.copy(to, to - step, step)
                 else:
                     self._memory.upload(block, member.astype(tensor.dtype, copy=False), i * step)
 

@@ -198,10 +198,11 @@ class DriverDevice:
 
     def release(self) -> None:
         with self._current():
-            for pointers in self._free.values():
+            # A collection in the middle may give more back.
+            given, self._free = self._free, {}
+            for pointers in given.values():
                 for pointer in pointers:
                     checked(self._driver.cuMemFree(pointer))
-            self._free.clear()
 
     def close(self) -> None:
         """Gives everything back. The device must not be used any more.
@@ -213,7 +214,8 @@ class DriverDevice:
             if self._closed:
                 return
             self._closed = True
-            driver.cuCtxPushCurrent(self._context)
+            if driver.cuCtxPushCurrent(self._context)[0].value:
+                return  # the context is gone, and all that was in it
             driver.cuStreamSynchronize(self._stream)
             for pointers in self._free.values():
                 for pointer in pointers:
@@ -239,10 +241,10 @@ class DriverDevice:
             if not self._closed:
                 self._free.setdefault(size, []).append(pointer)
                 return
-            # Nobody is left to hear of an error.
-            self._driver.cuCtxPushCurrent(self._context)
-            self._driver.cuMemFree(pointer)
-            self._driver.cuCtxPopCurrent()
+            # Nobody is left to hear of an error. Where the context is gone, so is the memory.
+            if not self._driver.cuCtxPushCurrent(self._context)[0].value:
+                self._driver.cuMemFree(pointer)
+                self._driver.cuCtxPopCurrent()
 
     def _stage(self, size: int) -> Iterator[tuple[int, int, int]]:
         """Pinned memory for a copy of `size` bytes: (offset, bytes, address) piece by piece."""
