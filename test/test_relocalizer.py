@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from synthetic import OTHER_ROOM, camera_pose, make_camera, view
-from told import ToldFrontEnd, numbered
+from told import ToldFrontEnd, TwiceToldFrontEnd, numbered
 
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.frame import Frame
@@ -17,9 +17,11 @@ from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
+from mast3r_ros.localization import second_look
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
+from mast3r_ros.localization.view import View
 from mast3r_ros.matching.correspondences import Correspondences
 
 _CAMERA = make_camera()
@@ -91,6 +93,15 @@ def _locate(
 ) -> Localization:
     """Localize among keyframes of given poses and matches."""
     front_end = ToldFrontEnd({number: found for number, (_, found) in enumerate(told)})
+    return _locate_by(front_end, *told, sensed=sensed, **options)
+
+
+def _locate_by(
+    front_end: ToldFrontEnd,
+    *told: tuple[np.ndarray, Correspondences],
+    sensed: bool = False,
+    **options,
+) -> Localization:
     keyframes = KeyframeMap(front_end)
     for number, (pose, _) in enumerate(told):
         size = (_CAMERA.width, _CAMERA.height)
@@ -426,16 +437,18 @@ def test_a_pose_is_no_better_known_than_the_map():
     assert (added[3:] >= 0.01**2).all()
 
 
-def test_two_poses_that_explain_as_much_are_ambiguous():
+def _two_places(count=140):
+    """Matches with a keyframe, and with one elsewhere that sees the same."""
     elsewhere = camera_pose(20.0)
     twin = elsewhere @ transforms.inverse(_KEYFRAME) @ _QUERY
-    told = (_KEYFRAME, _matches()), (elsewhere, _matches(twin, elsewhere, count=140, seed=3))
+    return (_KEYFRAME, _matches()), (elsewhere, _matches(twin, elsewhere, count=count, seed=3))
 
-    _assert_refused(_locate(*told), Reason.AMBIGUOUS)
+
+def test_two_poses_that_explain_as_much_are_ambiguous():
+    _assert_refused(_locate(*_two_places()), Reason.AMBIGUOUS)
     # Another pose of a quarter of the support is one that the options may refuse or not.
-    weak = (elsewhere, _matches(twin, elsewhere, count=40, seed=3))
-    _assert_at(_locate(told[0], weak), _QUERY)
-    strict = _locate(told[0], weak, max_ambiguity=0.1, min_evidence=20.0)
+    _assert_at(_locate(*_two_places(40)), _QUERY)
+    strict = _locate(*_two_places(40), max_ambiguity=0.1, min_evidence=20.0)
     _assert_refused(strict, Reason.AMBIGUOUS)
 
 
@@ -628,3 +641,83 @@ def test_the_map_may_grow_and_shrink_between_queries(sift):
     keyframes.add(view(_STEPS[1]), _STEPS[1])
 
     _assert_at(relocalizer.localize(query), _SEEN)
+
+
+_ELSEWHERE = camera_pose(50.0)
+# Of three keyframes the last has the most matches, and the second sees the query's place.
+_REFUSED = (_ELSEWHERE, _wild(30)), (_KEYFRAME, _wild(50, 2)), (_ELSEWHERE, _wild(60, 3))
+
+
+@pytest.fixture
+def look_twice(monkeypatch):
+    def look(again, seconds=0.0, told=_REFUSED, **options):
+        matches = {number: found for number, (_, found) in enumerate(told)}
+        front_end = TwiceToldFrontEnd(matches, again, seconds)
+        monkeypatch.setattr(second_look, "time", front_end)
+        return _locate_by(front_end, *told, **options), front_end.asked
+
+    return look
+
+
+def test_a_refused_image_gets_a_second_look(look_twice):
+    answer, asked = look_twice({0: _wild(5), 1: _matches(), 2: _wild(6)})
+
+    _assert_at(answer, _QUERY)
+    assert answer.keyframes == (1,)
+    assert answer.matcher == "twice told"
+    assert answer.message.endswith("; second look by twice told")
+    assert list(answer.timings) == ["describe", "retrieve", "match", "solve", "match again"]
+    # In the order of the first look's matches.
+    assert asked == [2, 1, 0]
+
+
+def test_a_second_look_ends_with_its_budget(look_twice):
+    told = {0: _matches(), 1: _matches(), 2: _wild(6)}
+
+    answer, asked = look_twice(told, seconds=0.05, second_look=0.04)
+    assert asked == [2]
+    _assert_refused(answer, answer.reason)
+    assert answer.matcher == "twice told"
+    assert [len(match.correspondences) for match in answer.matches] == [30, 50, 6]
+
+    assert look_twice(told, seconds=0.05, second_look=0.13)[1] == [2, 1]
+    answer, asked = look_twice(told, second_look=0.0)
+    assert asked == []
+    assert answer.matcher == ""
+
+
+@pytest.mark.parametrize("method", ["pnp", "procrustes"])
+def test_what_is_localized_or_ambiguous_is_not_looked_at_again(look_twice, method):
+    if method == "procrustes":
+        right = _with_query_points(_matches(), _KEYFRAME)
+        told = tuple((p, _with_query_points(found, p)) for p, found in _REFUSED)
+        assert look_twice({}, told=told, pose_method=method)[1] == []
+        told = ((_KEYFRAME, right),)
+    else:
+        told = ((_KEYFRAME, _matches()),)
+    answer, asked = look_twice({}, told=told, pose_method=method)
+    assert answer.localized
+    assert (asked, answer.matcher) == ([], "")
+    answer, asked = look_twice({}, told=_two_places())
+    assert answer.reason is Reason.AMBIGUOUS, answer.message
+    assert asked == []
+
+
+def test_a_second_look_takes_the_views_most_promising_keyframes_first(monkeypatch):
+    told = {0: _wild(30), 1: _wild(50, 2)}
+    front_end = TwiceToldFrontEnd(told, {0: _matches(), 1: _wild(5)}, seconds=0.02)
+    monkeypatch.setattr(second_look, "time", front_end)
+    keyframes = KeyframeMap(front_end)
+    for number in told:
+        frame = numbered(number, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+        keyframes.add(frame, _KEYFRAME)
+    relocalizer = Relocalizer(keyframes)
+    query = View(numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA))
+    views = [relocalizer.match(query, None, {}) for _ in range(3)]
+    views[1] = replace(views[1], query=None)
+
+    again = second_look.match_again(front_end, views, 0.05)
+
+    # Two views have a description; the budget ends within those of the second keyframe.
+    assert front_end.asked == [1, 1]
+    assert [[len(c) for c in view.found] for view in again] == [[30, 5], [30, 50], [30, 5]]

@@ -75,6 +75,13 @@ class RelocalizerOptions:
     protection_probability: float = option(
         0.01, "Probability that the error exceeds the protection level", 1e-4, 0.5
     )
+    second_look: float = option(
+        1.0,
+        "Time in which a refused image may be matched again by the front end's second, slower "
+        "matcher, where it has one [s]; one keyframe at the least, 0: no second look",
+        0.0,
+        60.0,
+    )
     pose_method: str = option(
         "pnp",
         "pnp: 2D-3D matches; essential: epipolar geometry, scaled by the points; procrustes: "

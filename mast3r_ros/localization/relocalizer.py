@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description, estimates_camera
+from mast3r_ros.frontends.base import Description, estimates_camera, has_second_matcher
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.relative_pose import RelativePose
@@ -27,6 +27,7 @@ from mast3r_ros.localization.body import fixed_to_camera
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
+from mast3r_ros.localization.second_look import MENDABLE, match_again
 from mast3r_ros.localization.verification import verify
 from mast3r_ros.localization.view import MatchedView, View, check_placement, pairs
 
@@ -34,8 +35,6 @@ from mast3r_ros.localization.view import MatchedView, View, check_placement, pai
 _MIN_POINTS = 10
 # With less than this between the views, a direction is noise [rad].
 _MIN_PARALLAX = np.deg2rad(0.3)
-
-
 # A smaller part of the matches at one pixel of several keyframes may be chance.
 _REPORTED_SHARE = 0.02
 
@@ -114,6 +113,7 @@ class Relocalizer:
             view.T_now_then,
             view.motion_covariance,
             frame.camera is None,
+            query,
         )
 
     def solve(self, views: Sequence[MatchedView], timings: dict[str, float]) -> Localization:
@@ -126,6 +126,8 @@ class Relocalizer:
         """
         with timed(timings, "solve"):
             answer = self._solve(views)
+        if answer.reason in MENDABLE and self._looks_again():
+            answer = self._look_again(views, timings)
         estimated = any(view.camera_estimated for view in views)
         return replace(answer, timings=timings, camera_estimated=estimated)
 
@@ -133,6 +135,22 @@ class Relocalizer:
     def min_inliers(self) -> int:
         """Fewest inliers of an accepted pose."""
         return self.options.min_inliers or self.map.front_end.min_inliers
+
+    def _looks_again(self) -> bool:
+        # The second matcher's matches have no points of the query's own.
+        allowed = self.options.second_look > 0 and self.options.pose_method != "procrustes"
+        return allowed and has_second_matcher(self.map.front_end)
+
+    def _look_again(self, views: Sequence[MatchedView], timings: dict[str, float]) -> Localization:
+        """Match a refused query by the second matcher, and solve once more."""
+        front_end = self.map.front_end
+        assert has_second_matcher(front_end)
+        with timed(timings, "match again"):
+            views = match_again(front_end, views, self.options.second_look)
+        with timed(timings, "solve"):
+            answer = self._solve(views)
+        name = front_end.second_matcher
+        return replace(answer, message=f"{answer.message}; second look by {name}", matcher=name)
 
     def _estimate_camera(self, query: Description, frame: Frame) -> Camera:
         front_end = self.map.front_end

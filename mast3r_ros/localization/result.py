@@ -81,6 +81,8 @@ class Localization:
         timings: seconds by stage, in order.
         fixed_share: part of the matches that do not move with the camera (the robot's own body, an
             overlay): they are left out.
+        matcher: the front end's second matcher where this is what a second look found; empty where
+            the first one was enough, or no second one was taken.
         camera_estimated: the intrinsics were unknown and come from the front end.
         views: the best inlier ratio of each view of the query; empty where no pose was judged.
     """
@@ -93,6 +95,7 @@ class Localization:
     matches: tuple[KeyframeMatch, ...] = ()
     inliers: int = 0
     timings: dict[str, float] = field(default_factory=dict)
+    matcher: str = ""
     camera_estimated: bool = False
     protection_position: float = float("inf")
     protection_rotation: float = float("inf")

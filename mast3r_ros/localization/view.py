@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
+from mast3r_ros.frontends.base import Description
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.rig import Rig, make_rig, move_covariance
@@ -57,6 +58,7 @@ class MatchedView:
         found: the matches with each of them.
         T_body_camera, T_now_then, motion_covariance: see `View`.
         camera_estimated: the intrinsics were unknown and come from the front end.
+        query: the image's description, for a second look; None where none is wanted.
     """
 
     camera: Camera
@@ -66,6 +68,7 @@ class MatchedView:
     T_now_then: Pose = field(default_factory=lambda: np.eye(4))
     motion_covariance: NDArray[np.float64] | None = None
     camera_estimated: bool = False
+    query: Description | None = None
 
     @property
     def size(self) -> tuple[int, int]:

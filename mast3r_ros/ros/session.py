@@ -180,6 +180,8 @@ class Session:
             self.localized += 1
             pose = answers.map_pose(answer, frame.stamp, node.options.map_frame)
             self.outputs.publish_pose(pose)
+            if answer.matcher:
+                notes.append(f"localized by a second look ({answer.matcher})")
             notes.append(self.tf_output.take(answer.pose, frame.frame_id, frame.stamp))
         elif answer.reason is Reason.NO_CAMERA:
             notes.insert(0, f"no camera_info on {inputs.calibration_topic}")

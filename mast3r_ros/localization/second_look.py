@@ -1,0 +1,63 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A second look at a refused image, by the front end's slower matcher and within a time budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mast3r_ros.frontends.base import SecondMatcher
+from mast3r_ros.localization.result import Reason
+from mast3r_ros.localization.view import MatchedView
+
+# What more or purer matches can mend. AMBIGUOUS is not among them: another matcher does not make
+# two places less alike, and may see one of them alone.
+MENDABLE = frozenset(
+    {
+        Reason.FEW_MATCHES,
+        Reason.DIRECTION_ONLY,
+        Reason.FEW_INLIERS,
+        Reason.LOW_INLIER_RATIO,
+        Reason.POOR_SPREAD,
+        Reason.UNCERTAIN,
+    }
+)
+
+
+def match_again(
+    front_end: SecondMatcher, views: Sequence[MatchedView], budget: float
+) -> list[MatchedView]:
+    """Replace the matches of the most promising keyframes by those of the second matcher.
+
+    Keyframes come in the order of their matches so far. The first one is always matched; another
+    one only where the budget allows for as much time as those before took on average.
+
+    Args:
+        front_end: has a second matcher.
+        views: with their descriptions; those without keep their matches.
+        budget: wall time [s].
+    """
+    found = [list(view.found) for view in views]
+    orders = [np.argsort([-len(c) for c in of_view], kind="stable") for of_view in found]
+    pairs = [
+        (-len(found[v][k]), v, k)
+        for v, order in enumerate(orders)
+        for k in order
+        if views[v].query is not None
+    ]
+    # Each view's own order is that of the pairs, so that its next matches are those of its pair.
+    again = {
+        v: front_end.match_again([view.keyframes[k].description for k in order], view.query)
+        for v, (view, order) in enumerate(zip(views, orders, strict=True))
+        if view.query is not None
+    }
+    start = time.monotonic()
+    for done, (_, v, k) in enumerate(sorted(pairs, key=lambda pair: pair[0]), 1):
+        found[v][k] = next(again[v])
+        if (time.monotonic() - start) * (done + 1) / done > budget:
+            break
+    return [replace(view, found=tuple(f)) for view, f in zip(views, found, strict=True)]
