@@ -21,7 +21,9 @@ _POLICY = Path(__file__).resolve().parent.parent / "config/sros2_policy.xml"
 
 def _allowed(namespace: str) -> dict[str, set[str]]:
     """Names that each rule allows, as SROS2 expands them for a node in `namespace`."""
-    (profile,) = ElementTree.parse(_POLICY).getroot().iter("profile")
+    policy = ElementTree.parse(_POLICY).getroot()
+    assert (policy.tag, policy.attrib) == ("policy", {"version": "0.2.0"})
+    (profile,) = policy.findall("./enclaves/enclave[@path='/relocalizer']/profiles/profile")
     allowed: dict[str, set[str]] = {}
     for block in profile:
         ((rule, verdict),) = block.items()
