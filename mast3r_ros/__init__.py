@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mast3r_ros.localization.relocalizer import Relocalizer
     from mast3r_ros.localization.result import Localization, Reason
     from mast3r_ros.localization.view import View
+    from mast3r_ros.localization.window import Window, WindowOptions
 
 # The public face, loaded when asked for: the command line and the messages do not wait for OpenCV.
 _HOMES = {
@@ -32,6 +33,8 @@ _HOMES = {
     "Relocalizer": "localization.relocalizer",
     "RelocalizerOptions": "localization.options",
     "View": "localization.view",
+    "Window": "localization.window",
+    "WindowOptions": "localization.window",
     "create_front_end": "frontends",
 }
 
@@ -45,6 +48,8 @@ __all__ = [
     "Relocalizer",
     "RelocalizerOptions",
     "View",
+    "Window",
+    "WindowOptions",
     "create_front_end",
 ]
 

@@ -100,6 +100,14 @@ class Matches:
         return np.flatnonzero(own), replace(self.without(~own), focal=focal, views=None, rig=None)
 
 
+def _cross(a: Array, b: Array) -> Array:
+    """Cross products of (N, 3), without what numpy's own spends on small arrays."""
+    product = np.empty_like(a)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        product[:, i] = a[:, j] * b[:, k] - a[:, k] * b[:, j]
+    return product
+
+
 def epipolar_residuals(
     pose: Pose, origins: Array, directions: Array, rays: Array, focal: float
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
@@ -118,7 +126,7 @@ def epipolar_residuals(
     """
     rotation = pose[:3, :3]
     offset = origins - pose[:3, 3]
-    plane = np.cross(offset, directions)
+    plane = _cross(offset, directions)
     normal = plane @ rotation
     query = np.column_stack([rays, np.ones(len(rays))])
     length = np.hypot(normal[:, 0], normal[:, 1])
@@ -127,14 +135,14 @@ def epipolar_residuals(
     by_normal[:, :2] -= (across / length**3)[:, None] * normal[:, :2]
     by_plane = focal * by_normal @ rotation.T
     # d(plane) = direction x dt and plane x dr; and offset x (dr x direction) for the other camera.
-    by_position = np.cross(by_plane, directions)
-    by_turn = np.cross(directions, np.cross(by_plane, offset))
-    jacobian = np.hstack([by_position, np.cross(by_plane, plane), -by_position, by_turn])
+    by_position = _cross(by_plane, directions)
+    by_turn = _cross(directions, _cross(by_plane, offset))
+    jacobian = np.hstack([by_position, _cross(by_plane, plane), -by_position, by_turn])
     toward = query @ rotation.T
     # Depths of the two rays' closest points: both must be positive.
-    cross = np.cross(directions, toward)
-    ahead = (np.cross(-offset, toward) * cross).sum(1) > 0
-    ahead &= (np.cross(-offset, directions) * cross).sum(1) > 0
+    cross = _cross(directions, toward)
+    ahead = (_cross(-offset, toward) * cross).sum(1) > 0
+    ahead &= (_cross(-offset, directions) * cross).sum(1) > 0
     return focal * across / length, jacobian, ahead
 
 

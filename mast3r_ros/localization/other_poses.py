@@ -10,7 +10,7 @@ what only one of them explains, cell by cell of the image: what both explain dec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from mast3r_ros.geometry.planar import planar_twin
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.view import MatchedView
 
 Array = NDArray[np.float64]
 
@@ -142,3 +143,29 @@ def _among(matches: Matches, left: NDArray[np.bool_], min_support: float) -> Pos
     share = min(min_support / count, 0.99)
     iterations = int(np.clip(np.log(_MISS) / np.log1p(-(share**3)), 100, 10_000))
     return from_points(matches.without(~left), iterations)
+
+
+def dissenting_view(
+    answer: Estimate,
+    matches: Matches,
+    views: Sequence[MatchedView],
+    min_inliers: int,
+    options: RelocalizerOptions,
+) -> int | None:
+    """The number of a view whose own matches say that it is elsewhere; None where there is none.
+
+    The matches of the other views may outnumber it: a robot that was carried away has one image of
+    the new place, and several of the old one.
+    """
+    if len(views) < 2:
+        return None
+    for number, view in enumerate(views):
+        at, own = matches.of_view(number)
+        inliers = answer.inliers[at]
+        needed = int(inliers.sum()) + min_inliers
+        elsewhere = _among(own, ~inliers & own.with_point, needed)
+        if elsewhere is None or not _far(answer.pose @ view.body_camera, elsewhere, options):
+            continue
+        if (agreeing(elsewhere, own) & ~inliers).sum() >= needed:
+            return number
+    return None

@@ -26,6 +26,7 @@ class Reason(Enum):
     LOW_INLIER_RATIO = "too low an inlier ratio"
     POOR_SPREAD = "the matches that agree fill too little of the image"
     UNCERTAIN = "the pose is too uncertain"
+    DISAGREEING = "the images of the query contradict each other"
     AMBIGUOUS = "another pose explains the image almost as well"
 
 

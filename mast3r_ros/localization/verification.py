@@ -14,7 +14,7 @@ from mast3r_ros.geometry.joint_pose import Matches
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors
 from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.options import RelocalizerOptions
-from mast3r_ros.localization.other_poses import compare, other_poses
+from mast3r_ros.localization.other_poses import compare, dissenting_view, other_poses
 from mast3r_ros.localization.result import KeyframeMatch, Reason
 from mast3r_ros.localization.solving import image_cells
 from mast3r_ros.localization.view import MatchedView, distinct_keyframes, same_cameras
@@ -79,6 +79,9 @@ def verify(
     figures = f"{int(answer.inliers.sum())} inliers, {sigmas[0]:.3f} m, {sigmas[1]:.4f} rad"
     if not (sigmas[0] <= limits[0] and sigmas[1] <= limits[1]):
         return Verdict(Reason.UNCERTAIN, figures)
+    against = dissenting_view(answer, matches, views, min_inliers, options)
+    if against is not None:
+        return Verdict(Reason.DISAGREEING, f"image {against + 1} of {len(views)} is elsewhere")
     features = _features(explained)
     cells = image_cells(views, numbers, _EVIDENCE_GRID)
     least = np.inf

@@ -1,0 +1,237 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The images of the last seconds: each is matched once, and solved with those that follow.
+
+An image is compared with the map when it arrives. What is kept of it are its matches, so that a
+window of five images costs one image and the solving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.common.options import check, option
+from mast3r_ros.frame import Frame
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.rig import move_covariance
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.retrieval import PosePrior
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Localization, Reason
+from mast3r_ros.localization.view import MatchedView, View, check_placement
+
+# Images that are nearer in time than this part of the spacing are not both kept.
+_CROWDED = 0.25
+# An image is taken from this part of the spacing on: cameras are not exactly periodic.
+_EARLY = 0.75
+# Matches that are kept of a past image: those of one cell count as one, so more say little.
+_MOST_MATCHES = 400
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """Which of the last images are solved together with the newest one."""
+
+    count: int = option(5, "Images solved together, the newest included; 1: each by itself", 1, 20)
+    spacing: float = option(0.4, "Time between the images of a window [s]", 0.0, 60.0)
+    max_age: float = option(3.0, "Forget images that are older [s]", 0.0, 600.0)
+    max_distance: float = option(
+        5.0, "Forget images from which the robot has driven farther [m]", 0.0, 100.0
+    )
+    max_angle: float = option(
+        3.0, "Forget images from which the robot has turned further [rad]", 0.0, 3.2
+    )
+    distance_noise: float = option(
+        0.02,
+        "Standard deviation of odometry's position between two images, over their distance",
+        0.0,
+        1.0,
+    )
+    rotation_noise: float = option(
+        0.00524,
+        "Standard deviation of odometry's orientation between two images [rad], about each axis",
+        0.0,
+        1.0,
+    )
+    max_speed: float = option(
+        10.0, "Faster odometry has jumped: the window starts over [m/s]", 0.01, 1000.0
+    )
+    max_turn_rate: float = option(10.0, "As `max_speed`, for the orientation [rad/s]", 0.01, 1000.0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def step_covariance(self, moved: Pose) -> NDArray[np.float64]:
+        """(6, 6) of one step of odometry [m, rad]."""
+        position = self.distance_noise * float(np.linalg.norm(moved[:3, 3]))
+        return np.diag([position**2] * 3 + [self.rotation_noise**2] * 3)
+
+
+@dataclass(frozen=True)
+class _Instant:
+    """The images of one instant.
+
+    Attributes:
+        stamp: [ns].
+        odom_body: odom <- body, (4, 4).
+        views: each with where its camera sits on the body, and no motion.
+    """
+
+    stamp: int
+    odom_body: Pose
+    views: tuple[MatchedView, ...]
+
+
+class Window:
+    """Localizes images together with those before them."""
+
+    def __init__(self, relocalizer: Relocalizer, options: WindowOptions | None = None) -> None:
+        """Begin without images."""
+        self.relocalizer = relocalizer
+        self.options = options or WindowOptions()
+        self._instants: list[_Instant] = []  # newest first
+
+    def __len__(self) -> int:
+        """Number of instants that are kept."""
+        return len(self._instants)
+
+    def reset(self) -> None:
+        """Forget all images, as when the robot was carried away."""
+        self._instants.clear()
+
+    def localize(
+        self,
+        query: Frame | Sequence[View],
+        odom_body: Pose,
+        stamp: int | None = None,
+        prior: PosePrior | None = None,
+    ) -> Localization:
+        """Where the body is now, by these images and those before.
+
+        Args:
+            query: the image of this instant, whose camera is the body; or those of several cameras.
+                Their motion is ignored.
+            odom_body: odom <- body at this instant, (4, 4).
+            stamp: of this instant [ns]; that of the first image by default.
+            prior: where the body is believed to be; it steers retrieval alone.
+
+        Returns:
+            The answer of the relocalizer, whose `matches` name the views newest first. Where the
+            newest images contradict those before, the window starts over with them.
+        """
+        views = [View(query)] if isinstance(query, Frame) else list(query)
+        check_placement(views)
+        if not transforms.is_rigid(odom_body):
+            raise ValueError(f"odom_body {odom_body.tolist()} is not a rigid transform")
+        timings: dict[str, float] = {}
+        matched = []
+        for view in views:
+            here = replace(view, T_now_then=np.eye(4), motion_covariance=None)
+            compared = self.relocalizer.match(here, here.prior(prior), timings)
+            if isinstance(compared, Localization):
+                return compared
+            matched.append(compared)
+        when = views[0].frame.stamp if stamp is None else stamp
+        self._add(_Instant(when, odom_body, tuple(matched)))
+        together = self._together()
+        answer = self.relocalizer.solve(together, timings)
+        if answer.reason is Reason.DISAGREEING and len(together) > len(matched):
+            alone = self.relocalizer.solve(matched, timings)
+            if alone.localized:
+                del self._instants[1:]
+                return alone
+        return answer
+
+    def _add(self, newest: _Instant) -> None:
+        """Keep an instant, and forget what is no longer of use."""
+        options = self.options
+        if self._instants and self._jumped(self._instants[0], newest):
+            self._instants.clear()
+        if self._instants:
+            before = self._instants[0]
+            self._instants[0] = replace(before, views=tuple(_thinned(v) for v in before.views))
+        crowded = options.spacing * _CROWDED * 1e9
+        if len(self._instants) > 1 and self._instants[0].stamp - self._instants[1].stamp < crowded:
+            del self._instants[0]
+        self._instants.insert(0, newest)
+        keyframes = self.relocalizer.map
+        # The last term bounds what is kept where the spacing is zero.
+        near = [
+            i
+            for i in self._instants
+            if newest.stamp - i.stamp <= options.max_age * 1e9
+            and transforms.distance(newest.odom_body, i.odom_body) <= options.max_distance
+            and transforms.rotation_angle(newest.odom_body, i.odom_body) <= options.max_angle
+        ][: round(options.count / _CROWDED) + 1]
+        self._instants = [i for i in (_of_map(i, keyframes) for i in near) if i.views]
+
+    def _jumped(self, before: _Instant, now: _Instant) -> bool:
+        """Whether time or odometry jumped between two instants."""
+        seconds = (now.stamp - before.stamp) / 1e9
+        if seconds < 0:
+            return True
+        options, least = self.options, 0.01  # stamps of a few milliseconds' difference say little
+        moved = transforms.distance(now.odom_body, before.odom_body)
+        turned = transforms.rotation_angle(now.odom_body, before.odom_body)
+        seconds = max(seconds, least)
+        return moved > options.max_speed * seconds or turned > options.max_turn_rate * seconds
+
+    def _together(self) -> list[MatchedView]:
+        """The views of the instants that are solved together, newest first."""
+        chosen = [self._instants[0]]
+        for instant in self._instants[1:]:
+            if len(chosen) == self.options.count:
+                break
+            if chosen[-1].stamp - instant.stamp >= _EARLY * self.options.spacing * 1e9:
+                chosen.append(instant)
+        now = transforms.inverse(chosen[0].odom_body)
+        views = list(chosen[0].views)
+        covariance = np.zeros((6, 6))
+        for newer, older in pairwise(chosen):
+            moved = transforms.inverse(newer.odom_body) @ older.odom_body
+            then = now @ newer.odom_body
+            # The noise of a step is alike about all axes, so it need not be turned.
+            covariance = move_covariance(covariance, then, moved)
+            covariance = covariance + self.options.step_covariance(moved)
+            views.extend(
+                replace(v, T_now_then=then @ moved, motion_covariance=covariance)
+                for v in older.views
+            )
+        return views
+
+
+def _thinned(view: MatchedView) -> MatchedView:
+    """The view with about `_MOST_MATCHES` at the most, evenly from all of its matches."""
+    share = _MOST_MATCHES / max(sum(len(c) for c in view.found), 1)
+    if share >= 1:
+        return view
+    kept = [np.linspace(0, len(c) - 1, round(share * len(c))).astype(int) for c in view.found]
+    found = [c.select(which) for c, which in zip(view.found, kept, strict=True)]
+    return replace(view, found=tuple(found))
+
+
+def _of_map(instant: _Instant, keyframes: KeyframeMap) -> _Instant:
+    """The instant without matches with keyframes that were removed or moved."""
+    views = []
+    for view in instant.views:
+        of_map = [
+            (k, c) for k, c in zip(view.keyframes, view.found, strict=True) if _is_in(keyframes, k)
+        ]
+        if of_map:
+            known, found = zip(*of_map, strict=True)
+            views.append(replace(view, keyframes=known, found=found))
+    return replace(instant, views=tuple(views))
+
+
+def _is_in(keyframes: KeyframeMap, keyframe: Keyframe) -> bool:
+    try:
+        return np.array_equal(keyframes[keyframe.id].pose, keyframe.pose)
+    except KeyError:
+        return False

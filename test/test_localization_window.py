@@ -1,0 +1,229 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The images of the last seconds: matched once, forgotten in time, never trusted blindly."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic import camera_pose
+from test_localization_views import _BODY, _CAMERA, _KEYFRAMES, _SIZE, _common, _PairedFrontEnd
+from told import numbered
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Localization, Reason
+from mast3r_ros.localization.view import View
+from mast3r_ros.localization.window import Window, WindowOptions
+
+_STEP = transforms.perturb(np.eye(4), [0.1, 0.0, 0.02, 0.0, 0.01, 0.0])
+_ODOM = transforms.perturb(np.eye(4), [5.0, -3.0, 0.0, 0.0, 0.7, 0.0])  # where odometry began
+
+
+class _Counting(_PairedFrontEnd):
+    """Counts what it is asked for."""
+
+    described = 0
+    compared = 0
+
+    def describe(self, frame):
+        self.described += 1
+        return super().describe(frame)
+
+    def match(self, references, query, *, query_points=False):
+        self.compared += len(references)
+        return super().match(references, query, query_points=query_points)
+
+
+def _drive(count, start=_BODY, step=_STEP):
+    bodies = [start]
+    while len(bodies) < count:
+        bodies.append(bodies[-1] @ step)
+    return bodies
+
+
+def _window(bodies, options=None, **about):
+    """A map of two keyframes, told what they have in common with the image of each body."""
+    wild = about.pop("wild", ())
+    front_end = _Counting(
+        {
+            (k, 100 + i): _common(pose, body, k + 100 * i, wild=i in wild, **about)
+            for k, pose in enumerate(_KEYFRAMES)
+            for i, body in enumerate(bodies)
+        }
+    )
+    keyframes = KeyframeMap(front_end)
+    for number, pose in enumerate(_KEYFRAMES):
+        keyframes.add(numbered(number, _SIZE, camera=_CAMERA), pose)
+    front_end.described = front_end.compared = 0
+    return Window(Relocalizer(keyframes), options)
+
+
+def _frame(number, seconds):
+    return numbered(100 + number, _SIZE, camera=_CAMERA, stamp=round(seconds * 1e9))
+
+
+def _run(window, bodies, interval=0.4, odometry=None):
+    """Localize image after image; odometry is exact unless given."""
+    tied = odometry or [_ODOM @ transforms.inverse(bodies[0]) @ body for body in bodies]
+    return [window.localize(_frame(i, 1.0 + interval * i), pose) for i, pose in enumerate(tied)]
+
+
+def test_each_image_is_described_and_matched_once():
+    bodies = _drive(8)
+    window = _window(bodies)
+
+    answers = _run(window, bodies)
+
+    front_end = window.relocalizer.map.front_end
+    assert front_end.described == 8
+    assert front_end.compared == 16  # each with two keyframes
+    assert [len(answer.views) for answer in answers] == [1, 2, 3, 4, 5, 5, 5, 5]
+    for answer, body in zip(answers, bodies, strict=True):
+        assert transforms.distance(answer.pose, body) < 0.03
+    assert list(answers[-1].timings) == ["describe", "retrieve", "match", "solve"]
+
+
+def test_a_window_of_one_is_the_image_by_itself():
+    bodies = _drive(3)
+    window = _window(bodies, WindowOptions(count=1))
+
+    answers = _run(window, bodies)
+
+    for i, answer in enumerate(answers):
+        alone = window.relocalizer.localize(_frame(i, 1.0))
+        np.testing.assert_array_equal(answer.pose, alone.pose)
+        np.testing.assert_array_equal(answer.covariance, alone.covariance)
+
+
+def test_images_that_are_too_close_in_time_are_not_all_kept():
+    bodies = _drive(40, step=transforms.perturb(np.eye(4), [0.005, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    window = _window(bodies)
+
+    answers = _run(window, bodies, interval=0.03)
+
+    # 1.2 s at 33 Hz: images of 0.4 s apart are solved, those of 0.1 s apart kept.
+    assert len(answers[-1].views) == 4
+    assert len(window) < 14
+
+
+def test_memory_is_bounded_over_ten_minutes():
+    bodies = _drive(2, step=np.eye(4))
+    window = _window(bodies, WindowOptions(spacing=0.0, max_age=600.0))
+    window.relocalizer.solve = _not_solved
+    kept = []
+
+    for i in range(1000):
+        window.localize(_frame(i % 2, 0.6 * i), np.eye(4))
+        kept.append(len(pickle.dumps(window._instants)))
+
+    assert len(window) == 21
+    assert max(kept) < 1.01 * max(kept[20:30])
+
+
+def _not_solved(views, timings):
+    """Solving keeps nothing, and takes long."""
+    return Localization(Reason.FEW_MATCHES, "not solved")
+
+
+def test_old_far_and_turned_away_images_are_forgotten():
+    bodies = _drive(6)
+    for options in (
+        WindowOptions(max_age=0.9),
+        WindowOptions(max_distance=0.21),
+        WindowOptions(max_angle=0.021),
+    ):
+        answers = _run(_window(bodies, options), bodies)
+
+        assert [len(answer.views) for answer in answers] == [1, 2, 3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("kind", ["time", "odometry", "reset"])
+def test_a_jump_starts_the_window_over(kind):
+    bodies = _drive(5)
+    window = _window(bodies)
+    odometry = [_ODOM @ transforms.inverse(bodies[0]) @ body for body in bodies]
+    for i in range(3):
+        window.localize(_frame(i, 10.0 + 0.4 * i), odometry[i])
+    seconds = 2.0 if kind == "time" else 11.2
+    jumped = odometry[3]
+    if kind == "odometry":
+        jumped = transforms.make(jumped[:3, :3], jumped[:3, 3] + [0.0, 20.0, 0.0])
+    if kind == "reset":
+        window.reset()
+
+    answer = window.localize(_frame(3, seconds), jumped)
+
+    assert len(answer.views) == 1
+    assert transforms.distance(answer.pose, bodies[3]) < 0.03
+
+
+def test_a_robot_that_was_carried_away_is_found_by_the_new_image_alone():
+    away = camera_pose(1.1, 1.2, 0.3, turn=0.45)
+    bodies = [*_drive(5), away]
+    window = _window(bodies)
+    # Odometry saw nothing of it: lifted, carried, put down.
+    driven = [*_drive(5), _drive(6)[5]]
+
+    answers = _run(window, bodies, odometry=driven)
+
+    assert [len(a.views) for a in answers[:5]] == [1, 2, 3, 4, 5]
+    assert transforms.distance(away, driven[5]) > 0.8
+    assert answers[5].localized, answers[5].message
+    assert transforms.distance(answers[5].pose, away) < 0.03
+    assert len(answers[5].views) == 1
+    assert len(window) == 1
+
+
+def test_an_image_that_contradicts_the_others_is_no_query_with_them():
+    elsewhere = camera_pose(1.1, 1.2, 0.3, turn=0.45)
+    bodies = [_BODY, elsewhere, *_drive(4)[2:]]
+    window = _window(bodies, wild=(3,))
+    claimed = _drive(4)
+    views = [
+        View(_frame(i, 1.0), T_now_then=transforms.inverse(claimed[3]) @ claimed[i])
+        for i in (3, 2, 1, 0)
+    ]
+
+    answer = window.relocalizer.localize(views)
+    right = window.relocalizer.localize([views[0], views[1], views[3]])
+
+    # Two images against one, and the newest sees nothing of the map: no pose is safe.
+    assert answer.reason is Reason.DISAGREEING, answer.message
+    assert "image 3 of 4" in answer.message
+    assert answer.pose is None
+    assert transforms.distance(right.pose, claimed[3]) < 0.03
+
+
+def test_keyframes_that_leave_the_map_leave_the_window():
+    bodies = _drive(4)
+    window = _window(bodies)
+    keyframes = window.relocalizer.map
+    _run(window, bodies[:3])
+
+    keyframes.remove(0)
+    answer = window.localize(_frame(3, 2.2), _ODOM @ transforms.inverse(bodies[0]) @ bodies[3])
+
+    assert answer.localized
+    assert {match.keyframe_id for match in answer.matches} == {1}
+    assert len(answer.views) == 4
+
+
+def test_odometry_that_is_no_pose_is_refused():
+    window = _window(_drive(1))
+
+    with pytest.raises(ValueError, match="odom_body"):
+        window.localize(_frame(0, 1.0), np.full((4, 4), np.nan))
+    assert len(window) == 0
+
+
+def test_noise_of_odometry_is_what_the_options_state():
+    options = WindowOptions(distance_noise=0.05, rotation_noise=0.01)
+
+    covariance = options.step_covariance(transforms.make(np.eye(3), [3.0, 0.0, 4.0]))
+
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), [0.25] * 3 + [0.01] * 3)
+    with pytest.raises(ValueError, match="count"):
+        replace(options, count=0)
