@@ -28,14 +28,40 @@ SIZE = ImageSize(512, 384)
 _USED = 0.6  # of the peaks
 _FREE = {"view", "expand", "transpose", "permute", "unflatten", "t", "slice", "select", "unsqueeze"}
 
-# Dense peaks as their makers state them: fp16 with float32 sums, TF32 [TFLOP/s], memory [GB/s].
+# Dense peaks: fp16 with float32 sums, TF32 [TFLOP/s]; memory [GB/s]; where they come from. Those of
+# an Orin follow from its processors (SM) and clock: 2,048 operations in fp16 a clock and SM, as AGX
+# Orin's 170 sparse TOPS in int8 say, of which dense fp16 is a quarter.
+_BRIEF = "[technical brief](http://mzph.cn/web/30785.shtml)"
 DEVICES = (
-    ("Orin Nano 8 GB", 17.0, 8.5, 102.0),
-    ("Orin NX 16 GB", 25.0, 12.5, 102.0),
-    ("AGX Orin 64 GB", 42.5, 21.0, 205.0),
-    ("Thor T5000", 258.0, 129.0, 273.0),
-    ("RTX 4070", 58.0, 29.0, 504.0),
-    ("H100 SXM", 989.0, 495.0, 3350.0),
+    (
+        *("Orin Nano 8 GB", 16.7, 8.4, 102.0),
+        "8 SM at 1.02 GHz, 102 GB/s in mode MAXN SUPER: [description](https://www.brojogopalsapui.com"
+        "/ai-foundations/sub_contents/AI_hardware/jetson_orin_nano_light.html)",
+    ),
+    (
+        *("Orin NX 16 GB", 15.0, 7.5, 102.0),
+        "8 SM at 918 MHz: [device query](https://gist.github.com/atinfinity"
+        "/8cede915acda05d0ff427c09604735dd); no page found for the bandwidth",
+    ),
+    (
+        *("AGX Orin 64 GB", 42.5, 21.3, 205.0),
+        f"16 SM, 170 sparse TOPS in int8: {_BRIEF}, in Chinese; no page found for the bandwidth",
+    ),
+    (
+        *("Thor T5000", 258.0, 129.0, 273.0),
+        "fp16: [table](https://huggingface.co/hardware/jetson-t5000); TF32 taken to be half of it; "
+        "no page found for the bandwidth",
+    ),
+    (
+        *("RTX 4070", 58.3, 29.1, 504.0),
+        "46 SM at 2,475 MHz, 504 GB/s: [table](https://www.thefpsreview.com/gpu-family"
+        "/nvidia-geforce-rtx-4070-gpu-family-specifications); 512 operations a clock and SM with "
+        "float32 sums: no page found",
+    ),
+    (
+        *("H100 SXM", 989.0, 495.0, 3350.0),
+        "[table](https://glennklockwood.com/garden/processors/h100)",
+    ),
 )
 
 
@@ -115,7 +141,7 @@ def lines(config: MAST3RConfig | None = None, size: ImageSize = SIZE) -> list[st
         "|---|---|---|---|---|---|---|",
     ]
     by_batch = {k: stages(config, size, k) for k in (1, 2, 8)}
-    for name, half, single, memory in DEVICES:
+    for name, half, single, memory, _ in DEVICES:
         cells = [name]
         for cost in by_batch.values():
             backbone = sum(cost[s].seconds(half, memory) for s in ("encoder", "decoder"))
@@ -126,6 +152,12 @@ def lines(config: MAST3RConfig | None = None, size: ImageSize = SIZE) -> list[st
             ]
             cells += [f"{1e3 * (backbone + sum(heads)):.0f}" for heads in (before, after)]
         page.append(f"| {' | '.join(cells)} |")
+    page += [
+        "",
+        "| device | fp16 [TFLOP/s] | TF32 | memory [GB/s] | source |",
+        "|---|---|---|---|---|",
+        *(f"| {name} | {a:g} | {b:g} | {c:g} | {source} |" for name, a, b, c, source in DEVICES),
+    ]
     return page
 
 

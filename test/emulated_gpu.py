@@ -57,12 +57,14 @@ class EmulatedDevice:
         channels: int,
         grid: tuple[int, int, int],
         threads: int,
-        argument: int,
+        argument: int | NDArray[Any],
         backward: bool = False,
+        stream: int | None = None,
     ) -> None:
         self.launches.append(name)
         library = self._library(channels)
-        pointer = ctypes.c_void_p(argument)
+        by_value = isinstance(argument, np.ndarray)
+        pointer = ctypes.c_void_p(argument.ctypes.data if by_value else argument)
         sizes = (ctypes.c_uint * 3)(*grid)
         assert library.launch(name.encode(), sizes, threads, pointer, backward) == 0
 

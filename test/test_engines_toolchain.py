@@ -20,6 +20,8 @@ from network_reference import TINY, random_network
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines import tensorrt_build, tensorrt_engine, tensorrt_program
 from mast3r_ros.engines.export import export
+from mast3r_ros.engines.memory_plan import memory_plan, parameters
+from mast3r_ros.network.config import MAST3RConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDE, TALL = ImageSize(96, 64), ImageSize(64, 96)
@@ -88,6 +90,35 @@ def graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_rtx_builds_the_three_graphs_ahead_of_time(
     wheels: Path, graphs: Path, capability: str
 ) -> None:
+    sizes = plan_sizes(wheels, graphs, capability)
+    assert sorted(sizes) == ["decoder", "encoder", "points"]
+    weights = sum(file.stat().st_size for file in graphs.glob("*.data"))
+    assert sum(sizes.values()) > weights
+
+
+@pytest.mark.slow
+def test_plans_are_as_large_as_the_memory_plan_says(wheels: Path, tmp_path: Path) -> None:
+    """Of a network large enough for weights to be most of a plan: 70 MB in fp16.
+
+    The rest is code: up to a megabyte a block, which in the published network is 3 %.
+    """
+    config = MAST3RConfig(
+        **{"encoder_width": 384, "encoder_depth": 3, "encoder_heads": 6},
+        **{"decoder_width": 384, "decoder_depth": 4, "decoder_heads": 6},
+        **{"dpt_level_channels": (24, 48, 96, 192), "dpt_channels": 128, "dpt_last_channels": 64},
+        local_features_ratio=1,
+    )
+    export(random_network(config), tmp_path, [WIDE], [(WIDE, WIDE)], "fp16")
+    measured = plan_sizes(wheels, tmp_path, "SM89")
+    blocks = {"encoder": config.encoder_depth, "decoder": 2 * config.decoder_depth, "points": 1}
+    for name, count in parameters(config).items():
+        assert 2 * count < measured[name] < 2 * count + 2e6 + 1.2e6 * blocks[name], name
+    planned = memory_plan(config, [WIDE], "fp16", 8).weights
+    assert planned == pytest.approx(sum(measured.values()), rel=0.2)
+
+
+def plan_sizes(wheels: Path, graphs: Path, capability: str) -> dict[str, int]:
+    """Bytes of the plans that TensorRT for RTX builds, by graph."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{wheels / 'rtx'}"}
     result = subprocess.run(
         [sys.executable, "-c", BUILD, graphs, capability],
@@ -97,12 +128,8 @@ def test_rtx_builds_the_three_graphs_ahead_of_time(
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    sizes = dict(line.split() for line in result.stdout.splitlines())
-    assert sorted(sizes) == [
-        *("decoder_64x96_96x64.onnx", "encoder_96x64.onnx", "points_96x64.onnx")
-    ]
-    weights = sum(file.stat().st_size for file in graphs.glob("*.data"))
-    assert sum(map(int, sizes.values())) > weights
+    lines = (line.split() for line in result.stdout.splitlines())
+    return {name.partition("_")[0]: int(size) for name, size in lines}
 
 
 def dotted(node: ast.expr) -> str:

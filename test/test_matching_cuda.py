@@ -333,7 +333,15 @@ def test_without_a_gpu_the_check_says_so() -> None:
 
 
 # What a kernel may use, so that several thread blocks share a processor on each of these GPUs.
-_REGISTERS = {"compact": 64, "gather": 64, "pack": 80, "round_rows": 64, "start": 32, "turn": 64}
+_REGISTERS = {
+    "compact": 64,
+    "gather": 64,
+    "pack": 80,
+    "rotate": 64,
+    "round_rows": 64,
+    "start": 32,
+    "turn": 64,
+}
 _SHARED_BYTES = {"search": 36 * 1024, "turn": 4096}
 
 

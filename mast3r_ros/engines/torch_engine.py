@@ -36,6 +36,7 @@ from mast3r_ros.engines.batched import (
     padded_count,
 )
 from mast3r_ros.engines.torch_graphs import CudaGraphs
+from mast3r_ros.engines.torch_rotary import fuse_rotary
 from mast3r_ros.network.heads import DptHead
 from mast3r_ros.network.mast3r import MAST3R
 from mast3r_ros.network.prediction import PointMap
@@ -77,6 +78,8 @@ class TorchEngine(BatchedEngine):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         on_gpu = self.device.type == "cuda"
         self._graphs = CudaGraphs() if on_gpu and cuda_graphs else None
+        if on_gpu:
+            fuse_rotary(model, self.device)
 
     def info(self) -> EngineInfo:
         """What runs now."""

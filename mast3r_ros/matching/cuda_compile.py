@@ -20,7 +20,8 @@ from mast3r_ros.matching.cuda_bindings import GpuUnavailableError, bindings, che
 _FOLDER = Path(__file__).parent / "kernels"
 _SOURCE = "nearest.cu"
 _HEADERS = (
-    *("dot.hpp", "rounding.hpp", "image.cuh", "gather.cuh", "pack.cuh", "search.cuh", "walk.cuh"),
+    *("dot.hpp", "rounding.hpp", "image.cuh", "gather.cuh", "pack.cuh", "rotary.cuh"),
+    *("search.cuh", "walk.cuh"),
 )
 _log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from mast3r_ros.matching.cuda_bindings import (
 )
 from mast3r_ros.matching.cuda_compile import cached_kernels
 
-_NAMES = ("compact", "gather", "pack", "round_rows", "search", "start", "turn")
+_NAMES = ("compact", "gather", "pack", "rotate", "round_rows", "search", "start", "turn")
 _STAGING = 8 << 20  # bytes of pinned memory through which copies go
 
 
@@ -61,9 +61,21 @@ class Device(Protocol):
         channels: int,
         grid: tuple[int, int, int],
         threads: int,
-        argument: int,
+        argument: int | NDArray[Any],
         backward: bool = False,
-    ) -> None: ...
+        stream: int | None = None,
+    ) -> None:
+        """Starts a kernel.
+
+        Args:
+            name: of the kernel.
+            channels: of the module that holds it.
+            grid: thread blocks.
+            threads: of a block.
+            argument: a pointer to memory of the device, or a record that is passed by value.
+            backward: second argument, for kernels that have one.
+            stream: in place of the device's own.
+        """
 
     def release(self) -> None:
         """Gives memory that is not in use back to the driver."""
@@ -177,11 +189,13 @@ class DriverDevice:
         channels: int,
         grid: tuple[int, int, int],
         threads: int,
-        argument: int,
+        argument: int | NDArray[Any],
         backward: bool = False,
+        stream: int | None = None,
     ) -> None:
         # Of kernels with one parameter, the driver reads no second.
-        values = np.array([argument], np.uint64), np.array([backward], np.int32)
+        first = np.array([argument], np.uint64) if isinstance(argument, int) else argument
+        values = first, np.array([backward], np.int32)
         parameters = np.array([value.ctypes.data for value in values], np.uint64)
         with self._current():
             checked(
@@ -190,7 +204,7 @@ class DriverDevice:
                     *grid,
                     *(threads, 1, 1),
                     0,
-                    self._stream,
+                    self._stream if stream is None else stream,
                     parameters.ctypes.data,
                     0,
                 )

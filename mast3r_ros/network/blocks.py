@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mast3r_ros.network.rope import RotaryTables, rotate
+from mast3r_ros.network.rope import RotaryTables, RotateBoth, rotate_both
 
 EPS = 1e-6
 
@@ -62,6 +62,7 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.rotate: RotateBoth = rotate_both
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
@@ -69,7 +70,7 @@ class SelfAttention(nn.Module):
         """(B, N, width) -> (B, N, width)."""
         parts = self.qkv(x.to(self.qkv.weight.dtype)).chunk(3, dim=-1)
         query, key, value = (split_heads(part, self.heads) for part in parts)
-        query, key = rotate(query, tables.query), rotate(key, tables.key)
+        query, key = self.rotate(query, key, tables.query, tables.key)
         out: Tensor = self.proj(attention(query, key, value))
         return out
 
@@ -80,6 +81,7 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.rotate: RotateBoth = rotate_both
         self.projq = nn.Linear(width, width)
         self.projk = nn.Linear(width, width)
         self.projv = nn.Linear(width, width)
@@ -94,7 +96,7 @@ class CrossAttention(nn.Module):
         query = split_heads(self.projq(x), self.heads)
         key = split_heads(self.projk(y), self.heads)
         value = split_heads(self.projv(y), self.heads)
-        query, key = rotate(query, x_tables.query), rotate(key, y_tables.key)
+        query, key = self.rotate(query, key, x_tables.query, y_tables.key)
         out: Tensor = self.proj(attention(query, key, value))
         return out
 

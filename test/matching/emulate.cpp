@@ -16,6 +16,8 @@ extern "C" int launch(const char* name, const unsigned* grid, unsigned threads,
   const auto* gathers = static_cast<const Gather*>(argument);
   if (!std::strcmp(name, "compact")) work = [=] { compact(arrays); };
   if (!std::strcmp(name, "gather")) work = [=] { gather(gathers); };
+  const auto* rotary = static_cast<const Rotary*>(argument);
+  if (!std::strcmp(name, "rotate")) work = [=] { rotate(*rotary); };
   if (!std::strcmp(name, "pack")) work = [=] { pack(images); };
   if (!std::strcmp(name, "round_rows")) work = [=] { round_rows(images); };
   if (!std::strcmp(name, "start")) work = [=] { start(walks); };

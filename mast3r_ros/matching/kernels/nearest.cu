@@ -7,5 +7,6 @@
 // Compiled at run time by NVRTC with CHANNELS defined.
 #include "gather.cuh"
 #include "pack.cuh"
+#include "rotary.cuh"
 #include "search.cuh"
 #include "walk.cuh"
