@@ -404,3 +404,48 @@ def test_keyframes_that_disagree_widen_the_covariance_and_refuse_nothing():
     assert disagree.disagreement[0] > 1.2 * agree.disagreement[0]
     assert np.trace(disagree.covariance[:3, :3]) > 1.3 * np.trace(agree.covariance[:3, :3])
     assert disagree.inliers.mean() > 0.9
+
+
+def _rolling(seed, turn, points=60, rays=60, noise=0.0):
+    """A camera that turns while it is read out: its pose in the middle, and its matches."""
+    pose, matches = _problem(seed, points, rays, noise, threshold=8.0)
+    row = matches.rays[:, 1] / (2 * _HALF[1])
+    back = transforms.inverse(pose)
+    query = np.column_stack([matches.rays, np.ones(len(row))])
+    # What a row sees was turned with the camera: in the map's axes, as all perturbations are.
+    turned = [
+        back[:3, :3] @ transforms.rotation_from_vector(-r * turn) @ pose[:3, :3] @ ray
+        for r, ray in zip(row, query, strict=True)
+    ]
+    seen = np.array(turned)
+    return pose, replace(matches, rays=seen[:, :2] / seen[:, 2:], readout=0.02 * row)
+
+
+def test_a_turn_during_the_readout_is_estimated():
+    turn = np.array([0.02, -0.015, 0.01])
+    pose, rolling = _rolling(3, turn)
+
+    found, rigid = (_estimate(_near(pose), m) for m in (rolling, replace(rolling, readout=None)))
+
+    assert found.inliers.all()
+    assert found.motion * 0.02 == pytest.approx(turn, abs=0.004)
+    errors = [transforms.rotation_angle(e.pose, pose) for e in (found, rigid)]
+    assert errors[0] < 5e-4
+    assert errors[0] < 0.2 * errors[1]
+    # Without any turn, allowing for one costs some accuracy.
+    still = _estimate(_near(pose), _rolling(3, np.zeros(3))[1])
+    np.testing.assert_allclose(still.motion, 0.0, atol=1e-3)
+
+
+def test_errors_with_a_rolling_shutter_are_as_large_as_the_information_says():
+    errors, covariances = [], []
+    for seed in range(150):
+        turn = np.random.default_rng(seed).normal(0, 0.02, 3)
+        pose, matches = _rolling(4000 + seed, turn, noise=1.0)
+        found = _estimate(pose, matches)
+        errors.append(transforms.difference(found.pose, pose))
+        covariances.append(found.covariance)
+
+    values = normalized_errors(np.array(errors), np.array(covariances))
+
+    assert 5.0 < values.mean() < 8.0

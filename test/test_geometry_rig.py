@@ -276,3 +276,21 @@ def test_the_covariance_moves_with_the_lever():
     stated = move_covariance(covariance, pose, lever)
 
     np.testing.assert_allclose(np.cov(np.array(moved).T), stated, atol=0.1 * stated.max())
+
+
+def test_each_camera_of_a_rig_turns_by_itself_while_it_is_read_out():
+    pose, matches, _ = _problem(1, points=9, rays=9)
+    readout = np.linspace(-0.01, 0.01, 18)
+
+    seen = linearize(pose, replace(matches, readout=readout))
+    plain = linearize(pose, matches)
+
+    np.testing.assert_array_equal(seen.by_pose[:, :, : 6 + matches.rig.errors], plain.by_pose)
+    turns = seen.by_pose[:, :, 6 + matches.rig.errors :].reshape(18, 2, 3, 3)
+    for view in range(3):
+        own = matches.views == view
+        assert not turns[~own, :, view].any()
+        # The derivative by the camera's own turn is that of a lone camera.
+        lone = linearize(pose @ matches.rig.body_cameras[view], matches.of_view(view)[1])
+        expected = lone.by_pose[:, :, 3:6] * readout[own, None, None]
+        np.testing.assert_allclose(turns[own, :, view], expected, rtol=1e-9)

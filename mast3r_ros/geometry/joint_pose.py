@@ -48,6 +48,9 @@ class Matches:
         views: (N,) number of the view that each match is of, where the query is a rig's.
         rig: the views of the query; None where it is one image. The pose is that of the body then,
             and the focal lengths are the rig's.
+        readout: (N,) one standard deviation of how far a camera turns about any axis between the
+            middle of its image and the match's row [rad], where rows are read out one after the
+            other; None where all rows are of one instant.
     """
 
     rays: Array
@@ -60,6 +63,13 @@ class Matches:
     threshold: float
     views: NDArray[np.int64] | None = None
     rig: Rig | None = None
+    readout: Array | None = None
+
+    @property
+    def nuisances(self) -> int:
+        """S, how many independent errors of the query there are beside its pose."""
+        turns = 0 if self.readout is None else 3 * (1 if self.rig is None else len(self.rig))
+        return turns + (0 if self.rig is None else self.rig.errors)
 
     @cached_property
     def with_point(self) -> NDArray[np.bool_]:
@@ -89,6 +99,7 @@ class Matches:
             depth_sigmas=self.depth_sigmas[rest],
             owners=self.owners[rest],
             views=None if self.views is None else self.views[rest],
+            readout=None if self.readout is None else self.readout[rest],
         )
 
     def of_view(self, view: int) -> tuple[NDArray[np.int64], Matches]:
@@ -152,8 +163,9 @@ class Linearization:
 
     Attributes:
         residual: (N, 2) [pixels], of which the second is 0 for rays.
-        by_pose: (N, 2, 6 + S) Jacobian by the query's pose, and by the S errors of odometry of a
-            query of several views, in standard deviations.
+        by_pose: (N, 2, 6 + S) Jacobian by the query's pose, and by its S other errors in standard
+            deviations: those of odometry between several views, and each camera's turn during its
+            readout.
         by_keyframe: (N, 2, 7) Jacobian by the pose of the match's keyframe, in the sense of
             `transforms.perturb`, and by the relative scale of its points.
         ahead: (N,) whether the match is in front of the cameras, and its numbers are finite.
@@ -175,18 +187,29 @@ def linearize(pose: Pose, matches: Matches) -> Linearization:
         matches: of all keyframes.
     """
     if matches.rig is None:
-        return _linearize_camera(pose, matches)
+        seen = _linearize_camera(pose, matches)
+        return replace(seen, by_pose=np.concatenate([seen.by_pose, *_by_turn(seen, matches)], 2))
     count = len(matches.rays)
     residual, ahead = np.zeros((count, 2)), np.zeros(count, bool)
-    by_pose = np.zeros((count, 2, 6 + matches.rig.errors))
+    by_pose = np.zeros((count, 2, 6 + matches.nuisances))
+    tied = 6 + matches.rig.errors
     by_keyframe = np.zeros((count, 2, 7))
     for view in range(len(matches.rig)):
         at, own = matches.of_view(view)
         seen = _linearize_camera(pose @ matches.rig.body_cameras[view], own)
         residual[at], ahead[at], by_keyframe[at] = seen.residual, seen.ahead, seen.by_keyframe
         with np.errstate(invalid="ignore", over="ignore"):
-            by_pose[at] = seen.by_pose @ matches.rig.by_body(view, pose)
+            by_pose[at, :, :tied] = seen.by_pose @ matches.rig.by_body(view, pose)
+        for by_turn in _by_turn(seen, own):
+            by_pose[at, :, tied + 3 * view : tied + 3 * view + 3] = by_turn
     return Linearization(residual, by_pose, by_keyframe, ahead)
+
+
+def _by_turn(seen: Linearization, matches: Matches) -> list[Array]:
+    """(N, 2, 3) derivative by the turn of a camera during its readout, where it has any."""
+    if matches.readout is None:
+        return []
+    return [seen.by_pose[:, :, 3:6] * matches.readout[:, None, None]]
 
 
 def _linearize_camera(pose: Pose, matches: Matches) -> Linearization:

@@ -72,7 +72,7 @@ class Estimate:
             behind a camera.
         outlier_costs: (N,) the cost from which a match is an outlier.
         effects: (K, 7) the keyframes' errors.
-        motion: (S,) odometry's errors, in standard deviations.
+        motion: (S,) errors of odometry and turns during readouts, in standard deviations.
         disagreement: (2,) how many times larger the keyframes' errors in position and orientation
             are than stated.
     """
@@ -142,7 +142,7 @@ class _Solver:
         self.cells = shared.cells[near]
         self.within_cell = shared.within_cell
         self.effects = np.zeros((len(shared.sigmas), 7))
-        self.motion = np.zeros(0 if matches.rig is None else matches.rig.errors)
+        self.motion = np.zeros(matches.nuisances)
         self.inflation = np.ones(2)
         self.is_ray = matches.with_ray
         self.dimensions = np.where(self.is_ray, 1, 2)
@@ -209,7 +209,7 @@ class _Solver:
         gradient = (normal[:, :free, -1:] - gain.transpose(0, 2, 1) @ normal[:, free:-1, -1:]).sum(
             0
         )[:, 0]
-        # Odometry's errors are in standard deviations.
+        # These errors are in standard deviations.
         information[6:, 6:] += np.eye(len(self.motion))
         covariance = invert_information(information)
         if not np.isfinite(covariance).all():

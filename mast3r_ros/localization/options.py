@@ -72,6 +72,14 @@ class RelocalizerOptions:
         0.0,
         1.0,
     )
+    # A camera that is read out in 30 ms and turns at 40 degrees a second, as one in a hand does.
+    rolling_shutter: float = option(
+        0.02,
+        "Standard deviation of the camera's turn while its image is read out row by row [rad]; 0 "
+        "for a global shutter",
+        0.0,
+        1.0,
+    )
     protection_probability: float = option(
         0.01, "Probability that the error exceeds the protection level", 1e-4, 0.5
     )

@@ -174,7 +174,7 @@ class Relocalizer:
             for v, of_view in zip(views, fixed, strict=True)
         ]
         thresholds = [options.reprojection_threshold * scale for scale in scales]
-        matches = solving.gather(views, thresholds, options.depth_noise)
+        matches = solving.gather(views, thresholds, options)
         shared = solving.shared_errors(views, options)
         hypothesis, relatives = solving.solve(
             views, matches, thresholds, options.pose_method, self.min_inliers

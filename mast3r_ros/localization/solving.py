@@ -39,15 +39,15 @@ _RAY_KEYFRAMES = 2
 
 
 def gather(
-    views: Sequence[MatchedView], thresholds: Sequence[float], depth_noise: float
+    views: Sequence[MatchedView], thresholds: Sequence[float], options: RelocalizerOptions
 ) -> Matches:
     """All matches in the map's frame, where the keyframes' poses are known.
 
     Args:
         views: of the query, with their matches.
         thresholds: largest reprojection error of an inlier in each view [pixels].
-        depth_noise: standard deviation of a depth sensor over the square of the depth [1/m]
-            (Khoshelham and Elberink, Sensors 2012; Nguyen et al., 3DIMPVT 2012).
+        options: the noise of depth grows with its square (Khoshelham and Elberink, Sensors 2012;
+            Nguyen et al., 3DIMPVT 2012); a camera turns at one rate while it is read out.
     """
     number = {k.id: i for i, k in enumerate(distinct_keyframes(views))}
     points, origins, directions, sigmas, owners = [], [], [], [], []
@@ -58,7 +58,7 @@ def gather(
         rays = np.full((count, 2), np.nan)
         if keyframe.camera is not None:
             rays = keyframe.camera.normalize(matched.reference_pixels)
-        noise = depth_noise * matched.reference_points[:, 2] if keyframe.sensed else 0.0
+        noise = options.depth_noise * matched.reference_points[:, 2] if keyframe.sensed else 0.0
         sigmas.append(np.hypot(matched.depth_sigma, noise))
         directions.append(np.column_stack([rays, np.ones(count)]) @ keyframe.pose[:3, :3].T)
         owners.append(np.full(count, number[keyframe.id]))
@@ -74,7 +74,15 @@ def gather(
         thresholds[0],
         np.repeat(np.arange(len(views)), [len(_pixels(v)) for v in views]),
         tie(views, thresholds),
+        np.concatenate([_readout(v, options.rolling_shutter) for v in views])
+        if options.rolling_shutter
+        else None,
     )
+
+
+def _readout(view: MatchedView, turn: float) -> NDArray[np.float64]:
+    """(N,) part of a camera's turn from the middle of its image to each match's row."""
+    return turn * ((_pixels(view)[:, 1].astype(np.float64) + 0.5) / view.size[1] - 0.5)
 
 
 def shared_errors(views: Sequence[MatchedView], options: RelocalizerOptions) -> SharedErrors:
