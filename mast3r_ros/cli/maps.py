@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs of maps: `map build`, `map info`."""
+"""The verbs `map build` and `map info`, and what the other verbs of maps share."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def build(
     chosen = itertools.islice(dataset.posed(), 0, None, every)
     keyframes = make_map(chosen, create(front_end), depth, -(-len(dataset) // every))
     print_reading(dataset)
-    keyframes.save(out)
-    typer.echo(f"{len(keyframes)} keyframes saved to {out}", err=str(json) == "-")
-    write_json({**_facts(out, keyframes), "reading": dataset.summary.as_dict()}, json)
+    save_map(keyframes, out, json, {"reading": dataset.summary.as_dict()})
 
 
 @app.command("info")
@@ -87,10 +85,10 @@ def info(
     json: JsonFile = None,
 ) -> None:
     """Show what a map holds."""
-    facts = _facts(path, open_map(path, front_end))
+    found = facts(path, open_map(path, front_end))
     if str(json) != "-":
-        print_facts(facts)
-    write_json(facts, json)
+        print_facts(found)
+    write_json(found, json)
 
 
 def make_map(
@@ -131,7 +129,17 @@ def open_map(path: Path, front_end: str | None = None) -> KeyframeMap:
     return KeyframeMap.load(path, create(front_end or made_by))
 
 
-def _facts(path: Path, keyframes: KeyframeMap) -> dict[str, object]:
+def save_map(
+    keyframes: KeyframeMap, out: Path, json: Path | None, about: dict[str, object] | None = None
+) -> None:
+    """Save a map, and say so; `about` is added to its facts in the JSON file."""
+    keyframes.save(out)
+    typer.echo(f"{len(keyframes)} keyframes saved to {out}", err=str(json) == "-")
+    write_json({**facts(out, keyframes), **(about or {})}, json)
+
+
+def facts(path: Path, keyframes: KeyframeMap) -> dict[str, object]:
+    """What a saved map holds, fit for JSON."""
     import numpy as np
 
     places = np.array([k.pose[:3, 3] for k in keyframes]).reshape(-1, 3)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +132,23 @@ class KeyframeMap:
         self._index.add(keyframe.id, keyframe.description.global_descriptor)
         self._keyframes[keyframe.id] = keyframe
         self._next_id = max(self._next_id, keyframe.id + 1)
+
+    def derive(self, keyframes: Iterable[Keyframe]) -> KeyframeMap:
+        """A map with these keyframes in place of this one's, their ids kept.
+
+        Args:
+            keyframes: described by the same front end, for example this map's with other poses.
+
+        Raises:
+            ValueError: two have the same id, or a description is not this front end's.
+        """
+        derived = KeyframeMap(self.front_end)
+        derived._next_id = self._next_id
+        for keyframe in keyframes:
+            if keyframe.id in derived._keyframes:
+                raise ValueError(f"two keyframes have the id {keyframe.id}")
+            derived._insert(keyframe)
+        return derived
 
     def remove(self, keyframe_id: int) -> None:
         """Forget a keyframe.

@@ -50,7 +50,8 @@ class PendingPairs:
         near = choose_neighbors(keyframe, candidates, _NEIGHBORS)
         ids = deque(n.id for n in near if not (keyframe.sensed and n.sensed))
         if ids:
-            self._jobs.append(_Job(keyframe.id, ids, []))
+            known = [] if keyframe.sensed else [_known_depths(keyframe)]
+            self._jobs.append(_Job(keyframe.id, ids, known))
 
     def step(self, keyframes: MutableMapping[int, Keyframe], front_end: FeatureFrontEnd) -> None:
         """Match the next pair, and renew the points of both where no depth sensor gave them."""

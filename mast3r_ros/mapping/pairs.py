@@ -1,0 +1,85 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which keyframes of a map see the same things, and the matches between their features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.frontends.base import Description
+from mast3r_ros.frontends.features import FeatureDescription, FeatureFrontEnd
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.retrieval import GlobalIndex
+from mast3r_ros.mapping.extra import MappingError
+
+
+@dataclass(frozen=True)
+class MatchedPair:
+    """Two images and their matching features.
+
+    Attributes:
+        one, other: numbers of the images, one < other.
+        rows: (N, 2) int64, rows of the one's and of the other's keypoints.
+    """
+
+    one: int
+    other: int
+    rows: NDArray[np.int64]
+
+
+def features_of(keyframes: KeyframeMap) -> FeatureFrontEnd:
+    """The front end of a map whose descriptions hold features.
+
+    Raises:
+        MappingError: it keeps none: matches of a network belong to a pair, not to an image.
+    """
+    front_end = keyframes.front_end
+    if not isinstance(front_end, FeatureFrontEnd):
+        raise MappingError(
+            f"front end '{front_end.name}' keeps no features of an image: build the map with "
+            "front end sift or xfeat"
+        )
+    return front_end
+
+
+def feature_description(description: Description) -> FeatureDescription:
+    """The description of a map whose front end `features_of` accepted."""
+    assert isinstance(description, FeatureDescription)
+    return description
+
+
+def similar_pairs(
+    descriptions: Sequence[Description], neighbors: int, successors: int = 0
+) -> list[tuple[int, int]]:
+    """Pairs of images that may see the same things, each once, in order.
+
+    Args:
+        descriptions: of the images, in the order of time.
+        neighbors: images that look most like each one.
+        successors: images that follow each one.
+    """
+    index = GlobalIndex()
+    for number, description in enumerate(descriptions):
+        index.add(number, description.global_descriptor)
+    pairs = set()
+    for number, description in enumerate(descriptions):
+        alike = index.search(description.global_descriptor, neighbors + 1)
+        after = range(number + 1, min(number + 1 + successors, len(descriptions)))
+        pairs |= {(min(number, i), max(number, i)) for i in (*alike, *after) if i != number}
+    return sorted(pairs)
+
+
+def match_pairs(
+    descriptions: Sequence[Description],
+    pairs: Iterable[tuple[int, int]],
+    front_end: FeatureFrontEnd,
+) -> Iterator[MatchedPair]:
+    """Match pairs of images one by one."""
+    for one, other in pairs:
+        first, second = (feature_description(descriptions[i]) for i in (one, other))
+        rows, _ = front_end.match_indices(first, second)
+        yield MatchedPair(one, other, rows)
