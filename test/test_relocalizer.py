@@ -260,10 +260,11 @@ def test_coarse_matches_are_judged_coarsely():
     keyframes = KeyframeMap(ToldFrontEnd({0: noisy}))
     keyframes.add(numbered(0, camera=make_camera(64, 48)), _KEYFRAME)
     query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
-    sharp = Relocalizer(keyframes).localize(query)
+    still = RelocalizerOptions(rolling_shutter=0.0)
+    sharp = Relocalizer(keyframes, still).localize(query)
     asked = []
     keyframes.front_end.pixel_error_scale = lambda size: asked.append(size) or 3.0
-    coarse = Relocalizer(keyframes).localize(query)
+    coarse = Relocalizer(keyframes, still).localize(query)
 
     assert coarse.inliers >= 58 > sharp.inliers
     assert asked == [(_CAMERA.width, _CAMERA.height)]
@@ -489,7 +490,10 @@ def _localize_plane(matches):
     keyframes = KeyframeMap(ToldFrontEnd({0: matches}))
     keyframes.add(numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA), np.eye(4))
     wide = RelocalizerOptions(
-        max_position_sigma=20.0, max_rotation_sigma=1.0, keyframe_rotation_sigma=0.001
+        max_position_sigma=20.0,
+        max_rotation_sigma=1.0,
+        keyframe_rotation_sigma=0.001,
+        rolling_shutter=0.0,
     )
     query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_LONG)
     return Relocalizer(keyframes, wide).localize(query)
