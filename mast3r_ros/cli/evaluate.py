@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,10 +18,12 @@ from mast3r_ros.cli.output import JsonFile, progress
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.options import check, option
 from mast3r_ros.datasets.options import SourceOptions
+from mast3r_ros.evaluation.odometry_options import OdometryOptions
 from mast3r_ros.localization.options import RelocalizerOptions
 
 if TYPE_CHECKING:
     from mast3r_ros.datasets.dataset import Dataset
+    from mast3r_ros.drawing.page import Table
     from mast3r_ros.evaluation.report import Row
     from mast3r_ros.evaluation.stress import Perturbation
     from mast3r_ros.frontends.base import FrontEnd
@@ -46,7 +48,7 @@ class MapOptions:
     )
     depth: bool = option(True, "Whether keyframes have their depth")
     stress: bool = option(False, "Repeat it with disturbed maps and images, a row each")
-    seed: int = option(0, "Seed of the disturbances", 0)
+    seed: int = option(0, "Seed of the disturbances, and of the noise of odometry", 0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -60,6 +62,7 @@ class MapOptions:
 
 @with_options(
     mapping="What is mapped",
+    odometry="Several images at once",
     figures="What is written",
     source_options=SOURCE_PANEL,
     options=RELOCALIZER_PANEL,
@@ -73,6 +76,7 @@ def evaluate(
         ),
     ],
     mapping: MapOptions,
+    odometry: OdometryOptions,
     figures: FigureOptions,
     source_options: SourceOptions,
     options: RelocalizerOptions,
@@ -96,7 +100,7 @@ def evaluate(
     from mast3r_ros.evaluation.summary import BOUNDS
 
     disturbances = PERTURBATIONS if mapping.stress else (UNPERTURBED,)
-    evaluation = _Evaluation(mapping, figures, source_options, options)
+    evaluation = _Evaluation(mapping, odometry, figures, source_options, options)
     rows = [
         evaluation.row(source, name, disturbance)
         for source in sources
@@ -109,6 +113,7 @@ def evaluate(
         "map": mapping.map and str(mapping.map),
         "map_from": mapping.map_from and str(mapping.map_from),
         "depth": mapping.depth,
+        **({"odometry": {**asdict(odometry), "seed": mapping.seed}} if odometry.odometry else {}),
         "options": asdict(options),
     }
     conclude(rows, BOUNDS, about, figures, json)
@@ -119,6 +124,7 @@ class _Evaluation:
     """Everything that the rows of one run have in common."""
 
     mapping: MapOptions
+    odometry: OdometryOptions
     figures: FigureOptions
     source_options: SourceOptions
     options: RelocalizerOptions
@@ -132,8 +138,9 @@ class _Evaluation:
         from mast3r_ros.evaluation import run
         from mast3r_ros.evaluation.album import Album
         from mast3r_ros.evaluation.report import Row
-        from mast3r_ros.evaluation.summary import BOUNDS, summarize
+        from mast3r_ros.evaluation.summary import BOUNDS, summarize, window_figures
         from mast3r_ros.localization.relocalizer import Relocalizer
+        from mast3r_ros.localization.window import Window
 
         mapping = self.mapping
         dataset = open_dataset(source, self.source_options)
@@ -142,7 +149,12 @@ class _Evaluation:
         if mapping.map is None and mapping.map_from is None:
             images = run.the_others(images, mapping.every, mapping.offset)
         queries = disturbance.queries(images, mapping.seed)
-        attempts = run.localize(Relocalizer(keyframes, self.options), queries)
+        relocalizer = Relocalizer(keyframes, self.options)
+        if self.odometry.odometry:
+            window = Window(relocalizer, self.odometry.window_options)
+            attempts = run.localize_windows(window, self.odometry.open(mapping.seed), queries)
+        else:
+            attempts = run.localize(relocalizer, queries)
         labels = {
             "recording": source.resolve().name,
             "front_end": front_end or keyframes.front_end.name,
@@ -153,6 +165,8 @@ class _Evaluation:
             outcomes.append(attempt.outcome)
             album.consider(attempt)
         found = summarize(outcomes, BOUNDS, self.figures.truth_covariance)
+        if self.odometry.odometry:
+            found.update(window_figures(outcomes, self.odometry.window, BOUNDS))
         print_reading(dataset)
         return Row(
             labels,
@@ -160,7 +174,32 @@ class _Evaluation:
             {**found, "keyframes": len(keyframes), "reading": dataset.summary.as_dict()},
             {k.id: k.pose for k in keyframes},
             pictures=album.pictures(),
+            details=self._window_table(found),
         )
+
+    def _window_table(self, found: dict[str, Any]) -> dict[str, Table]:
+        """Full windows and shorter histories, apart."""
+        from mast3r_ros.drawing.page import Table
+        from mast3r_ros.evaluation.report import percent
+        from mast3r_ros.evaluation.summary import BOUNDS
+
+        if not self.odometry.odometry:
+            return {}
+        names = {
+            "full_window": f"{self.odometry.window} images",
+            "shorter_history": "a shorter history",
+        }
+        rows = [
+            [
+                name,
+                str(found[key]["queries"]),
+                *(percent(found[key].get(bound.key)) for bound in BOUNDS),
+                str(found[key].get("wrong_accepted", 0)),
+            ]
+            for key, name in names.items()
+        ]
+        columns = ["history", "queries", *(bound.label for bound in BOUNDS), "wrong"]
+        return {"Queries by their history": Table(columns, rows, names=1)}
 
     def _map(
         self, source: Path, dataset: Dataset, front_end: str | None, disturbance: Perturbation

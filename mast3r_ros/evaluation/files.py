@@ -106,6 +106,7 @@ def _record(outcome: Outcome, truth_covariance: NDArray[np.float64] | None) -> d
         "inliers": outcome.inliers,
         "keyframe": outcome.keyframe,
         "decodes": outcome.decodes,
+        "history": outcome.history,
         **{f"{stage}_ms": 1e3 * seconds for stage, seconds in outcome.timings.items()},
         **dict(zip(names, estimate, strict=True)),
         **{f"true_{n}": v for n, v in zip(names, _numbers(outcome.truth), strict=True)},

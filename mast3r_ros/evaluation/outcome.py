@@ -30,6 +30,7 @@ class Outcome:
         decodes: keyframes that the query was matched with.
         timings: seconds by stage.
         stamp: time of the image [ns].
+        history: images that it was solved together with, itself included.
     """
 
     name: str
@@ -44,9 +45,12 @@ class Outcome:
     decodes: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     stamp: int = 0
+    history: int = 1
 
     @staticmethod
-    def of(name: str, truth: Pose, answer: Localization, stamp: int = 0) -> Outcome:
+    def of(
+        name: str, truth: Pose, answer: Localization, stamp: int = 0, history: int = 1
+    ) -> Outcome:
         """From the relocalizer's answer."""
         return Outcome(
             name,
@@ -61,6 +65,7 @@ class Outcome:
             len(answer.matches),
             answer.timings,
             stamp,
+            history,
         )
 
     @cached_property

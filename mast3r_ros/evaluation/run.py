@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+import numpy as np
+
 from mast3r_ros.datasets.recording import PosedImage, read_frames
+from mast3r_ros.evaluation.odometry import Odometry
 from mast3r_ros.evaluation.outcome import Outcome
 from mast3r_ros.frame import Frame
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization
+from mast3r_ros.localization.window import Window
 
 _T = TypeVar("_T")
 
@@ -68,3 +72,24 @@ def localize(relocalizer: Relocalizer, queries: Iterable[PosedImage]) -> Iterato
         answer = relocalizer.localize(frame)
         outcome = Outcome.of(query.name, query.true_pose, answer, frame.stamp)
         yield Attempt(outcome, frame, answer, relocalizer.map)
+
+
+def localize_windows(
+    window: Window, odometry: Odometry, queries: Iterable[PosedImage]
+) -> Iterator[Attempt]:
+    """Localize images together with the queries before them, never with a mapped image.
+
+    An image without odometry is localized by itself, and what follows begins anew.
+
+    Raises:
+        RecordingError: none of the images can be read.
+    """
+    for query, frame in read_frames(queries, with_depth=False):
+        odom_camera = odometry.at(frame.stamp, query.true_pose)
+        if odom_camera is None:
+            window.reset()
+        answer = window.localize(frame, np.eye(4) if odom_camera is None else odom_camera)
+        if odom_camera is None:
+            window.reset()
+        outcome = Outcome.of(query.name, query.true_pose, answer, frame.stamp, window.history)
+        yield Attempt(outcome, frame, answer, window.relocalizer.map)

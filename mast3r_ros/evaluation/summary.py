@@ -78,6 +78,27 @@ def summarize(
     return figures
 
 
+def window_figures(
+    outcomes: Sequence[Outcome], window: int, bounds: Sequence[Bound] = BOUNDS
+) -> dict[str, Any]:
+    """The figures of queries with a full window, and apart of those with a shorter history."""
+    full = [o for o in outcomes if o.history >= window]
+    short = [o for o in outcomes if o.history < window]
+    return {
+        "window": window,
+        "full_window": {**_with_misses(full, bounds), "queries": len(full)},
+        "shorter_history": {**_with_misses(short, bounds), "queries": len(short)},
+    }
+
+
+def _with_misses(outcomes: Sequence[Outcome], bounds: Sequence[Bound]) -> dict[str, Any]:
+    """Pose figures, and the count that is not within the last bound; empty where none are."""
+    if not outcomes:
+        return {}
+    missed = sum(not o.error.within(bounds[-1]) for o in outcomes)
+    return {**pose_figures(outcomes, bounds), f"not_{bounds[-1].key}": missed}
+
+
 def confidence_figures(outcomes: Sequence[Outcome], bound: Bound) -> dict[str, Any]:
     """What the confidence is worth; within `bound` a pose is right."""
     accepted = [o for o in outcomes if o.localized]

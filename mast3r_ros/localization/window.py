@@ -90,12 +90,17 @@ class _Instant:
 
 
 class Window:
-    """Localizes images together with those before them."""
+    """Localizes images together with those before them.
+
+    Attributes:
+        history: instants that were solved together at last, the newest included.
+    """
 
     def __init__(self, relocalizer: Relocalizer, options: WindowOptions | None = None) -> None:
         """Begin without images."""
         self.relocalizer = relocalizer
         self.options = options or WindowOptions()
+        self.history = 0
         self._instants: list[_Instant] = []  # newest first
 
     def __len__(self) -> int:
@@ -131,7 +136,7 @@ class Window:
         if not transforms.is_rigid(odom_body):
             raise ValueError(f"odom_body {odom_body.tolist()} is not a rigid transform")
         timings: dict[str, float] = {}
-        matched = []
+        self.history, matched = 0, []
         for view in views:
             here = replace(view, T_now_then=np.eye(4), motion_covariance=None)
             compared = self.relocalizer.match(here, here.prior(prior), timings)
@@ -141,6 +146,7 @@ class Window:
         when = views[0].frame.stamp if stamp is None else stamp
         self._add(_Instant(when, odom_body, tuple(matched)))
         together = self._together()
+        self.history = len(together) // len(matched) if matched else 0
         answer = self.relocalizer.solve(together, timings)
         if answer.reason is Reason.DISAGREEING and len(together) > len(matched):
             alone = self.relocalizer.solve(matched, timings)

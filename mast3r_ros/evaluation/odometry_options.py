@@ -1,0 +1,73 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which images an evaluation solves together, and what ties them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mast3r_ros.common.options import check, option
+
+if TYPE_CHECKING:
+    from mast3r_ros.evaluation.odometry import Odometry
+    from mast3r_ros.localization.window import WindowOptions
+
+
+@dataclass(frozen=True)
+class OdometryOptions:
+    """How queries are tied to those before them."""
+
+    window: int = option(
+        1, "Images solved together: a query and up to N - 1 queries before it; 1: each alone", 1, 20
+    )
+    odometry: str = option(
+        "",
+        "What ties them: truth (the true poses with noise), or a file of the camera's poses in "
+        "any frame, in the TUM format",
+    )
+    odometry_noise: float = option(
+        0.02,
+        "Standard deviation of a step of 0.4 s, for each axis, over its distance; added to truth",
+        0.0,
+        1.0,
+    )
+    odometry_turn_noise: float = option(
+        0.3,
+        "Standard deviation of a step of 0.4 s, about each axis [degrees]; added to truth",
+        0.0,
+        90.0,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if (self.window > 1) != bool(self.odometry):
+            raise ValueError(
+                f"--window {self.window} with --odometry '{self.odometry}': several images need "
+                "odometry, such as --window 5 --odometry truth"
+            )
+
+    @property
+    def window_options(self) -> WindowOptions:
+        """For the window: it is told the noise that is stated here."""
+        from mast3r_ros.localization.window import WindowOptions
+
+        return WindowOptions(
+            count=self.window,
+            distance_noise=self.odometry_noise,
+            rotation_noise=math.radians(self.odometry_turn_noise),
+        )
+
+    def open(self, seed: int) -> Odometry:
+        """What ties the queries of one row.
+
+        Raises:
+            RecordingError: a file of odometry that cannot be read.
+        """
+        from mast3r_ros.evaluation.odometry import RecordedOdometry, SimulatedOdometry
+
+        if self.odometry == "truth":
+            return SimulatedOdometry(self.window_options, seed)
+        return RecordedOdometry(Path(self.odometry))
