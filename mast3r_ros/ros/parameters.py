@@ -12,6 +12,7 @@ from mast3r_ros import frontends
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.paths import expand
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.window import WindowOptions
 from mast3r_ros.ros.options import NodeOptions
 
 Options = TypeVar("Options")
@@ -26,7 +27,7 @@ class OptionsError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Section:
-    """A dataclass of options, and the namespace of its parameters: `mast3r.` or none."""
+    """A dataclass of options, and the namespace of its parameters: `mast3r.`, or none."""
 
     namespace: str
     options: type
@@ -37,13 +38,14 @@ class Section:
             yield f"{self.namespace}{entry.name}", entry
 
     def fixed(self, entry: Field) -> bool:
-        """Whether it is read when the node is configured, as all options of front ends are."""
+        """Whether it is read when the node is configured, as all options in a namespace are."""
         return bool(self.namespace) or entry.metadata["fixed"]
 
 
 SECTIONS: tuple[Section, ...] = (
     Section("", NodeOptions),
     Section("", RelocalizerOptions),
+    Section("window.", WindowOptions),
     *(Section(f"{name}.", options) for name, options in frontends.OPTIONS.items()),
 )
 # The parameters that are read when the node is configured.

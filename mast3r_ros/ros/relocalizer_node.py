@@ -21,6 +21,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.window import WindowOptions
 from mast3r_ros.ros import bond, parameters
 from mast3r_ros.ros.diagnostics import Diagnostics
 from mast3r_ros.ros.inputs import Incoming
@@ -95,7 +96,10 @@ class RelocalizerNode(LifecycleNode):
             parameters.require_consistent(self.options, self.relocalizer_options)
             # The thread that will run the network makes it, too.
             keyframes = self._worker.submit(self._load).result()
-            self.session = Session(self, self._worker, keyframes, tf.create(self), self._outputs)
+            window = parameters.read(self, WindowOptions)
+            self.session = Session(
+                self, self._worker, keyframes, tf.create(self), self._outputs, window
+            )
             size = (640, 480)
             camera = Camera(*size, 500.0, 500.0, 319.5, 239.5)
             self.session.warm_up(Frame(np.zeros((size[1], size[0], 3), np.uint8), camera))
@@ -185,7 +189,7 @@ class RelocalizerNode(LifecycleNode):
         try:
             options = parameters.changed(self.options, proposed)
             relocalizer_options = parameters.changed(self.relocalizer_options, proposed)
-            for kind in frontends.OPTIONS.values():
+            for kind in (WindowOptions, *frontends.OPTIONS.values()):
                 parameters.changed(parameters.read(self, kind), proposed)
             if self._configured:
                 parameters.require_consistent(options, relocalizer_options)

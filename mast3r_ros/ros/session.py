@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 import traceback
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -16,9 +16,12 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.frame import Frame, FrameError
 from mast3r_ros.geometry.camera import CameraError
+from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
+from mast3r_ros.localization.window import Window, WindowOptions
 from mast3r_ros.messages.images import ImageError
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.ros import answers
@@ -28,7 +31,7 @@ from mast3r_ros.ros.outputs import Outputs
 from mast3r_ros.ros.prior import Prior
 from mast3r_ros.ros.requests import Belief, Requests
 from mast3r_ros.ros.tf.output import TfOutput
-from mast3r_ros.ros.tf.source import Tf
+from mast3r_ros.ros.tf.source import Tf, TransformError
 from mast3r_ros.ros.worker import Worker
 
 # Stamps that go back by less are images that arrive late; by more, time was set back [ns].
@@ -52,7 +55,13 @@ class Session:
     """
 
     def __init__(
-        self, node: Host, worker: Worker[Incoming], keyframes: KeyframeMap, tf: Tf, outputs: Outputs
+        self,
+        node: Host,
+        worker: Worker[Incoming],
+        keyframes: KeyframeMap,
+        tf: Tf,
+        outputs: Outputs,
+        window: WindowOptions,
     ) -> None:
         """Begin with a map; no image is taken before `activate`."""
         self._node = node
@@ -60,6 +69,7 @@ class Session:
         self.tf = tf
         self.outputs = outputs
         self.relocalizer = Relocalizer(keyframes, node.relocalizer_options)
+        self.window = Window(self.relocalizer, window)
         self.tf_output = TfOutput(tf, node.get_clock(), lambda: node.options)
         self.inputs: Inputs | None = None
         self.localized = 0
@@ -67,6 +77,7 @@ class Session:
         self._belief = Belief()
         self._requests: Requests[Answered] = Requests()
         self._last_stamp = 0
+        self._forget_window = False
         group = MutuallyExclusiveCallbackGroup()
         self._timers = [
             node.create_timer(period, callback, callback_group=group)
@@ -110,6 +121,8 @@ class Session:
     def reset(self) -> None:
         """Forget where the camera was."""
         self._belief.set(None)
+        # The window belongs to the worker thread.
+        self._forget_window = True
         self.tf_output.reset()
 
     def believe(self, prior: Prior) -> None:
@@ -170,7 +183,8 @@ class Session:
         timings["convert"] = time.perf_counter() - started
         prior = requested or self._belief.get(node.options.prior_timeout)
         near = prior.for_camera(frame.frame_id, self.tf) if prior else None
-        answer = self.relocalizer.localize(frame, near)
+        odom_camera = self._odometry(frame)
+        answer = self._localize(frame, odom_camera, near)
         timings.update(answer.timings)
         started = time.perf_counter()
         pose = None
@@ -182,7 +196,7 @@ class Session:
             self.outputs.publish_pose(pose)
             if answer.matcher:
                 notes.append(f"localized by a second look ({answer.matcher})")
-            notes.append(self.tf_output.take(answer.pose, frame.frame_id, frame.stamp))
+            notes.append(self.tf_output.take(answer.pose, frame.frame_id, frame.stamp, odom_camera))
         elif answer.reason is Reason.NO_CAMERA:
             notes.insert(0, f"no camera_info on {inputs.calibration_topic}")
         else:
@@ -191,8 +205,31 @@ class Session:
         reason = "; ".join(filter(None, notes))
         status = self._status(answers.state_of(answer.reason), reason, incoming, answer, timings)
         self.outputs.publish_status(status)
-        self.outputs.publish_details(frame, answer, self.map)
+        # What is drawn and told by keyframe is this image's part.
+        own = tuple(match for match in answer.matches if match.view == 0)
+        self.outputs.publish_details(frame, replace(answer, matches=own), self.map)
         return Answered(status, pose)
+
+    def _odometry(self, frame: Frame) -> Pose | TransformError:
+        """odom <- camera at the image's stamp, or why it is not known."""
+        options = self._node.options
+        # Where map -> odom is not published there need be no odometry, so nobody waits for it.
+        timeout = options.tf_timeout if options.tf_mode == "map_odom" else 0.0
+        try:
+            return self.tf.wait_for(options.odom_frame, frame.frame_id, frame.stamp, timeout)
+        except TransformError as error:
+            return error
+
+    def _localize(
+        self, frame: Frame, odom_camera: Pose | TransformError, near: PosePrior | None
+    ) -> Localization:
+        """Together with the images before, where odometry ties them."""
+        if self._forget_window or isinstance(odom_camera, TransformError):
+            self._forget_window = False
+            self.window.reset()
+        if isinstance(odom_camera, TransformError):
+            return self.relocalizer.localize(frame, near)
+        return self.window.localize(frame, odom_camera, prior=near)
 
     def _follow_time(self, stamp: int) -> list[str]:
         """Start TF over where time was set back, as when a bag loops; returns notes about it."""
@@ -204,6 +241,7 @@ class Session:
             return []
         self.tf.restart()
         self.tf_output.reset()
+        self.window.reset()
         return [f"time jumped back by {back / 1e9:.1f} s: TF buffer cleared"]
 
     def _status(

@@ -36,25 +36,24 @@ class TfOutput:
             self._gate.reset()
             self._map_odom = None
 
-    def take(self, map_camera: Pose, frame_id: str, stamp: int) -> str:
+    def take(
+        self, map_camera: Pose, frame_id: str, stamp: int, odom_camera: Pose | TransformError
+    ) -> str:
         """Follow an answer, or say why not.
 
         Args:
             map_camera: map <- camera, (4, 4), metric.
             frame_id: the camera's optical frame.
             stamp: of its image [ns].
+            odom_camera: odom <- camera at that stamp, or why it is not known.
         """
         options = self._options()
         if options.tf_mode == "none":
             return ""
         answer = map_camera
         if options.tf_mode == "map_odom":
-            try:
-                odom_camera = self._tf.wait_for(
-                    options.odom_frame, frame_id, stamp, options.tf_timeout
-                )
-            except TransformError as error:
-                return f"map->odom not updated: {error}"
+            if isinstance(odom_camera, TransformError):
+                return f"map->odom not updated: {odom_camera}"
             answer = map_camera @ transforms.inverse(odom_camera)
         with self._lock:
             admitted = self._gate.admit(
