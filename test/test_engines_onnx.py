@@ -239,3 +239,23 @@ def test_attention_has_the_pattern_that_tensorrt_fuses(
                 turned = made[operand]
                 assert turned.op_type == "Add"
                 assert {made[name].op_type for name in turned.input} == {"Mul"}
+
+
+def test_rotary_positions_as_one_layer(tmp_path: Path) -> None:
+    """Each attention turns its queries and its keys by one node; the numbers are torch's."""
+    config = replace(SMALL, head="linear", encoder_depth=1, decoder_depth=1)
+    pairs = [(PORTRAIT, LANDSCAPE)]
+    layered = export(random_network(config), tmp_path, [LANDSCAPE], pairs, rotary_layer=True)
+    for path, blocks in zip(layered.files()[:2], (1, 4), strict=True):
+        kinds = [node.op_type for node in onnx.load(path).graph.node]
+        assert kinds.count("RotaryEmbedding") == 2 * blocks
+        assert not {"Shape", "If", "Loop", "Expand"} & set(kinds)
+    engine, exact = OnnxRuntimeEngine(layered.folder, batch=3), TorchEngine(random_network(config))
+    query = Encoded(engine.encode(image(LANDSCAPE, 0))[0], LANDSCAPE)
+    assert_close(query.tokens, exact.encode(image(LANDSCAPE, 0))[0])
+    references = [Encoded(exact.encode(image(PORTRAIT, i))[0], PORTRAIT) for i in range(3)]
+    pairs_of_views = [(reference, query) for reference in references]
+    decoded = engine.decode(pairs_of_views), exact.decode(pairs_of_views)
+    for mine, theirs in zip(*decoded, strict=True):
+        assert_close(mine.reference.descriptors, theirs.reference.descriptors)
+        assert_close(mine.query.descriptors, theirs.query.descriptors)

@@ -25,6 +25,7 @@ from mast3r_ros.engines.base import (
     EngineUnavailableError,
     to_numpy,
 )
+from mast3r_ros.engines.building import require_gpu
 from mast3r_ros.engines.cuda import Cuda, CudaMemoryError
 from mast3r_ros.engines.cuda_memory import DeviceArray, Memory
 from mast3r_ros.engines.export import export
@@ -482,3 +483,11 @@ def test_the_real_bindings_take_what_they_are_given(
     to_numpy(engine.points(decoded)[0].points)
     engine._release()
     assert called == set(functions)
+
+
+def test_a_rotary_layer_needs_a_tensorrt_that_has_it(runtime: tensorrt_fake.FakeRuntime) -> None:
+    assert require_gpu(0) == GPU
+    with pytest.raises(EngineUnavailableError, match=r"TensorRT 10\.3\.0 has none, 10\.15 has"):
+        require_gpu(0, rotary_layer=True)
+    sys.modules["tensorrt"].__version__ = "10.15.1"  # type: ignore[attr-defined]
+    assert require_gpu(0, rotary_layer=True) == GPU

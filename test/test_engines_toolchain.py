@@ -208,3 +208,10 @@ def test_every_name_is_in_the_bindings(wheels: Path, version: str) -> None:
     found, missing = json.loads(result.stdout)
     assert found.startswith(version)
     assert missing == [gone]
+
+
+@pytest.mark.slow
+def test_rtx_builds_rotary_layers(wheels: Path, tmp_path: Path) -> None:
+    config = replace(TINY, patch_size=16, head="linear", encoder_depth=1, decoder_depth=1)
+    export(random_network(config), tmp_path, [WIDE], [(TALL, WIDE)], "fp16", rotary_layer=True)
+    assert sorted(plan_sizes(wheels, tmp_path, "SM89")) == ["decoder", "encoder", "points"]

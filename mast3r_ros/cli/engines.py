@@ -34,6 +34,13 @@ Sizes = Annotated[
 Mixed = Annotated[
     bool, typer.Option(help="Decode every size against every other, not only against itself.")
 ]
+RotaryLayer = Annotated[
+    bool,
+    typer.Option(
+        "--rotary-layer",
+        help="Rotary positions as one layer, which TensorRT 10.15 and later have (not JetPack 6).",
+    ),
+]
 Images = Annotated[
     list[Path] | None,
     typer.Argument(help="Two or more pictures of one place, for the parity check."),
@@ -70,6 +77,7 @@ def export(
     size: Sizes = None,
     precision: PrecisionOption = "fp32",
     mixed: Mixed = False,
+    rotary_layer: RotaryLayer = False,
 ) -> None:
     """Write the network as ONNX graphs; with pictures, check them in ONNX Runtime."""
     from mast3r_ros.engines import building
@@ -82,7 +90,9 @@ def export(
             "--precision bf16: ONNX Runtime has none on a CPU: export without pictures; "
             "build-engine checks it"
         )
-    graphs = building.export_graphs(folder, checkpoint, sizes, precision_, mixed, _report)
+    graphs = building.export_graphs(
+        folder, checkpoint, sizes, precision_, mixed, _report, rotary_layer
+    )
     if images:
         building.check_parity(building.Running(), graphs, checkpoint, images, _report)
     typer.echo(folder)
@@ -95,6 +105,7 @@ def build_engine(
     size: Sizes = None,
     precision: PrecisionOption = "fp16",
     mixed: Mixed = False,
+    rotary_layer: RotaryLayer = False,
     batch: Annotated[int, typer.Option(help="Most keyframes decoded at once.", min=1)] = 8,
     device: Annotated[int, typer.Option(help="Number of the GPU.", min=0)] = 0,
     workspace: Annotated[
@@ -116,8 +127,10 @@ def build_engine(
 
     folder = out or graphs_folder()
     sizes, precision_ = _checked(size or [], precision, images, needed=True)
-    _report(f"building for {building.require_gpu(device)}")
-    graphs = building.export_graphs(folder, checkpoint, sizes, precision_, mixed, _report)
+    _report(f"building for {building.require_gpu(device, rotary_layer)}")
+    graphs = building.export_graphs(
+        folder, checkpoint, sizes, precision_, mixed, _report, rotary_layer
+    )
     plan = memory_plan(graphs.config, graphs.sizes, precision_, batch, cuda_graphs=cuda_graphs)
     _report(f"memory on the GPU, computed: {plan}")
     limit = None if workspace is None else workspace * 1_000_000

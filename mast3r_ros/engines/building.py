@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.common.size import ImageSize
-from mast3r_ros.engines.base import Engine, EngineError, Precision
+from mast3r_ros.engines.base import Engine, EngineError, EngineUnavailableError, Precision
 from mast3r_ros.engines.batched import SizePair
 from mast3r_ros.engines.graphs import Graphs, pairs_of
 from mast3r_ros.engines.parity import (
@@ -87,40 +87,54 @@ def export_graphs(
     precision: Precision,
     mixed: bool,
     report: Report,
+    rotary_layer: bool = False,
 ) -> Graphs:
     """Export the network of a checkpoint; the graphs' manifest names the checkpoint's hash.
 
-    Without sizes, that is taken which the network sees of a 4:3 camera.
+    Without sizes, that is taken which the network sees of a 4:3 camera. `rotary_layer` is for
+    TensorRT 10.15 and later.
     """
     path = find_checkpoint(checkpoint)
     report(f"exporting {path} in {precision} to {folder}")
     if note := note_on(checkpoint, path):
         report(f"this {note}")
-    apart(_export, folder, path, tuple(sizes), precision, mixed)
+    apart(_export, folder, path, tuple(sizes), precision, mixed, rotary_layer)
     return Graphs.load(folder)
 
 
 def _export(
-    folder: Path, checkpoint: Path, sizes: Sequence[ImageSize], precision: Precision, mixed: bool
+    folder: Path,
+    checkpoint: Path,
+    sizes: Sequence[ImageSize],
+    precision: Precision,
+    mixed: bool,
+    rotary_layer: bool,
 ) -> None:
     from mast3r_ros.engines.export import export
     from mast3r_ros.network.checkpoint import load_checkpoint
 
     model = load_checkpoint(checkpoint)
     sizes = sizes or [network_size(USUAL_CAMERA, model.config)]
-    export(model, folder, sizes, pairs_of(sizes, mixed), precision, checkpoint_hash(checkpoint))
+    pairs, digest = pairs_of(sizes, mixed), checkpoint_hash(checkpoint)
+    export(model, folder, sizes, pairs, precision, digest, rotary_layer)
 
 
-def require_gpu(device: int) -> str:
+def require_gpu(device: int, rotary_layer: bool = False) -> str:
     """The GPU's name, where TensorRT can build for it; asked before minutes go into an export.
 
     Raises:
-        EngineUnavailableError: TensorRT, the CUDA runtime or the GPU is missing.
+        EngineUnavailableError: TensorRT, the CUDA runtime or the GPU is missing, or this TensorRT
+            has no `rotary_layer`.
     """
     from mast3r_ros.engines.cuda import Cuda
+    from mast3r_ros.engines.export_rotary import TENSORRT
     from mast3r_ros.engines.tensorrt_engine import import_tensorrt
 
-    import_tensorrt()
+    trt = import_tensorrt()
+    if rotary_layer and tuple(map(int, trt.__version__.split(".")[:2])) < TENSORRT:
+        raise EngineUnavailableError(
+            f"--rotary-layer: TensorRT {trt.__version__} has none, 10.15 has; leave it out"
+        )
     return Cuda(device).gpu
 
 

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines import export_rotary
 from mast3r_ros.engines.base import Precision
 from mast3r_ros.engines.batched import SizePair
+from mast3r_ros.engines.export_rotary import use_rotary_layer
 from mast3r_ros.engines.graphs import (
     ENCODER_INPUT,
     ENCODER_OUTPUT,
@@ -58,6 +60,7 @@ def export(
     pairs: Sequence[SizePair],
     precision: Precision = "fp32",
     checkpoint: str = "",
+    rotary_layer: bool = False,
 ) -> Graphs:
     """Write the graphs of all sizes and pairs, and their manifest.
 
@@ -68,21 +71,27 @@ def export(
         pairs: (reference size, query size).
         precision: of products and convolutions.
         checkpoint: SHA-256 of the weights' file, for the manifest.
+        rotary_layer: with RotaryEmbedding nodes, for TensorRT 10.15 and later.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model = model.cpu().set_precision(_TYPES[precision])
+    opset = OPSET
+    if rotary_layer:
+        use_rotary_layer(model)
+        opset = export_rotary.OPSET
     graphs = Graphs(folder, model.config, precision, checkpoint, tuple(sizes), tuple(pairs))
     for size in sizes:
         images = torch.zeros(1, model.config.input_channels, *size.shape)
         encoder = _Encoder(model, token_type(precision))
-        _export(encoder, [images], [ENCODER_INPUT], [ENCODER_OUTPUT], graphs.encoder(size))
+        path = graphs.encoder(size)
+        _export(encoder, [images], [ENCODER_INPUT], [ENCODER_OUTPUT], path, opset)
     for pair in pairs:
         tokens = [_tokens(model, size, token_type(precision)) for size in pair]
         names = [REFERENCE_TOKENS, QUERY_TOKENS]
         decoder = _Decoder(model, pair, level_type(precision))
         path = graphs.decoder(pair)
-        _export(decoder, tokens, names, graphs.decoder_outputs, path, free_batch=True)
+        _export(decoder, tokens, names, graphs.decoder_outputs, path, opset, free_batch=True)
     for size in sizes:
         levels = [
             _level(model, size, level_type(precision))
@@ -91,7 +100,7 @@ def export(
             for i in model.config.point_levels
         ]
         head, path = _Points(model, size), graphs.points(size)
-        _export(head, levels, graphs.points_inputs, POINTS_OUTPUTS, path, free_batch=True)
+        _export(head, levels, graphs.points_inputs, POINTS_OUTPUTS, path, opset, free_batch=True)
     graphs.save()
     return graphs
 
@@ -150,6 +159,7 @@ def _export(
     input_names: Sequence[str],
     output_names: Sequence[str],
     path: Path,
+    opset: int,
     free_batch: bool = False,
 ) -> None:
     with torch.no_grad(), _quiet():
@@ -159,7 +169,7 @@ def _export(
         program = torch.onnx.export(
             traced,
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=input_names,
             output_names=output_names,
             verbose=False,
@@ -192,10 +202,13 @@ def _free_batch(graph: ir.Graph) -> None:
         shape = target.const_value.numpy().tolist()
         if shape[0] == -1:
             continue
-        assert shape[0] % _TRACED_BATCH == 0, f"{node.name}: {shape} does not lead with the batch"
+        # A batch leads, or is in the heads of a single one (`export_rotary`).
+        place = int(shape[0] == 1)
+        assert shape[place] % _TRACED_BATCH == 0, f"{node.name}: no batch leads {shape}"
         name = f"{target.name}_free"
         if name not in graph.initializers:
-            freed = ir.tensor([-1, *shape[1:]], dtype=ir.DataType.INT64, name=name)
+            shape[place] = -1
+            freed = ir.tensor(shape, dtype=ir.DataType.INT64, name=name)
             graph.register_initializer(ir.Value(name=name, const_value=freed))
         node.replace_input_with(1, graph.initializers[name])
     for value in outer:
