@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Relocalizes camera images in metres against a few keyframes, with an honest covariance."""
+"""Relocalizes camera images in meters against a few keyframes, with an honest covariance."""
 
 import pkgutil
 from importlib import import_module

@@ -61,7 +61,7 @@ class Frame:
             )
         if self.depth is not None:
             if self.depth.dtype != np.float32:
-                raise FrameError(f"depth of type {self.depth.dtype}: expected float32 metres")
+                raise FrameError(f"depth of type {self.depth.dtype}: expected float32 meters")
             if self.depth.shape != (height, width):
                 raise FrameError(
                     f"depth of shape {self.depth.shape}, image is ({height}, {width}): "

@@ -2,14 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the tests find real data, and a part of the ROS network that is theirs alone."""
 
+from __future__ import annotations
+
+import functools
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from mast3r_ros.demo.transport import stay_on_this_machine
+
+if TYPE_CHECKING:
+    from mast3r_ros.engines.graphs import Graphs
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,6 +52,25 @@ def office() -> Path:
 def reference() -> Path:
     """Outputs that other implementations of the network gave, to compare with."""
     return _folder("MAST3R_ROS_REFERENCE", "shared/reference")
+
+
+@pytest.fixture(scope="session")
+def half_graphs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Graphs]:
+    """The graphs of a small network at a half precision: exporting them takes a quarter minute."""
+
+    @functools.cache
+    def exported(precision: str) -> Graphs:
+        # PyTorch: imported for the tests of the engines alone.
+        from network_reference import EXPORTED, random_network
+
+        from mast3r_ros.common.size import ImageSize
+        from mast3r_ros.engines.export import export
+
+        wide, tall = ImageSize(96, 64), ImageSize(64, 96)
+        folder = tmp_path_factory.mktemp(precision)
+        return export(random_network(EXPORTED), folder, [wide], [(wide, tall)], precision)
+
+    return exported
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

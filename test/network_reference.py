@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -75,6 +76,10 @@ def filled(config: MAST3RConfig, full_size: bool = False) -> MAST3R:
     }
     model.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)
+
+
+# With its camera's rays, as our own networks, and with the patches of all real ones.
+EXPORTED = replace(TINY, patch_size=16, rays=True)
 
 
 def random_network(config: MAST3RConfig = TINY, seed: int = 0) -> MAST3R:

@@ -3,6 +3,7 @@
 """The door to all sources, and what it tells after reading."""
 
 import shutil
+import sys
 from dataclasses import fields
 
 import pytest
@@ -137,6 +138,15 @@ def test_pairs_come_from_the_same_door(walk):
     assert len(pairs) == 4
     with pytest.raises(RecordingError, match="pairs of images only"):
         list(open_dataset("worlds"))
+
+
+def test_without_the_renderer_the_rooms_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mast3r_ros.training.worlds", None)
+    rooms = open_dataset("worlds")
+
+    assert len(rooms) == 0
+    with pytest.raises(RecordingError, match=r"pip install -r requirements/train\.txt"):
+        next(rooms.pairs(PairOptions(count=1)))
 
 
 @pytest.mark.parametrize("kind", [SourceOptions, PairOptions])

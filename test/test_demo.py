@@ -229,6 +229,31 @@ def test_the_demo_stays_on_this_machine(tmp_path, monkeypatch, distribution, var
 
 
 @pytest.mark.ros
+def test_a_node_that_does_not_answer_is_an_error_with_a_time_limit():
+    from mast3r_ros.demo.client import DemoClient, NoAnswerError
+
+    client = DemoClient("nobody")
+    try:
+        with pytest.raises(NoAnswerError, match="the node has ended"):
+            client.wait_until_ready(lambda: False, timeout=5.0)
+        with pytest.raises(NoAnswerError, match=r"not ready after 0\.2 s"):
+            client.wait_until_ready(lambda: True, timeout=0.2)
+        with pytest.raises(NoAnswerError, match=r"image of stamp 5 in 0\.2 s"):
+            client.show({"image": _empty_image()}, stamp=5, timeout=0.2)
+        with pytest.raises(NoAnswerError, match=r"add_keyframe does not answer in 0\.2 s"):
+            client.add_keyframe(np.eye(4), timeout=0.2)
+    finally:
+        client.close()
+
+
+def _empty_image():
+    from rclpy.serialization import serialize_message
+    from sensor_msgs.msg import Image
+
+    return serialize_message(Image())
+
+
+@pytest.mark.ros
 def test_a_node_that_cannot_start_is_told(tmp_path, monkeypatch):
     # What the demo sets is not for the tests that follow.
     monkeypatch.setenv("FASTDDS_DEFAULT_PROFILES_FILE", "")

@@ -5,6 +5,7 @@
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 from browser import Page
@@ -27,6 +28,24 @@ def test_the_rooms_come_with_their_truth():
         assert pair.reference.depth is None
         assert pair.query.depth is None
         assert pair.reference.camera.width == pair.reference.size[0]
+
+
+def test_the_rooms_can_be_rendered_again(tmp_path, monkeypatch):
+    pytest.importorskip("moderngl")
+    from mast3r_ros.demo import render_rooms
+
+    monkeypatch.setattr(render_rooms, "_COUNT", 1)
+    render_rooms.render(tmp_path)
+
+    (ours,) = json.loads((tmp_path / "rooms.json").read_text())
+    theirs = json.loads((rooms.FOLDER / "rooms.json").read_text())[0]
+    assert ours["name"] == theirs["name"]
+    assert ours["reference"] == theirs["reference"]
+    assert ours["query"] == theirs["query"]
+    np.testing.assert_allclose(ours["motion"], theirs["motion"], atol=1e-6)
+    # Drivers of OpenGL round differently.
+    images = [cv2.imread(str(f / ours["query"]["image"])) for f in (tmp_path, rooms.FOLDER)]
+    assert np.abs(images[0].astype(int) - images[1]).mean() < 5.0
 
 
 def _outcome(metres):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exported graphs: their nodes, and equality with torch in ONNX Runtime."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from network_reference import TINY, random_network
+from network_reference import EXPORTED, random_network
 
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines.base import Encoded, EngineError, EngineUnavailableError, Precision
@@ -20,7 +21,6 @@ from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.network import MAST3RConfig
 
 LANDSCAPE, PORTRAIT = ImageSize(96, 64), ImageSize(64, 96)
-SMALL = replace(TINY, patch_size=16, rays=True)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
     folder = tmp_path_factory.mktemp("graphs")
     pairs = [(LANDSCAPE, LANDSCAPE), (PORTRAIT, LANDSCAPE)]
     sizes = [LANDSCAPE, PORTRAIT]
-    model = random_network(SMALL)
+    model = random_network(EXPORTED)
     return export(model, folder, sizes, pairs, checkpoint="abc")
 
 
@@ -63,7 +63,7 @@ def test_no_graph_computes_with_shapes(graphs: Graphs) -> None:
 
 
 def test_equal_to_torch_in_every_orientation(engine: OnnxRuntimeEngine) -> None:
-    exact = TorchEngine(random_network(SMALL))
+    exact = TorchEngine(random_network(EXPORTED))
     sizes = [LANDSCAPE, PORTRAIT, LANDSCAPE, LANDSCAPE, LANDSCAPE]
     references = []
     for seed, size in enumerate(sizes):
@@ -97,8 +97,8 @@ def test_a_full_size_block(tmp_path: Path) -> None:
     assert_close(engine.points(ours)[0].points, exact.points(theirs)[0].points)
 
 
-def test_half_precision_is_in_the_types(tmp_path: Path) -> None:
-    graphs = export(random_network(SMALL), tmp_path, [LANDSCAPE], [(LANDSCAPE, LANDSCAPE)], "fp16")
+def test_half_precision_is_in_the_types(half_graphs: Callable[[str], Graphs]) -> None:
+    graphs = half_graphs("fp16")
     assert graphs.decoder_outputs[:4] == (
         *("reference_descriptors", "reference_confidence"),
         *("query_descriptors", "query_confidence"),
@@ -119,11 +119,12 @@ def test_half_precision_is_in_the_types(tmp_path: Path) -> None:
         if path.name.startswith("points"):
             assert inputs["Conv"].count(full) == 1  # the last one, before the exponentials
             assert inputs["Conv"][-1] == full
-    engine, exact = OnnxRuntimeEngine(tmp_path), TorchEngine(random_network(SMALL))
+    engine, exact = OnnxRuntimeEngine(graphs.folder), TorchEngine(random_network(EXPORTED))
     tokens = engine.encode(image(LANDSCAPE, 0))
     assert tokens.dtype == np.float16
-    encoded = Encoded(tokens[0], LANDSCAPE)
-    ours, theirs = (one.decode([(encoded, encoded)]) for one in (engine, exact))
+    turned = np.asarray(exact.encode(image(PORTRAIT, 0)), np.float16)
+    pair = (Encoded(tokens[0], LANDSCAPE), Encoded(turned[0], PORTRAIT))
+    ours, theirs = (one.decode([pair]) for one in (engine, exact))
     cosine = (ours[0].query.descriptors * theirs[0].query.descriptors.numpy()).sum(-1)
     assert cosine.min() > 0.999
     close, true = engine.points(ours)[0].points, exact.points(theirs)[0].points.numpy()
@@ -205,15 +206,13 @@ def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_attention_has_the_pattern_that_tensorrt_fuses(
-    tmp_path: Path, precision: Precision
+    graphs: Graphs, half_graphs: Callable[[str], Graphs], precision: Precision
 ) -> None:
     """MatMul, Softmax, MatMul with one Transpose an operand, and nothing between the products."""
-    graphs = export(
-        random_network(SMALL), tmp_path, [LANDSCAPE], [(LANDSCAPE, LANDSCAPE)], precision
-    )
+    graphs = graphs if precision == "fp32" else half_graphs(precision)
     for path, blocks in (
-        (graphs.encoder(LANDSCAPE), SMALL.encoder_depth),
-        (graphs.decoder((LANDSCAPE, LANDSCAPE)), 4 * SMALL.decoder_depth),
+        (graphs.encoder(LANDSCAPE), EXPORTED.encoder_depth),
+        (graphs.decoder(graphs.pairs[0]), 4 * EXPORTED.decoder_depth),
     ):
         graph = onnx.load(path).graph
         made = producers(graph)
@@ -243,7 +242,7 @@ def test_attention_has_the_pattern_that_tensorrt_fuses(
 
 def test_rotary_positions_as_one_layer(tmp_path: Path) -> None:
     """Each attention turns its queries and its keys by one node; the numbers are torch's."""
-    config = replace(SMALL, head="linear", encoder_depth=1, decoder_depth=1)
+    config = replace(EXPORTED, head="linear", encoder_depth=1, decoder_depth=1)
     pairs = [(PORTRAIT, LANDSCAPE)]
     layered = export(random_network(config), tmp_path, [LANDSCAPE], pairs, rotary_layer=True)
     for path, blocks in zip(layered.files()[:2], (1, 4), strict=True):

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from network_reference import TINY, random_network
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.engines import tensorrt_build, tensorrt_engine, tensorrt_program
 from mast3r_ros.engines.export import export
+from mast3r_ros.engines.graphs import Graphs
 from mast3r_ros.engines.memory_plan import memory_plan, parameters
 from mast3r_ros.network.config import MAST3RConfig
 
@@ -61,6 +62,7 @@ def wheels() -> Path:
 
 BUILD = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import tensorrt_rtx as trt
 from mast3r_ros.engines.tensorrt_build import compile_graph
@@ -78,11 +80,8 @@ for path in sorted(folder.glob("*.onnx")):
 
 
 @pytest.fixture(scope="module", params=["fp16", "bf16"])
-def graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp(request.param)
-    model = random_network(replace(TINY, patch_size=16))
-    export(model, folder, [WIDE], [(TALL, WIDE)], request.param)
-    return folder
+def graphs(request: pytest.FixtureRequest, half_graphs: Callable[[str], Graphs]) -> Path:
+    return half_graphs(request.param).folder
 
 
 @pytest.mark.slow

@@ -123,6 +123,15 @@ def test_without_a_gpu_cuda_is_refused() -> None:
         TorchEngine(random_network(), device="cuda")
 
 
+def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EngineUnavailableError, match="device 'gpu': write auto, cpu, cuda"):
+        TorchEngine(random_network(), device="gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(EngineUnavailableError, match=r"cuda:3: this machine has 1 CUDA GPU"):
+        TorchEngine(random_network(), device="cuda:3")
+
+
 def test_half_precision_is_close() -> None:
     engines = [TorchEngine(random_network(), precision=kind) for kind in ("bf16", "fp32")]
     pairs = [tuple(encoded(engine, LANDSCAPE, PORTRAIT)) for engine in engines]

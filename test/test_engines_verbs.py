@@ -4,6 +4,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -43,7 +44,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     path = tmp_path / "weights.safetensors"
-    config = TINY.from_dict(TINY.to_dict() | {"head": "linear", "decoder_depth": 1})
+    config = replace(TINY, head="linear", encoder_depth=1, decoder_depth=1)
     save_checkpoint(random_network(config), path)
     return path
 
@@ -100,8 +101,8 @@ def test_export_with_parity(
 def test_our_own_network_is_exported_at_the_sizes_of_its_cameras(
     run: Run, pictures: list[Path], tmp_path: Path
 ) -> None:
-    values = {"head": "linear", "decoder_depth": 1, "rays": True, "image_size": 64}
-    config = TINY.from_dict(TINY.to_dict() | values)
+    small = replace(TINY, head="linear", encoder_depth=1, decoder_depth=1)
+    config = replace(small, rays=True, image_size=64)
     save_checkpoint(random_network(config), fetch.nano_checkpoint(), half=True)
     result = run("export", *pictures, "--out", tmp_path / "graphs")
     assert result.exit_code == 0, result.output

@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from catkin_pkg.package import parse_package
+from problems import report
 
 _ROOT = Path(__file__).resolve().parent.parent
 # Imports whose distribution has another name and is not installed where the checks run.
@@ -55,13 +56,5 @@ def problems(root: Path) -> list[str]:
     ]
 
 
-def main() -> int:
-    """Returns the exit status."""
-    found = problems(_ROOT)
-    for problem in found:
-        print(problem, file=sys.stderr)
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report(problems(_ROOT)))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from catkin_pkg.package import InvalidPackage, parse_package
+from problems import report
 
 _ROOT = Path(__file__).resolve().parent.parent
 # What comes with CMake is no package.
@@ -43,13 +44,5 @@ def problems(root: Path) -> list[str]:
     return found
 
 
-def main() -> int:
-    """Returns the exit status."""
-    found = problems(_ROOT)
-    for problem in found:
-        print(problem, file=sys.stderr)
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report(problems(_ROOT)))

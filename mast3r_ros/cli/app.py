@@ -40,7 +40,7 @@ class _Verbs(TyperGroup):
 
 app = typer.Typer(
     cls=_Verbs,
-    help="Relocalizes camera images in metres against a few keyframes.",
+    help="Relocalizes camera images in meters against a few keyframes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

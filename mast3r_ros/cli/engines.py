@@ -27,7 +27,7 @@ Sizes = Annotated[
     list[str] | None,
     typer.Option(
         "--size",
-        help="An image size of the network, as 512x384; may be given often. By default what it "
+        help="An image size of the network, as 512x384; may be repeated. By default what it "
         "sees of a 4:3 camera.",
     ),
 ]
@@ -110,10 +110,12 @@ def build_engine(
     device: Annotated[int, typer.Option(help="Number of the GPU.", min=0)] = 0,
     workspace: Annotated[
         int | None,
-        typer.Option(help="Most MB a layer may work in; by default TensorRT's own limit.", min=1),
+        typer.Option(
+            help="Largest workspace of a layer [MB]; by default TensorRT's own limit.", min=1
+        ),
     ] = None,
     cuda_graphs: Annotated[
-        bool, typer.Option(help="Check with CUDA graphs, where they are to be used.")
+        bool, typer.Option(help="Check with CUDA graphs, if the node will use them.")
     ] = False,
 ) -> None:
     """Export, build the TensorRT engines on this machine's GPU, and check them on pictures.

@@ -13,7 +13,7 @@ import typer
 from mast3r_ros.cli.figures import FigureOptions, conclude
 from mast3r_ros.cli.localize import RELOCALIZER_PANEL
 from mast3r_ros.cli.maps import SOURCE_PANEL, make_map, open_map, print_reading
-from mast3r_ros.cli.options import text, with_options
+from mast3r_ros.cli.options import front_ends, with_options
 from mast3r_ros.cli.output import JsonFile, progress
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.options import check, option
@@ -46,7 +46,7 @@ class MapOptions:
     map_from: Path | None = option(
         None, "Map every N-th image of this source; all images of the others are queries"
     )
-    depth: bool = option(True, "Whether keyframes have their depth")
+    depth: bool = option(True, "Use the depth of keyframes")
     stress: bool = option(False, "Repeat it with disturbed maps and images, a row each")
     seed: int = option(0, "Seed of the disturbances, and of the noise of odometry", 0)
 
@@ -81,14 +81,7 @@ def evaluate(
     source_options: SourceOptions,
     options: RelocalizerOptions,
     front_end: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=text(
-                "sift, xfeat, mast3r or mast3r=CHECKPOINT; several to compare them; xfeat by "
-                "default, or what made the map."
-            ),
-        ),
+        list[str] | None, front_ends("xfeat by default, or what made the map")
     ] = None,
     json: JsonFile = None,
 ) -> None:

@@ -54,8 +54,8 @@ class FigureOptions:
 
         if self.truth_sigma is None:
             return None
-        metres, degrees = self.truth_sigma
-        return np.diag(np.repeat([metres**2, np.deg2rad(degrees) ** 2], 3))
+        meters, degrees = self.truth_sigma
+        return np.diag(np.repeat([meters**2, np.deg2rad(degrees) ** 2], 3))
 
 
 def conclude(

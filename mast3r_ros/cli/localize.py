@@ -74,7 +74,7 @@ def localize(
     ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Localize images in a map. Exit status 1 where there is no pose to trust."""
+    """Localize images in a map. Exit status 1 if no image is localized."""
     from mast3r_ros.datasets.registry import open_dataset
 
     keyframes = open_map(map_path, front_end)

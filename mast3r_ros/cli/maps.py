@@ -39,11 +39,11 @@ MapFrontEnd = Annotated[
     typer.Option(
         "--front-end",
         metavar="NAME",
-        help=text("What the map was made with, where that was mast3r=CHECKPOINT."),
+        help=text("Front end of the map; needed only if it was built with mast3r=CHECKPOINT."),
     ),
 ]
 
-app = typer.Typer(help="Build maps and look into them.")
+app = typer.Typer(help="Build and inspect maps.")
 
 
 @app.command("build")
@@ -64,7 +64,7 @@ def build(
     every: Annotated[
         int, typer.Option(metavar="N", help="Every N-th image becomes a keyframe.", min=1)
     ] = 1,
-    depth: Annotated[bool, typer.Option(help="Use depth where there is some.")] = True,
+    depth: Annotated[bool, typer.Option(help="Use depth where it is available.")] = True,
     json: JsonFile = None,
 ) -> None:
     """Build a map from images with known poses."""

@@ -61,6 +61,16 @@ def text(words: str) -> str:
     return escape(words)
 
 
+def front_ends(default: str) -> Any:
+    """The option of verbs that compare front ends.
+
+    Args:
+        default: what is taken without it, for the help.
+    """
+    names = "sift, xfeat, mast3r or mast3r=CHECKPOINT; several to compare them"
+    return typer.Option(metavar="NAME", help=text(f"{names}; {default}."))
+
+
 def _parameters(options: type, panel: str | None) -> list[inspect.Parameter]:
     """One parameter for each field of a dataclass of options."""
     hints = get_type_hints(options)

@@ -12,7 +12,7 @@ import typer
 from mast3r_ros.cli.figures import FigureOptions, conclude
 from mast3r_ros.cli.localize import RELOCALIZER_PANEL
 from mast3r_ros.cli.maps import SOURCE_PANEL
-from mast3r_ros.cli.options import text, with_options
+from mast3r_ros.cli.options import front_ends, with_options
 from mast3r_ros.cli.output import JsonFile, print_table, progress
 from mast3r_ros.datasets.options import PairOptions, SourceOptions
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -29,7 +29,7 @@ def evaluate_pairs(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="worlds (rendered rooms that no training has seen), or a folder in the TUM "
+            help="worlds (rendered rooms that were not used for training), or a folder in the TUM "
             "layout with depth.",
         ),
     ],
@@ -37,17 +37,8 @@ def evaluate_pairs(
     figures: FigureOptions,
     source_options: SourceOptions,
     options: RelocalizerOptions,
-    front_end: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help=text(
-                "sift, xfeat, mast3r or mast3r=CHECKPOINT; several to compare them; xfeat by "
-                "default."
-            ),
-        ),
-    ] = None,
-    depth: Annotated[bool, typer.Option(help="Whether keyframes have their depth.")] = True,
+    front_end: Annotated[list[str] | None, front_ends("xfeat by default")] = None,
+    depth: Annotated[bool, typer.Option(help="Use the depth of keyframes.")] = True,
     json: JsonFile = None,
 ) -> None:
     """Localize the second image of pairs against the first; report matches, poses, confidence."""

@@ -32,12 +32,10 @@ class SourceOptions:
     )
     rectified: bool = option(
         False,
-        "The images are rectified: the matrix P of camera_info holds, without distortion; topics "
-        "named image_rect... are so by themselves",
+        "The images are rectified: use the matrix P of camera_info, without distortion; always "
+        "used for topics named image_rect...",
     )
-    camera_frame: str = option(
-        "", "Optical frame of the camera, where the images' frame_id is not it"
-    )
+    camera_frame: str = option("", "Optical frame of the camera, if it is not the images' frame_id")
     image_topic: str | None = option(None, "Image topic of a bag; needed where it has several")
     depth_topic: str | None = option(
         None, "Topic of a bag's depth images, registered to the images"
@@ -49,7 +47,7 @@ class SourceOptions:
         None, "Topic of a bag's true poses; without it they are looked up in TF"
     )
     pose_frame: str | None = option(
-        None, "Frame whose poses the pose topic gives, where it is not the camera"
+        None, "Frame whose poses the pose topic contains, if it is not the camera's"
     )
     map_frame: str = option("map", "Frame of the map in TF")
     tf_topic: str | None = option(
@@ -61,10 +59,10 @@ class SourceOptions:
         1.0, "Largest time between two poses that is interpolated [s]", 0.0, 3600.0
     )
     use_record_times: bool = option(
-        False, "Take the times of recording of a bag, where its stamps cannot be used"
+        False, "Use the recording times of a bag whose stamps are unusable"
     )
     max_megapixels: float = option(100.0, "Largest image that is read", 0.01, 1000.0)
-    strict: bool = option(False, "Whatever would be left out is an error")
+    strict: bool = option(False, "Report an error instead of leaving anything out")
 
     def __post_init__(self) -> None:
         for entry in fields(self):

@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The second act: a small MASt3R localizes in rendered rooms from RGB only, in metres.
+"""The second act: a small MASt3R localizes in rendered rooms from RGB only, in meters.
 
 One keyframe without depth: distances are the network's own prediction. Rooms and textures were held
 out of its training; `render_rooms` makes the pairs.
@@ -201,4 +201,4 @@ def _write(path: Path, shown: Sequence[_Shown], good: bool) -> None:
         *(f"<h2>{escape(s.outcome.name)}</h2>{s.html}" for s in shown),
         SCRIPT,
     ]
-    write_page(path, "Rooms from RGB only, in metres", lead, sections)
+    write_page(path, "Rooms from RGB only, in meters", lead, sections)

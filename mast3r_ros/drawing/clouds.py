@@ -18,8 +18,8 @@ from mast3r_ros.geometry.transforms import Pose
 
 # Depth of the drawn cameras [m].
 _FRUSTUM = 0.25
-_MILLIMETRES = 1000.0
-_FARTHEST = 32.0  # [m], what 16 bits of millimetres hold
+_MILLIMETERS = 1000.0
+_FARTHEST = 32.0  # [m], what 16 bits of millimeters hold
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def cloud_html(cloud: Cloud) -> str:
     points = np.asarray(cloud.points, np.float64)
     with np.errstate(invalid="ignore"):
         kept = (np.abs(points) < _FARTHEST).all(axis=1)
-    places = np.rint(points[kept] * _MILLIMETRES).astype("<i2")
+    places = np.rint(points[kept] * _MILLIMETERS).astype("<i2")
     colors = np.ascontiguousarray(cloud.colors[kept], np.uint8)
     corners = [_corners(drawn) for drawn in cloud.cameras]
     cameras = [

@@ -21,9 +21,9 @@ class Bound(NamedTuple):
     rotation_rad: float
 
     @staticmethod
-    def of(metres: float, degrees: float) -> Bound:
+    def of(meters: float, degrees: float) -> Bound:
         """A bound whose angle is given in degrees."""
-        return Bound(metres, float(np.deg2rad(degrees)))
+        return Bound(meters, float(np.deg2rad(degrees)))
 
     @property
     def key(self) -> str:

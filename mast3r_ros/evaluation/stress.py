@@ -72,11 +72,11 @@ def _load(
     return disturb(image.load(with_depth), np.random.default_rng(seed))
 
 
-def move(pose: Pose, random: Rng, metres: float, degrees: float) -> Pose:
+def move(pose: Pose, random: Rng, meters: float, degrees: float) -> Pose:
     """The pose, moved by exactly this distance and turned by exactly this angle."""
     directions = random.normal(size=(2, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    delta = np.concatenate([metres * directions[0], np.deg2rad(degrees) * directions[1]])
+    delta = np.concatenate([meters * directions[0], np.deg2rad(degrees) * directions[1]])
     return transforms.perturb(pose, delta)
 
 
@@ -197,9 +197,9 @@ def _bumper(rows: int, width: int) -> NDArray[np.uint8]:
     return np.asarray(0.5 * ramp + 0.5 * drawn, np.uint8)
 
 
-def _poses_off(metres: float, degrees: float) -> Perturbation:
-    name = f"keyframe poses {100 * metres:g} cm, {degrees:g}° off"
-    return Perturbation(name, pose=partial(move, metres=metres, degrees=degrees))
+def _poses_off(meters: float, degrees: float) -> Perturbation:
+    name = f"keyframe poses {100 * meters:g} cm, {degrees:g}° off"
+    return Perturbation(name, pose=partial(move, meters=meters, degrees=degrees))
 
 
 def _keyframes(name: str, disturb: Callable[[Frame, Rng], Frame]) -> Perturbation:

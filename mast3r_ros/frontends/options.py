@@ -13,7 +13,9 @@ from mast3r_ros.common.options import check, option
 class SiftOptions:
     """How SIFT features are found."""
 
-    max_keypoints: int = option(4000, "Most keypoints of an image, the strongest", 8, 100_000)
+    max_keypoints: int = option(
+        4000, "Largest number of keypoints in an image; the strongest are kept", 8, 100_000
+    )
     max_image_side: int = option(
         1600,
         "Features are found in a copy of the image with at most this long side [pixels]; their "
@@ -30,7 +32,9 @@ class SiftOptions:
 class XfeatOptions:
     """How XFeat features are found and matched."""
 
-    max_keypoints: int = option(4096, "Most keypoints of an image, the best", 8, 100_000)
+    max_keypoints: int = option(
+        4096, "Largest number of keypoints in an image; the best are kept", 8, 100_000
+    )
     device: str = option(
         "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:N"
     )

@@ -73,7 +73,7 @@ class KeyframeMap:
         neighbors without depth new ones.
 
         Args:
-            frame: the image; its `depth`, where known, gives the keyframe its metres.
+            frame: the image; its `depth`, where known, gives the keyframe its meters.
             pose: map <- camera, (4, 4).
             description: what `front_end.describe(frame)` returned, to save doing it again.
             triangulate: at once; otherwise the pairs are noted, and `triangulate` matches them,

@@ -23,7 +23,7 @@ from mast3r_ros.network.prediction import LocalFeatures
 
 
 def activate_points(raw: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, H, W, 3) metres: directions kept, lengths d become exp(d) - 1."""
+    """(B, 3, H, W) -> (B, H, W, 3) meters: directions kept, lengths d become exp(d) - 1."""
     raw = raw.permute(0, 2, 3, 1)
     distance = torch.linalg.vector_norm(raw, dim=-1, keepdim=True)
     points: Tensor = raw / distance.clamp(min=1e-8) * torch.expm1(distance)

@@ -47,8 +47,8 @@ def matches_image(match: KeyframeMatch, keyframe: Keyframe, frame: Frame) -> Ima
 def points(answer: Localization, keyframes: KeyframeMap, frame: Frame) -> PointCloud2:
     """The points that the pose rests on, in the camera's frame, colored by the query.
 
-    Viewers take float32 alone: in a map of UTM coordinates its steps are half a metre. Near the
-    camera's own origin they are micrometres, and TF places the cloud in the map.
+    Viewers take float32 alone: in a map of UTM coordinates its steps are half a meter. Near the
+    camera's own origin they are micrometers, and TF places the cloud in the map.
     """
     assert answer.pose is not None
     camera_map = transforms.inverse(answer.pose)

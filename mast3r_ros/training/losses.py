@@ -26,7 +26,7 @@ def log_points(points: Tensor) -> Tensor:
 def point_errors(predicted: Tensor, truth: Tensor) -> Tensor:
     """How far points (..., 3) [m] are from the truth, each; 0 where the truth is unknown.
 
-    A departure: metres are compared by their logarithm. An error of a metre would pin every
+    A departure: meters are compared by their logarithm. An error of a meter would pin every
     confidence to its floor (alpha = 0.2 suits losses of about 0.2), and being 20 % wrong is as bad
     near as far. Against a loss in proportion to the truth it does not favor too short a guess.
     """

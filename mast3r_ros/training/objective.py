@@ -39,7 +39,7 @@ class Objective(nn.Module):
         for head, tokens, level, truth in zip(
             heads, encoded, levels, reference_points(batch), strict=True
         ):
-            # Three digits, as bfloat16 has them, are too few for metres.
+            # Three digits, as bfloat16 has them, are too few for meters.
             with torch.autocast(batch.images.device.type, enabled=False):
                 points, confidence = head.points(model.point_levels(tokens, level), grid)
             known = truth.isfinite().all(-1)

@@ -11,7 +11,7 @@ from mast3r_ros.network.config import MAST3RConfig
 from mast3r_ros.network.heads import LinearHead
 from mast3r_ros.network.mast3r import MAST3R
 
-# Length of a first guess, log(1 + d) of a wall some metres off: from zero, where a direction has no
+# Length of a first guess, log(1 + d) of a wall some meters off: from zero, where a direction has no
 # gradient to follow, a head takes long to start.
 _FIRST_LENGTH = 1.2
 

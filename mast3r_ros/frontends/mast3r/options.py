@@ -16,7 +16,7 @@ class Mast3rOptions:
 
     engine: str = option(
         "auto",
-        "What runs the network; auto takes the fastest that can and says why others cannot",
+        "What runs the network; auto uses the fastest that works and logs why others do not",
         choices=("auto", "tensorrt", "torch", "onnxruntime"),
     )
     checkpoint: str = option(
@@ -42,13 +42,13 @@ class Mast3rOptions:
     batch: int = option(8, "Most keyframes decoded at once", 1, 100)
     cuda_graphs: bool = option(
         False,
-        "Capture batches as CUDA graphs, which takes the launch of kernels off the CPU (engines "
+        "Capture batches as CUDA graphs, which saves the CPU time of kernel launches (engines "
         "torch and tensorrt); not yet run on a GPU",
     )
     point_maps: int = option(
         2,
-        "Keyframes of a query whose points are computed, those with the surest matches; the "
-        "matches with the others have none",
+        "Keyframes of a query whose points are computed, those with the most confident matches; "
+        "the matches with the others have none",
         1,
         100,
     )

@@ -45,7 +45,7 @@ class Material:
 
 
 class Mesh:
-    """Collects quads and boxes. World frame: z up, metres."""
+    """Collects quads and boxes. World frame: z up, meters."""
 
     def __init__(self) -> None:
         self._quads: list[tuple[ArrayLike, ArrayLike, ArrayLike, tuple[float, ...]]] = []
