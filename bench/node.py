@@ -59,7 +59,7 @@ class Figures:
         return float(np.median(sizes[-quarter:]) - np.median(sizes[2 * quarter : 3 * quarter]))
 
 
-def _texture() -> np.ndarray:
+def texture() -> np.ndarray:
     random = np.random.default_rng(1)
     layers = [
         cv2.resize(random.uniform(0, 255, (s, s, 3)).astype(np.float32), (1280, 960))
@@ -102,9 +102,9 @@ class _Camera:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
-        texture = _texture()
+        wall = texture()
         self._bytes = [
-            array.array("B", texture[100 : 100 + HEIGHT, x : x + WIDTH].tobytes())
+            array.array("B", wall[100 : 100 + HEIGHT, x : x + WIDTH].tobytes())
             for x in range(100, 160, 2)
         ]
         self._count = 0
@@ -228,8 +228,9 @@ class Footprint:
     memory: float
 
 
-def _footprint(node: Any, pid: int) -> Footprint:
-    here = ("relocalizer", "/")
+def footprint(node: Any, pid: int, namespace: str = "/") -> Footprint:
+    """What a process with the node `relocalizer` holds, as another node sees it."""
+    here = ("relocalizer", namespace)
     status = Path(f"/proc/{pid}/status").read_text()
     return Footprint(
         *(
@@ -292,9 +293,9 @@ def cycle(count: int, front_end: str = "sift") -> list[tuple[int, Footprint]]:
             if number in (1, 2) or number % 10 == 0:
                 time.sleep(0.5)  # for the graph to follow
                 tf = camera.node.get_publishers_info_by_topic("/tf")
-                footprint = _footprint(camera.node, process.pid)
+                held = footprint(camera.node, process.pid)
                 extra = len(tf) - 1 if tf else 0
-                found.append((number, replace(footprint, publishers=footprint.publishers + extra)))
+                found.append((number, replace(held, publishers=held.publishers + extra)))
     finally:
         camera.close()
         process.send_signal(signal.SIGINT)

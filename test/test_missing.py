@@ -19,6 +19,8 @@ _SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
     [
         ("poselib", "python3 -m pip install poselib"),
         ("faiss", "python3 -m pip install faiss-cpu"),
+        ("PIL.Image", "python3 -m pip install pillow"),
+        ("backports.zstd", "python3 -m pip install backports.zstd"),
         ("cv2.sub", "python3 -m pip install opencv-python-headless"),
         ("mast3r_ros.msg", "source install/setup.bash"),
         ("sensor_msgs.msg", "source ROS 2's setup.bash"),
@@ -38,6 +40,7 @@ def test_a_module_of_our_own_is_a_bug():
         (["-m", "mast3r_ros.ros.node"], "poselib", "relocalizer: the Python package poselib"),
         (["-m", "mast3r_ros.ros.node"], "rclpy", "relocalizer: the ROS 2 package rclpy"),
         ([_SCRIPTS / "relocalizer"], "cv2", "relocalizer: the Python package cv2"),
+        (["-m", "mast3r_ros", "--help"], "rich", "error: the Python package rich"),
         ([_SCRIPTS / "mast3r_ros", "--help"], "typer", "error: the Python package typer"),
         ([_SCRIPTS / "mast3r_ros", "map", "info", "."], "faiss", "the Python package faiss"),
     ],

