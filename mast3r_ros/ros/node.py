@@ -42,9 +42,9 @@ def main(args: list[str] | None = None) -> None:
     try:
         import rclpy
         from rclpy.exceptions import ParameterException
-        from rclpy.executors import MultiThreadedExecutor
         from rclpy.signals import SignalHandlerOptions
 
+        from mast3r_ros.ros.executor import Executor
         from mast3r_ros.ros.relocalizer_node import RelocalizerNode
     except ModuleNotFoundError as error:
         what = remedy(error)
@@ -54,7 +54,7 @@ def main(args: list[str] | None = None) -> None:
 
     running = True
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    node, executor, status = None, MultiThreadedExecutor(_THREADS), 0
+    node, executor, status = None, Executor(_THREADS), 0
     try:
         try:
             node = RelocalizerNode()
