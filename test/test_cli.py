@@ -398,6 +398,17 @@ def test_an_image_of_another_size_needs_its_camera(saved, tmp_path, monkeypatch,
     assert "--camera" in capsys.readouterr().err
 
 
+def test_a_map_is_saved_where_it_is_said_once(walk, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAPS", str(tmp_path))
+
+    run("map", "build", walk, "$MAPS/one", "--front-end", "sift", "--every", 3)
+
+    assert (tmp_path / "one/map.yaml").is_file()
+    assert json.loads(run("map", "info", "$MAPS/one", "--json", "-"))["keyframes"] > 0
+    for where in ([], [tmp_path / "a", "--out", tmp_path / "b"]):
+        run("map", "build", walk, *where, "--front-end", "sift", code=2)
+
+
 def test_a_mask_is_read_with_the_images(walk, tmp_path):
     """All of the image is covered but a corner, in which too few features lie."""
     mask = np.zeros((CAMERA.height, CAMERA.width), np.uint8)

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_facts, progress, write_json
+from mast3r_ros.common.paths import expand
 from mast3r_ros.datasets.options import SourceOptions
 
 if TYPE_CHECKING:
@@ -56,10 +57,13 @@ def build(
             help="A folder in the TUM layout, a folder of images with --poses, or a bag.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="PATH", help="The folder to save the map to.")
-    ],
     source_options: SourceOptions,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="MAP", help="The folder to save the map to.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PATH", help="The same as MAP.")
+    ] = None,
     front_end: FrontEndName = "xfeat",
     every: Annotated[
         int, typer.Option(metavar="N", help="Every N-th image becomes a keyframe.", min=1)
@@ -71,11 +75,13 @@ def build(
     from mast3r_ros.datasets.registry import open_dataset
     from mast3r_ros.frontends import create
 
+    if (folder is None) == (out is None):
+        raise typer.BadParameter("give the folder to save the map to, once: MAP or --out PATH")
     dataset = open_dataset(source, source_options)
     chosen = itertools.islice(dataset.posed(), 0, None, every)
     keyframes = make_map(chosen, create(front_end), depth, -(-len(dataset) // every))
     print_reading(dataset)
-    save_map(keyframes, out, json, {"reading": dataset.summary.as_dict()})
+    save_map(keyframes, expand(folder or out or ""), json, {"reading": dataset.summary.as_dict()})
 
 
 @app.command("info")
@@ -85,7 +91,7 @@ def info(
     json: JsonFile = None,
 ) -> None:
     """Show what a map holds."""
-    found = facts(path, open_map(path, front_end))
+    found = facts(expand(path), open_map(path, front_end))
     if str(json) != "-":
         print_facts(found)
     write_json(found, json)
@@ -125,6 +131,7 @@ def open_map(path: Path, front_end: str | None = None) -> KeyframeMap:
     from mast3r_ros.keyframes import store
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 
+    path = expand(path)
     made_by = str(store.read_manifest(path).get("front_end"))
     return KeyframeMap.load(path, create(front_end or made_by))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mast3r_ros.common.paths import expand
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEnd
 from mast3r_ros.frontends.features import FeatureFrontEnd
@@ -180,10 +181,12 @@ class KeyframeMap:
     def save(self, path: str | Path) -> None:
         """Write the map to a folder: the old one or the new one is there, whatever happens.
 
+        `~` and environment variables in the path are expanded.
+
         Raises:
             MapError: the folder cannot be written, or holds something else.
         """
-        storage.save(list(self), self.front_end, self._next_id, Path(path))
+        storage.save(list(self), self.front_end, self._next_id, expand(path))
 
     @staticmethod
     def load(path: str | Path, front_end: FrontEnd) -> KeyframeMap:
@@ -192,7 +195,7 @@ class KeyframeMap:
         Raises:
             MapError: no map, another front end's or a newer version's, damaged or incomplete.
         """
-        keyframes, next_id = storage.load(Path(path), front_end)
+        keyframes, next_id = storage.load(expand(path), front_end)
         loaded = KeyframeMap(front_end)
         loaded._next_id = next_id
         for keyframe in keyframes:
