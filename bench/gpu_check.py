@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -79,7 +81,7 @@ class Check:
         self.state = state
         self.words = words
         self.scale = scale
-        self._running: dict[str, tuple[subprocess.Popen[str], float]] = {}
+        self._running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         state.mkdir(parents=True, exist_ok=True)
 
     def start(self, part: Part) -> None:
@@ -87,9 +89,15 @@ class Check:
         if self._kept(part) is not None or part.name in self._running:
             return
         command = [sys.executable, "-m", "bench.gpu_parts", part.name, "--state", str(self.state)]
-        process = subprocess.Popen(
-            [*command, *self.words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        # Into a file: nobody reads a pipe while a part runs in the background. And in a session of
+        # its own, so that what it has started ends with it.
+        with self._log(part).open("w") as log:
+            process = subprocess.Popen(
+                [*command, *self.words],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self._running[part.name] = (process, time.monotonic())
 
     def finish(self, part: Part) -> Finding:
@@ -101,14 +109,15 @@ class Check:
         process, started = self._running.pop(part.name)
         left = self.scale * part.limit - (time.monotonic() - started)
         try:
-            output, _ = process.communicate(timeout=max(left, 0.1))
+            process.wait(timeout=max(left, 0.1))
             codes: dict[int, Status] = {0: "passed", NO_GPU: "left out"}
             status = codes.get(process.returncode, "failed")
         except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             status = "timed out"
-        finding = Finding(part.name, status, time.monotonic() - started, output.splitlines())
+        lines = self._log(part).read_text(errors="replace").splitlines()
+        finding = Finding(part.name, status, time.monotonic() - started, lines)
         self._path(part).write_text(json.dumps(asdict(finding), indent=1) + "\n")
         return finding
 
@@ -123,6 +132,9 @@ class Check:
             return None
         finding = Finding(**json.loads(path.read_text()))
         return finding if finding.status == "passed" else None
+
+    def _log(self, part: Part) -> Path:
+        return self.state / f"{part.name}.log"
 
     def _path(self, part: Part) -> Path:
         return self.state / f"{part.name}.json"

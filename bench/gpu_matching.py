@@ -42,6 +42,7 @@ from mast3r_ros.matching.cuda import (
     walk_on_gpu,
 )
 from mast3r_ros.matching.cuda_device import Device, DriverDevice
+from mast3r_ros.matching.cuda_gather import gather_on_gpu
 
 NO_GPU = 3
 _GOLDEN = "shared/reference"
@@ -107,7 +108,27 @@ def differences(device: Device, large: bool = True) -> list[str]:
         expected = reciprocal_both_ways(*on_host[0], *weights, stride=4, border=2, limit=500)
         if not (np.array_equal(mine, expected[0]) and np.array_equal(confidence, expected[1])):
             found.append(f"both ways, {name}: the pairs differ")
+        lying = [_Uploaded(device, weight) for weight in weights]
+        pixels = [rng.integers(0, weight.size, 300) for weight in weights]
+        gathered = gather_on_gpu(device, a.channels, lying, pixels)
+        for mine, weight, index in zip(gathered, weights, pixels, strict=True):
+            if not np.array_equal(mine, weight.ravel()[index]):
+                found.append(f"gather, {name}: the values differ")
     return found
+
+
+class _Uploaded:
+    """An array on the device, as an engine leaves one there."""
+
+    def __init__(self, device: Device, array: NDArray[np.float32]) -> None:
+        self._buffer = device.allocate(array.nbytes)
+        device.upload(self._buffer.pointer, array)
+        self.__cuda_array_interface__ = {
+            "shape": array.shape,
+            "typestr": "<f4",
+            "data": (self._buffer.pointer, False),
+            "version": 3,
+        }
 
 
 def _sanitize() -> bool:

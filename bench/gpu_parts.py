@@ -154,6 +154,10 @@ def torch_engine(setting: Setting) -> bool:
                 print(f"K = {count}: other matches than without CUDA graphs")
                 agree = False
             before.append(pixels)
+        if setting.on_gpu:
+            matcher = front_end.details["matching"]
+            print(f"matching on: {matcher}")
+            agree &= matcher.startswith("GPU")
     return agree
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,34 @@ def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "no CUDA GPU here" in done.stderr
     assert not (tmp_path / "page.md").exists()
+
+
+def test_what_a_part_has_started_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build's own processes would keep the GPU; their output is more than a pipe holds."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    from bench import gpu_check
+
+    program = tmp_path / "part.py"
+    program.write_text(
+        "import subprocess, sys, pathlib\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n"
+        "print('x' * 200_000, flush=True)\nchild.wait()\n"
+    )
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        gpu_check.subprocess,
+        "Popen",
+        lambda command, **others: start([sys.executable, str(program)], **others),
+    )
+    check = gpu_check.Check(tmp_path, [])
+    started = time.monotonic()
+    finding = check.finish(gpu_check.Part("build", 4))
+    assert finding.status == "timed out"
+    assert time.monotonic() - started < 30
+    assert finding.lines == ["x" * 200_000]
+    child = int((tmp_path / "child").read_text())
+    status = Path(f"/proc/{child}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"

@@ -5,15 +5,21 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 from network_reference import TINY, random_network
 
 from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines import select
 from mast3r_ros.engines.base import EngineUnavailableError
+from mast3r_ros.engines.cuda import CudaError
 from mast3r_ros.engines.export import export
+from mast3r_ros.engines.graphs import Graphs
 from mast3r_ros.engines.select import EngineChoice, graphs_folder, open_engine
+from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.network import fetch
 from mast3r_ros.network.checkpoint import save_checkpoint
 from mast3r_ros.network.fetch import checkpoint_hash
@@ -116,3 +122,63 @@ def test_no_torch(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(EngineUnavailableError, match=r"mast3r_ros\[mast3r\]"):
         open_engine(EngineChoice("torch", checkpoint))
+
+
+def test_an_error_of_cuda_does_not_end_auto(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(choice: EngineChoice) -> None:
+        raise CudaError("cudaStreamCreate failed: cudaErrorDevicesUnavailable")
+
+    monkeypatch.setitem(select._FACTORIES, "tensorrt", broken)
+    info = open_engine(EngineChoice(checkpoint=checkpoint)).info()
+    assert info.name == "torch"
+    assert info.notes[0].startswith("tensorrt cannot run: cudaStreamCreate failed")
+
+
+def test_onnxruntime_runs_on_the_gpu_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 proper, not in TF32."""
+    opened: list[Any] = []
+
+    class Session:
+        def __init__(self, path: Path, providers: list[Any]) -> None:
+            opened.append(providers)
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    size = ImageSize(48, 32)
+    graphs = Graphs(tmp_path, TINY, "fp32", "", (size,), ((size, size),))
+    graphs.save()
+    for path in graphs.files():
+        path.touch()
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    open_engine(EngineChoice("onnxruntime", graphs=tmp_path, device="cuda:1"))
+    assert opened == [[("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})]]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (RuntimeError("CUDA error: no kernel image is available\nmore"), r"\(CUDA.*available\)"),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), "out of memory"),
+    ],
+)
+def test_a_build_of_pytorch_for_other_gpus_is_named(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    """Not at the first image, and with `auto` the next engine runs."""
+
+    def zeros(*_: Any, **__: Any) -> None:
+        raise error
+
+    model = random_network(replace(TINY, head="linear"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch, "zeros", zeros)
+    with pytest.raises(EngineUnavailableError, match=rf"cannot compute there.*{says}"):
+        TorchEngine(model, "cuda")

@@ -19,6 +19,7 @@ from PIL import Image
 
 from mast3r_ros.matching import (
     Database,
+    cuda_compile,
     grid_seeds,
     mutual_nearest,
     nearest,
@@ -400,3 +401,22 @@ def test_confidences_on_the_gpu_are_read_at_the_pairs_alone(device: EmulatedDevi
     for found in (on_host[0], on_gpu[0]):
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_what_other_threads_raise_is_read_atomically() -> None:
+    """A plain read of the best score may be kept in a register, or be half of it."""
+    nvrtc = pytest.importorskip("cuda.bindings.nvrtc")
+    folder, headers = cuda_compile._FOLDER, cuda_compile._HEADERS
+    sources = [(folder / name).read_bytes() for name in headers]
+    _, program = nvrtc.nvrtcCreateProgram(
+        *((folder / cuda_compile._SOURCE).read_bytes(), b"nearest.cu", len(headers), sources),
+        [name.encode() for name in headers],
+    )
+    options = [b"--gpu-architecture=compute_87", b"-DCHANNELS=24", b"--std=c++17"]
+    assert nvrtc.nvrtcCompileProgram(program, len(options), options)[0].value == 0
+    text = bytearray(nvrtc.nvrtcGetPTXSize(program)[1])
+    nvrtc.nvrtcGetPTX(program, text)
+    nvrtc.nvrtcDestroyProgram(program)
+    search = re.search(rb"\.entry search\(.*?\n}", bytes(text), re.S)
+    assert search
+    assert search[0].count(b"ld.relaxed.cta.u64") >= 4

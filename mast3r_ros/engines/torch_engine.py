@@ -72,7 +72,13 @@ class TorchEngine(BatchedEngine):
         self.device = _device(device)
         self.precision: Precision = precision
         self.checkpoint = checkpoint
-        self._model = model.set_precision(_TYPES[precision]).to(self.device)
+        try:
+            self._model = model.set_precision(_TYPES[precision]).to(self.device)
+        except torch.cuda.OutOfMemoryError as error:
+            raise EngineUnavailableError(
+                f"engine torch on {device}: its memory does not hold the network in {precision}; "
+                "end other programs, or use fp16. `mast3r_ros doctor` shows what fits"
+            ) from error
         for module in model.modules():
             if isinstance(module, DptHead):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -207,4 +213,13 @@ def _device(text: str) -> torch.device:
             )
         if device.index is None:  # the current one of this thread: others may have another
             device = torch.device("cuda", torch.cuda.current_device())
+        try:
+            (torch.zeros(1, device=device) + 1).item()
+        except RuntimeError as error:  # "no kernel image is available", most often
+            reason = str(error).partition("\n")[0]
+            raise EngineUnavailableError(
+                f"engine torch on {text}: PyTorch {torch.__version__} cannot compute there "
+                f"({reason}); install its build for this GPU (a Jetson has its own), or use "
+                "device: cpu"
+            ) from error
     return device
