@@ -725,3 +725,43 @@ def test_a_second_look_takes_the_views_most_promising_keyframes_first(monkeypatc
     # Two views have a description; the budget ends within those of the second keyframe.
     assert front_end.asked == [1, 1]
     assert [[len(c) for c in view.found] for view in again] == [[30, 5], [30, 50], [30, 5]]
+
+
+def _compared(front_end_matches, poses, **options):
+    """How many keyframes are matched of those at these poses."""
+    front_end = ToldFrontEnd(front_end_matches)
+    keyframes = KeyframeMap(front_end)
+    for number, pose in poses.items():
+        keyframes.add(numbered(number, (_CAMERA.width, _CAMERA.height), camera=_CAMERA), pose)
+    query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+    answer = Relocalizer(keyframes, RelocalizerOptions(**options)).localize(query)
+    return {match.keyframe_id for match in answer.matches}, answer
+
+
+def test_no_more_keyframes_are_matched_than_are_needed_to_be_sure():
+    beside = {n: _KEYFRAME @ camera_pose(0.1 * n, 0.0, 0.0) for n in range(5)}
+    clear = {n: _matches(keyframe_pose=p, count=120, seed=n) for n, p in beside.items()}
+
+    asked, answer = _compared(clear, beside)
+    assert asked == {0, 1, 2}
+    _assert_at(answer, _QUERY)
+    assert _compared(clear, beside, sure_inliers=1000.0)[0] == {0, 1, 2, 3, 4}
+    # One keyframe alone is sure of nothing, however much it agrees with itself.
+    single = {0: _matches(count=400), **{n: _wild(30, n) for n in range(1, 5)}}
+    asked, answer = _compared(single, beside)
+    assert asked == {0, 1, 2, 3, 4}
+    _assert_at(answer, _QUERY)
+
+
+def test_a_keyframe_elsewhere_that_looks_alike_is_always_matched():
+    poses = {n: _KEYFRAME @ camera_pose(0.1 * n, 0.0, 0.0) for n in range(3)}
+    poses |= {3: camera_pose(20.0), 200: camera_pose(30.0)}
+    twin = poses[3] @ transforms.inverse(_KEYFRAME) @ _QUERY
+    matches = {n: _matches(keyframe_pose=poses[n], count=120, seed=n) for n in range(3)}
+    matches |= {3: _matches(twin, poses[3], count=400, seed=3), 200: _wild(30)}
+
+    asked, answer = _compared(matches, poses)
+
+    # The numbers are what images look like: the last one looks like none of them.
+    assert asked == {0, 1, 2, 3}
+    assert answer.reason is Reason.AMBIGUOUS

@@ -13,6 +13,8 @@ from mast3r_ros.geometry.transforms import Pose
 
 # Where the pixels around a place differ by more than this share of their depth, it lies on an edge.
 _DEPTH_EDGE = 0.1
+# Two cameras turned by less look at one place: most of what a wide camera sees is in both images.
+_SAME_WAY = np.deg2rad(45.0)
 # Pixels of a side that are tried, of the larger side, to tell the overlap.
 _GRID = 64
 
@@ -149,3 +151,14 @@ def overlap(
         covisibility(reference_depth, query_depth, reference, query, query_reference, tolerance),
         covisibility(query_depth, reference_depth, query, reference, back, tolerance),
     )
+
+
+def shares_view(one: Pose, other: Pose, distance: float) -> bool:
+    """Whether two cameras stand beside each other and look the same way, as far as poses tell.
+
+    Args:
+        one, other: map <- camera.
+        distance: of what the first one sees [m]: the other must be nearer than that.
+    """
+    turned = transforms.rotation_angle(one, other)
+    return transforms.distance(one, other) < distance and turned < _SAME_WAY

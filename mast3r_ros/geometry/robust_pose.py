@@ -94,8 +94,16 @@ class Estimate:
         return self.points + RAY_WEIGHT * self.rays
 
 
-def estimate(start: Pose, matches: Matches, shared: SharedErrors) -> Estimate | None:
+def estimate(
+    start: Pose, matches: Matches, shared: SharedErrors, least: float = _FEWEST
+) -> Estimate | None:
     """The most likely pose near a first one, with its covariance.
+
+    Args:
+        start: map <- camera, or map <- body.
+        matches: of all keyframes.
+        shared: what they have in common.
+        least: a pose of fewer inliers is not looked for.
 
     Returns:
         None where too few matches agree or they do not bind the pose.
@@ -103,6 +111,8 @@ def estimate(start: Pose, matches: Matches, shared: SharedErrors) -> Estimate | 
     first = linearize(start, matches)
     with np.errstate(invalid="ignore"):
         near = first.ahead & (np.hypot(*first.residual.T) < _REACH * matches.threshold)
+    if near.sum() < least:
+        return None
     solver = _Solver(start, matches.without(~near), shared, near)
     for _ in range(_ITERATIONS):
         if not solver.step():

@@ -14,6 +14,13 @@ class RelocalizerOptions:
     """How a pose is found, and when it is sure enough to be an answer."""
 
     num_candidates: int = option(5, "Keyframes matched against each query", 1, 100)
+    sure_inliers: float = option(
+        4.0,
+        "Match keyframes beyond the third only where fewer inliers than so many times the fewest "
+        "have a pose in common, or where one stands elsewhere and looks alike; 1000 matches all",
+        1.0,
+        1000.0,
+    )
     reprojection_threshold: float = option(
         4.0,
         "Largest reprojection error of an inlier [pixels]; mast3r allows more in images larger "

@@ -69,7 +69,7 @@ def other_poses(
     for start in starts:
         if start is None or not _far(answer.pose, start, options):
             continue
-        other = estimate(start, matches, shared)
+        other = estimate(start, matches, shared, min_support)
         if other is not None and other.support >= min_support and differs(answer, other, options):
             yield other
 

@@ -16,6 +16,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, estimates_camera, has_second_matcher
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.overlap import shares_view
 from mast3r_ros.geometry.relative_pose import RelativePose
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.robust_pose import Estimate, estimate
@@ -33,6 +34,13 @@ from mast3r_ros.localization.view import MatchedView, View, check_placement, pai
 
 # With fewer points than this, the translation's length cannot be trusted.
 _MIN_POINTS = 10
+# So many keyframes are matched in any case: the robot's body, ambiguity and the disagreement of
+# keyframes show in several only.
+_FEWEST_KEYFRAMES = 3
+# A keyframe looks as much like an image as another one up to this factor and this difference of
+# 1 - cos of their descriptors, which is some 0.05 for the right keyframe and 0.1 for any other.
+_AS_ALIKE = 1.5
+_ALIKE = 0.02
 # With less than this between the views, a direction is noise [rad].
 _MIN_PARALLAX = np.deg2rad(0.3)
 # A smaller part of the matches at one pixel of several keyframes may be chance.
@@ -99,22 +107,57 @@ class Relocalizer:
             camera = frame.camera or self._estimate_camera(query, frame)
         with timed(timings, "retrieve"):
             keyframes = self.map.nearest(query, self.options.num_candidates, prior)
-        with timed(timings, "match"):
-            found = front_end.match(
-                [k.description for k in keyframes],
-                query,
-                query_points=self.options.pose_method == "procrustes",
-            )
-        return MatchedView(
+        compared = MatchedView(
             camera,
-            tuple(keyframes),
-            tuple(found),
+            (),
+            (),
             view.T_body_camera,
             view.T_now_then,
             view.motion_covariance,
             frame.camera is None,
             query,
         )
+        with timed(timings, "match"):
+            compared = self._compare(compared, keyframes[:_FEWEST_KEYFRAMES])
+            rest = keyframes[_FEWEST_KEYFRAMES:]
+            if rest:
+                compared = self._compare(compared, self._in_doubt(compared, rest))
+        return compared
+
+    def _compare(self, view: MatchedView, keyframes: Sequence[Keyframe]) -> MatchedView:
+        """Match an image with more keyframes."""
+        if not keyframes:
+            return view
+        assert view.query is not None
+        found = self.map.front_end.match(
+            [k.description for k in keyframes],
+            view.query,
+            query_points=self.options.pose_method == "procrustes",
+        )
+        return replace(view, keyframes=(*view.keyframes, *keyframes), found=(*view.found, *found))
+
+    def _in_doubt(self, view: MatchedView, rest: Sequence[Keyframe]) -> list[Keyframe]:
+        """Those of the keyframes not yet matched that may change the answer.
+
+        Where the first ones are sure of a pose, the others beside it add little. One that stands
+        elsewhere may speak for another place if it looks as much like the image as they do.
+        """
+        if self.options.pose_method != "pnp":
+            return list(rest)
+        assert view.query is not None
+        look = view.query.global_descriptor
+        scale = self.map.front_end.pixel_error_scale(view.size)
+        enough = self.options.sure_inliers * self.min_inliers
+        sure = solving.sure_pose(view, scale, self.options, enough)
+        if sure is None:
+            return list(rest)
+        best = min(_unlikeness(look, view.keyframes[i]) for i in sure.keyframes)
+        return [
+            k
+            for k in rest
+            if _unlikeness(look, k) <= _AS_ALIKE * best + _ALIKE
+            and not shares_view(sure.pose, k.pose, sure.distance)
+        ]
 
     def solve(self, views: Sequence[MatchedView], timings: dict[str, float]) -> Localization:
         """One verified pose over all matches of all views.
@@ -219,6 +262,11 @@ class Relocalizer:
             fixed_share=share,
             views=verdict.views,
         )
+
+
+def _unlikeness(look: NDArray[np.float32], keyframe: Keyframe) -> float:
+    """1 - cos of the angle between an image's descriptor and a keyframe's."""
+    return 1.0 - float(look @ keyframe.description.global_descriptor)
 
 
 def _by_keyframe(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -150,7 +151,9 @@ def solve(
         poses = [_of_query(matches, view, _by_alignment(k, c)) for view, k, c in pairs(views)]
     if method == "pnp":
         poses = [from_points(matches)]
-    if method == "essential" or (method == "pnp" and not _sure(poses[0], matches, min_inliers)):
+    if method == "essential" or (
+        method == "pnp" and not _sure(poses[0], matches, _SURE * min_inliers)
+    ):
         bearings = []
         for i in _most_matches(pairs(views)):
             view, keyframe, found = pairs(views)[i]
@@ -170,6 +173,47 @@ def solve(
         return (known[0] if known else None), relatives
     supports = [_support(pose, matches) for pose in known]
     return known[int(np.argmax(supports))], relatives
+
+
+@dataclass(frozen=True)
+class SurePose:
+    """A pose that enough matches of one view agree on, to begin with.
+
+    Attributes:
+        pose: map <- camera.
+        distance: median distance of their points [m].
+        keyframes: numbers of the keyframes that hold them.
+    """
+
+    pose: Pose
+    distance: float
+    keyframes: NDArray[np.int64]
+
+
+def sure_pose(
+    view: MatchedView, scale: float, options: RelocalizerOptions, enough: float
+) -> SurePose | None:
+    """The pose of one view's camera where enough of its matches agree on one, None elsewhere.
+
+    Args:
+        view: with its matches so far.
+        scale: how far matches scatter in it, see `FrontEnd.pixel_error_scale`.
+        options: the relocalizer's.
+        enough: fewest matches with a point that agree. Two keyframes must hold a quarter of them
+            each: a single one would be sure of anything that moves with the camera.
+    """
+    alone = replace(view, T_body_camera=np.eye(4), T_now_then=np.eye(4), motion_covariance=None)
+    matches = gather([alone], [options.reprojection_threshold * scale], options)
+    pose = from_points(matches)
+    if pose is None or not _sure(pose, matches, enough):
+        return None
+    agreed = agreeing(pose, matches) & matches.with_point
+    of_keyframe = np.bincount(matches.owners[agreed], minlength=2)
+    holding = np.flatnonzero(of_keyframe >= enough / 4)
+    if len(holding) < 2:
+        return None
+    away = np.linalg.norm(matches.points[agreed] - pose[:3, 3], axis=1)
+    return SurePose(pose, float(np.median(away)), holding)
 
 
 def _most_matches(compared: Sequence[tuple[int, Keyframe, Correspondences]]) -> list[int]:
@@ -201,13 +245,13 @@ def _by_motion(matches: Matches, bearings: Sequence[Bearing]) -> list[Pose | Non
     return [from_bearings(matches.rig, few) for few in sets]
 
 
-def _sure(pose: Pose | None, matches: Matches, min_inliers: int) -> bool:
-    """Whether a pose from points needs no second opinion."""
+def _sure(pose: Pose | None, matches: Matches, enough: float) -> bool:
+    """Whether enough exact points agree with a pose: it needs no second opinion."""
     if pose is None:
         return False
     agreed = agreeing(pose, matches) & matches.with_point
     exact = bool(np.median(matches.depth_sigmas[agreed]) < _LOOSE) if agreed.any() else False
-    return exact and int(agreed.sum()) >= _SURE * min_inliers
+    return exact and int(agreed.sum()) >= enough
 
 
 def _support(pose: Pose, matches: Matches) -> float:
