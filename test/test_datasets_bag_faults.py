@@ -518,3 +518,40 @@ def test_images_can_be_loaded_out_of_turn(recorded):
 
     for i in (2, 0, 3, 3):
         np.testing.assert_array_equal(listed[i].load(False).image, view(POSES[i]).image)
+
+
+@pytest.mark.parametrize(
+    ("parent", "child"), [("lens", "lens"), ("/lens", "lens"), ("map", ""), ("", "lens")]
+)
+def test_a_transform_that_joins_no_frames_is_ignored(tmp_path, parent, child):
+    """tf2 refuses it, too; taken, it would cut the frame off its parent."""
+    messages = [m for i in range(2) for m in _picture(i, (i + 1) * SECOND, (i + 1) * SECOND)]
+    messages += [
+        ("/tf", TF, (i + 1) * SECOND - 1, tf("map", "lens", POSES[i], (i + 1) * SECOND))
+        for i in range(2)
+    ]
+    messages.append(("/tf", TF, SECOND + 5, tf(parent, child, np.eye(4), SECOND + 5)))
+
+    bag = _open(tmp_path, messages)
+
+    np.testing.assert_allclose([i.pose for i in bag], POSES[:2], atol=1e-9)
+    ((_, where, reason),) = bag.summary.reasons(IGNORED)
+    assert where == f"'{parent}' -> '{child}' on /tf recorded at {SECOND + 5}"
+    assert "a frame is not its own parent" in reason
+
+
+@pytest.mark.parametrize("value", [0, np.inf, np.nan])
+def test_depth_that_holds_nothing_is_none(tmp_path, value):
+    depth = np.full((CAMERA.height, CAMERA.width), value, np.float32)
+    messages = [
+        *_picture(0, SECOND, SECOND),
+        ("/depth", IMAGE, SECOND, image(depth, "32FC1", SECOND)),
+        ("/tf", TF, SECOND, tf("map", "lens", POSES[0], SECOND)),
+    ]
+
+    bag = _open(tmp_path, messages, depth_topic="/depth")
+    ((_, frame),) = read_frames(bag, with_depth=True)
+
+    assert frame.depth is None
+    ((_, _, reason),) = bag.summary.reasons(WITHOUT_DEPTH)
+    assert "/depth holds no value above zero" in reason

@@ -214,7 +214,12 @@ class Bag(Dataset):
             return None
         raw = self._read_again(self._topics.depth, entries[row])
         convert = images.decompress_depth if raw.kind == COMPRESSED else images.to_depth
-        return convert(deserialize(raw), self._options.max_megapixels)
+        depth = convert(deserialize(raw), self._options.max_megapixels)
+        if not (np.isfinite(depth) & (depth > 0)).any():
+            reason = f"that on {self._topics.depth} holds no value above zero"
+            self.summary.note(WITHOUT_DEPTH, name, reason)
+            return None
+        return depth
 
 
 def _streams(index: Index) -> dict[str, Stream]:

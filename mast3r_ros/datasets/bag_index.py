@@ -183,6 +183,11 @@ class Index:
                 stamp = raw.time
             if not static and not self._has_stamp(raw, stamp, f"{parent} -> {child}"):
                 continue
+            if not conversions.joins_frames(entry):
+                reason = "a transform needs two frames, and a frame is not its own parent"
+                thing = f"'{parent}' -> '{child}' on {raw.topic} recorded at {raw.time}"
+                self._summary.note(IGNORED, thing, reason)
+                continue
             try:
                 pose = conversions.from_transform(entry.transform)
             except ValueError:

@@ -20,7 +20,7 @@ from mast3r_ros.geometry.transforms import Pose
 if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
     from geometry_msgs.msg import Pose as PoseMessage
-    from geometry_msgs.msg import Transform
+    from geometry_msgs.msg import Transform, TransformStamped
     from sensor_msgs.msg import CameraInfo
 
 
@@ -63,6 +63,14 @@ def to_transform(pose: Pose) -> Transform:
     message = Transform()
     _fill(message.translation, message.rotation, pose)
     return message
+
+
+def joins_frames(message: TransformStamped) -> bool:
+    """Whether a transform is between two frames, as tf2 demands."""
+    parent, child = (
+        str(name).lstrip("/") for name in (message.header.frame_id, message.child_frame_id)
+    )
+    return bool(parent) and bool(child) and parent != child
 
 
 def from_transform(message: Transform) -> Pose:

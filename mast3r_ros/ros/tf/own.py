@@ -38,6 +38,8 @@ class OwnTf(Tf):
     def _take(self, static: bool, message: TFMessage) -> None:
         for entry in message.transforms:
             try:
+                if not conversions.joins_frames(entry):
+                    raise ValueError("needs two frames, and a frame is not its own parent: ignored")
                 pose = conversions.from_transform(entry.transform)
             except ValueError as error:
                 self._node.get_logger().warning(
