@@ -4,6 +4,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -407,6 +408,20 @@ def test_a_map_is_saved_where_it_is_said_once(walk, tmp_path, monkeypatch):
     assert json.loads(run("map", "info", "$MAPS/one", "--json", "-"))["keyframes"] > 0
     for where in ([], [tmp_path / "a", "--out", tmp_path / "b"]):
         run("map", "build", walk, *where, "--front-end", "sift", code=2)
+
+
+def test_localize_needs_no_poses_and_strict_does_not_ask_for_them(saved, walk, tmp_path):
+    folder = tmp_path / "images"
+    shutil.copytree(walk / "rgb", folder)
+    camera = ("--camera", walk / "camera_info.yaml", "--strict")
+
+    printed = run("localize", saved, folder / "2.000000.png", *camera)
+    assert "without pose" not in printed
+    run("localize", saved, folder, *camera)
+
+    (folder / "9.000000.png").write_bytes(b"torn")
+    with pytest.raises(RecordingError, match=r"9\.000000\.png: refused: .*strict"):
+        run("localize", saved, folder, *camera)
 
 
 def test_a_mask_is_read_with_the_images(walk, tmp_path):

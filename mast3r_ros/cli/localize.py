@@ -76,10 +76,15 @@ def localize(
 ) -> None:
     """Localize images in a map. Exit status 1 if no image is localized."""
     from mast3r_ros.datasets.registry import open_dataset
+    from mast3r_ros.datasets.summary import WITHOUT_POSE
 
     keyframes = open_map(map_path, front_end)
-    dataset = open_dataset(source, reading)
+    # Without true poses, nothing is missing here.
+    dataset = open_dataset(source, replace(reading, strict=False))
     found = _localize_all(keyframes, dataset, options, out, reading.map_frame)
+    dataset.summary.forget(WITHOUT_POSE)
+    if reading.strict:
+        dataset.summary.require_whole()
     print_reading(dataset)
     if trajectory is not None:
         from mast3r_ros.evaluation.files import write_trajectory

@@ -61,8 +61,18 @@ class ReadSummary:
             RecordingError: reading is strict.
         """
         if self._strict:
-            raise RecordingError(f"{thing}: {kind}: {reason} (strict: nothing may be left out)")
+            raise _left_out(kind, thing, reason)
         self._notes[kind][thing] = reason
+
+    def forget(self, kind: str) -> None:
+        """Drop what was noted of a kind: the reader's user has no need of it."""
+        self._notes[kind] = {}
+
+    def require_whole(self) -> None:
+        """Raise RecordingError where anything was left out."""
+        for kind in _KINDS:
+            for thing, reason in self._notes[kind].items():
+                raise _left_out(kind, thing, reason)
 
     def count(self, kind: str) -> int:
         """How many things of a kind were left out."""
@@ -96,3 +106,7 @@ class ReadSummary:
             for count, thing, reason in self.reasons(kind)
         ]
         return found
+
+
+def _left_out(kind: str, thing: str, reason: str) -> RecordingError:
+    return RecordingError(f"{thing}: {kind}: {reason} (strict: nothing may be left out)")
