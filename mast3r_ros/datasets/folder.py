@@ -51,7 +51,11 @@ class PosedFolder(ImageList):
             self.images.append(PosedImage(name, pose, load, len(self.images), summary=self.summary))
         if not self.images:
             raise RecordingError(f"{poses} has no lines `image tx ty tz qx qy qz qw`")
-        self.summary.images = len(self.images)
+        named = {image.name for image in self.images}
+        others = sorted(f.name for f in folder.iterdir() if is_image(f) and f.name not in named)
+        for name in others:
+            self.summary.note(WITHOUT_POSE, name, f"{poses} does not name it")
+        self.summary.images = len(self.images) + len(others)
 
 
 class ImageFiles(ImageList):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mast3r_ros.common.errors import UserError
-from mast3r_ros.datasets.summary import REFUSED, ReadSummary, RecordingError
+from mast3r_ros.datasets.summary import REFUSED, ReadSummary, RecordingError, StrictError
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.transforms import Pose
 
@@ -76,6 +76,8 @@ def read_frames(
     for image in images:
         try:
             frame = image.load(with_depth)
+        except StrictError:
+            raise
         except UserError as error:
             first = first or f"{image.name}: {error}"
             image.summary.note(REFUSED, image.name, str(error))

@@ -23,6 +23,10 @@ class RecordingError(UserError, ValueError):
     """A folder or bag that is not what it should be, with what is missing and where."""
 
 
+class StrictError(RecordingError):
+    """Something would be left out, but reading is strict."""
+
+
 class ReadSummary:
     """Counts of one recording, by reason.
 
@@ -58,7 +62,7 @@ class ReadSummary:
             reason: with the remedy, where there is one.
 
         Raises:
-            RecordingError: reading is strict.
+            StrictError: reading is strict.
         """
         if self._strict:
             raise _left_out(kind, thing, reason)
@@ -69,7 +73,7 @@ class ReadSummary:
         self._notes[kind] = {}
 
     def require_whole(self) -> None:
-        """Raise RecordingError where anything was left out."""
+        """Raise StrictError where anything was left out."""
         for kind in _KINDS:
             for thing, reason in self._notes[kind].items():
                 raise _left_out(kind, thing, reason)
@@ -108,5 +112,5 @@ class ReadSummary:
         return found
 
 
-def _left_out(kind: str, thing: str, reason: str) -> RecordingError:
-    return RecordingError(f"{thing}: {kind}: {reason} (strict: nothing may be left out)")
+def _left_out(kind: str, thing: str, reason: str) -> StrictError:
+    return StrictError(f"{thing}: {kind}: {reason} (strict: nothing may be left out)")

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from mast3r_ros.common.untrusted import read_file
-from mast3r_ros.datasets.summary import IGNORED, ReadSummary, RecordingError
+from mast3r_ros.datasets.summary import IGNORED, ReadSummary, RecordingError, StrictError
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 
@@ -109,6 +109,8 @@ def parse_pose(path: Path, number: int, words: list[str], summary: ReadSummary) 
             summary.note(IGNORED, f"{path}, line {number}", "a pose with NaN")
             return None
         return transforms.from_quaternion(values[:3], values[3:])
+    except StrictError:
+        raise
     except ValueError as error:
         raise RecordingError(
             f"{path}, line {number}: expected tx ty tz qx qy qz qw, found {error}"
