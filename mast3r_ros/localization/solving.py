@@ -182,7 +182,7 @@ class SurePose:
     Attributes:
         pose: map <- camera.
         distance: median distance of their points [m].
-        keyframes: numbers of the keyframes that hold them.
+        keyframes: numbers of the keyframes that hold most of them.
     """
 
     pose: Pose
@@ -199,8 +199,7 @@ def sure_pose(
         view: with its matches so far.
         scale: how far matches scatter in it, see `FrontEnd.pixel_error_scale`.
         options: the relocalizer's.
-        enough: fewest matches with a point that agree. Two keyframes must hold a quarter of them
-            each: a single one would be sure of anything that moves with the camera.
+        enough: fewest matches with a point that agree.
     """
     alone = replace(view, T_body_camera=np.eye(4), T_now_then=np.eye(4), motion_covariance=None)
     matches = gather([alone], [options.reprojection_threshold * scale], options)
@@ -209,9 +208,7 @@ def sure_pose(
         return None
     agreed = agreeing(pose, matches) & matches.with_point
     of_keyframe = np.bincount(matches.owners[agreed], minlength=2)
-    holding = np.flatnonzero(of_keyframe >= enough / 4)
-    if len(holding) < 2:
-        return None
+    holding = np.flatnonzero(of_keyframe >= enough / len(view.keyframes))
     away = np.linalg.norm(matches.points[agreed] - pose[:3, 3], axis=1)
     return SurePose(pose, float(np.median(away)), holding)
 
