@@ -120,9 +120,7 @@ class Relocalizer:
         with timed(timings, "match"):
             compared = self._compare(compared, keyframes[:_FEWEST_KEYFRAMES])
             rest = keyframes[_FEWEST_KEYFRAMES:]
-            if rest:
-                compared = self._compare(compared, self._in_doubt(compared, rest))
-        return compared
+            return self._compare_doubtful(compared, rest) if rest else compared
 
     def _compare(self, view: MatchedView, keyframes: Sequence[Keyframe]) -> MatchedView:
         """Match an image with more keyframes."""
@@ -136,28 +134,29 @@ class Relocalizer:
         )
         return replace(view, keyframes=(*view.keyframes, *keyframes), found=(*view.found, *found))
 
-    def _in_doubt(self, view: MatchedView, rest: Sequence[Keyframe]) -> list[Keyframe]:
-        """Those of the keyframes not yet matched that may change the answer.
+    def _compare_doubtful(self, view: MatchedView, rest: Sequence[Keyframe]) -> MatchedView:
+        """Match those of the other keyframes that may change the answer.
 
         Where the first ones are sure of a pose, the others beside it add little. One that stands
         elsewhere may speak for another place if it looks as much like the image as they do.
         """
         if self.options.pose_method != "pnp":
-            return list(rest)
+            return self._compare(view, rest)
         assert view.query is not None
         look = view.query.global_descriptor
         scale = self.map.front_end.pixel_error_scale(view.size)
         enough = self.options.sure_inliers * self.min_inliers
         sure = solving.sure_pose(view, scale, self.options, enough)
         if sure is None:
-            return list(rest)
+            return self._compare(view, rest)
         best = min(_unlikeness(look, view.keyframes[i]) for i in sure.keyframes)
-        return [
+        rivals = [
             k
             for k in rest
             if _unlikeness(look, k) <= _AS_ALIKE * best + _ALIKE
             and not shares_view(sure.pose, k.pose, sure.distance)
         ]
+        return self._compare(view, rivals) if rivals else replace(view, sure_pose=sure.pose)
 
     def solve(self, views: Sequence[MatchedView], timings: dict[str, float]) -> Localization:
         """One verified pose over all matches of all views.
@@ -212,10 +211,11 @@ class Relocalizer:
             for v, scale in zip(views, scales, strict=True)
         ]
         share = float(np.concatenate([f for of_view in fixed for f in of_view]).mean())
-        views = [
-            replace(v, found=tuple(c.select(~f) for c, f in zip(v.found, of_view, strict=True)))
-            for v, of_view in zip(views, fixed, strict=True)
-        ]
+        if share > 0:
+            views = [
+                v.with_matches([c.select(~f) for c, f in zip(v.found, of_view, strict=True)])
+                for v, of_view in zip(views, fixed, strict=True)
+            ]
         thresholds = [options.reprojection_threshold * scale for scale in scales]
         matches = solving.gather(views, thresholds, options)
         shared = solving.shared_errors(views, options)

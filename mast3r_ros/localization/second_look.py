@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -60,4 +59,4 @@ def match_again(
         found[v][k] = next(again[v])
         if (time.monotonic() - start) * (done + 1) / done > budget:
             break
-    return [replace(view, found=tuple(f)) for view, f in zip(views, found, strict=True)]
+    return [view.with_matches(f) for view, f in zip(views, found, strict=True)]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,7 @@ class MatchedView:
         T_body_camera, T_now_then, motion_covariance: see `View`.
         camera_estimated: the intrinsics were unknown and come from the front end.
         query: the image's description, for a second look; None where none is wanted.
+        sure_pose: map <- camera, where all these matches are sure of one to begin with.
     """
 
     camera: Camera
@@ -69,11 +70,16 @@ class MatchedView:
     motion_covariance: NDArray[np.float64] | None = None
     camera_estimated: bool = False
     query: Description | None = None
+    sure_pose: Pose | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height [pixels]."""
         return self.camera.width, self.camera.height
+
+    def with_matches(self, found: Sequence[Correspondences]) -> MatchedView:
+        """The same with other matches of its keyframes."""
+        return replace(self, found=tuple(found), sure_pose=None)
 
     @property
     def body_camera(self) -> Pose:

@@ -1,0 +1,110 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""A whole query by stage with `xfeat`: processor time, keyframes matched, second looks.
+
+    python -m bench localization                                  # rendered rooms
+    python -m bench.localization DIR --every 10 --front-end sift  # a recording
+
+Times are processor time on the threads that OMP_NUM_THREADS allows: what other programs do on the
+machine matters little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mast3r_ros.frame import Frame
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.localization.result import Localization
+
+_STAGES = ("describe", "retrieve", "match", "solve", "match again")
+_ROOMS, _QUERIES = 2, 6
+
+
+def rendered(front_end: str) -> tuple[KeyframeMap, list[Frame]]:
+    """A map of rendered rooms, and images of it."""
+    from mast3r_ros.frame import Frame
+    from mast3r_ros.frontends import create
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.training.worlds.ambiguous import AmbiguousWorld
+
+    world = AmbiguousWorld("twin_rooms", True, seed=0)
+    keyframes, queries = KeyframeMap(create(front_end)), []
+    for room in range(_ROOMS):
+        scene = world.scene(room, _QUERIES)
+        for view in scene.keyframes:
+            keyframes.add(Frame(view.image, view.camera, depth=view.depth), view.pose)
+        queries += [Frame(view.image, view.camera) for view in scene.queries]
+    return keyframes, queries
+
+
+def recorded(source: Path, every: int, front_end: str) -> tuple[KeyframeMap, list[Frame]]:
+    """A map of every n-th image of a recording, and the others."""
+    from mast3r_ros.datasets import open_dataset
+    from mast3r_ros.datasets.recording import read_frames
+    from mast3r_ros.evaluation.run import every_nth, the_others
+    from mast3r_ros.frontends import create
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+
+    images = list(open_dataset(source).posed())
+    keyframes = KeyframeMap(create(front_end))
+    for image, frame in read_frames(every_nth(images, every), with_depth=True):
+        keyframes.add(frame, image.true_pose)
+    queries = read_frames(the_others(images, every), with_depth=False)
+    return keyframes, [frame for _, frame in queries]
+
+
+def localize(keyframes: KeyframeMap, queries: Sequence[Frame]) -> Iterator[Localization]:
+    """Localize with the stages' clock set to processor time."""
+    from mast3r_ros.localization import relocalizer
+
+    clock = SimpleNamespace(perf_counter=time.process_time)
+    with mock.patch.object(relocalizer, "time", clock):
+        loop = relocalizer.Relocalizer(keyframes)
+        loop.localize(queries[0])  # warm-up
+        for query in queries:
+            yield loop.localize(query)
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, nargs="?", help="a recording")
+    parser.add_argument("--every", type=int, default=10)
+    parser.add_argument("--front-end", default="xfeat")
+    arguments = parser.parse_args()
+    name = arguments.front_end
+    if arguments.source is None:
+        keyframes, queries = rendered(name)
+    else:
+        keyframes, queries = recorded(arguments.source, arguments.every, name)
+    answers = list(localize(keyframes, queries))
+    localized = sum(answer.localized for answer in answers)
+    matched = np.mean([len(answer.matches) for answer in answers])
+    again = sum("match again" in answer.timings for answer in answers)
+    print(f"{name}, {len(queries)} queries, {len(keyframes)} keyframes: {localized} localized,")
+    print(f"{matched:.1f} keyframes matched a query, {again} second looks; processor time [ms]:")
+    for stage in _STAGES:
+        times = [1e3 * a.timings[stage] for a in answers if stage in a.timings]
+        if times:
+            print(
+                f"  {stage:12} median {np.median(times):6.1f}  p95 {np.percentile(times, 95):6.1f}"
+            )
+    first = [1e3 * sum(a.timings.values()) for a in answers if "match again" not in a.timings]
+    print(
+        f"  {'first look':12} median {np.median(first):6.1f}  p95 {np.percentile(first, 95):6.1f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
