@@ -204,7 +204,17 @@ def test_a_map_of_images_and_poses(walk, tmp_path):
     write_calibration(camera)
     lines = [f"{i / 2:.6f}.png {pose_line(POSES[i])}" for i in (0, 2, 4)]
     poses.write_text("\n".join(lines))
-    source = ["map", "build", walk / "rgb", "--out", path, "--front-end", "sift", "--poses", poses]
+    source = [
+        "map",
+        "build",
+        walk / "rgb",
+        "--out",
+        path,
+        "--front-end",
+        "sift",
+        "--pose-file",
+        poses,
+    ]
 
     assert run(*source, "--camera", camera) == f"3 keyframes saved to {path}\n"
     with pytest.raises(RecordingError, match="--camera"):

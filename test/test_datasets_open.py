@@ -29,7 +29,7 @@ def test_a_source_is_opened_by_the_first_format_that_recognizes_it(walk, tmp_pat
     (tmp_path / "bag.mcap").write_bytes(b"")
     (tmp_path / "bags").mkdir()
     (tmp_path / "bags" / "one.db3").write_bytes(b"")
-    posed = SourceOptions(poses=walk / "poses.txt")
+    posed = SourceOptions(pose_file=walk / "poses.txt")
 
     def kind(source, options=None):
         path = tmp_path / source
@@ -55,7 +55,7 @@ def test_home_and_environment_are_expanded(walk, monkeypatch):
 
     assert len(open_dataset("~/$WHERE")) == len(POSES)
     assert SourceOptions(camera=walk / "~").camera == walk / "~"
-    assert len(open_dataset("~/walk/rgb", SourceOptions(poses=_poses(walk)))) == 1
+    assert len(open_dataset("~/walk/rgb", SourceOptions(pose_file=_poses(walk)))) == 1
 
 
 def _poses(walk):

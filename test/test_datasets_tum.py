@@ -20,7 +20,7 @@ def read_tum(folder, **options):
 
 
 def read_images(folder, poses, camera):
-    return open_dataset(folder, SourceOptions(poses=poses, camera=camera))
+    return open_dataset(folder, SourceOptions(pose_file=poses, camera=camera))
 
 
 @pytest.fixture

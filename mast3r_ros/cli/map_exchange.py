@@ -9,21 +9,14 @@ from typing import Annotated
 
 import typer
 
-from mast3r_ros.cli.maps import FrontEndName, MapFrontEnd, open_map, save_map
+from mast3r_ros.cli.maps import FrontEndName, MapFrontEnd, ScaleFrom, open_map, save_map
 from mast3r_ros.cli.options import text
 from mast3r_ros.cli.output import JsonFile, progress
+from mast3r_ros.common.paths import expand
 
 MapPath = Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")]
 OutMap = Annotated[
     Path, typer.Option("--out", metavar="PATH", help="The folder to save the map to.")
-]
-ScaleFrom = Annotated[
-    tuple[str, str, float] | None,
-    typer.Option(
-        "--scale-from",
-        metavar="A B METRES",
-        help=text("Metres from the distance between the cameras of images A and B [m]."),
-    ),
 ]
 _Triple = tuple[float, float, float]
 _INF = float("inf")
@@ -60,6 +53,7 @@ def export(
     if source is not None and form not in ("colmap", "hloc"):
         raise typer.BadParameter(f"--source: a file of format {form} has no images beside it")
     keyframes = open_map(path, front_end)
+    out = expand(out)
     exchange.export(keyframes, form, out, as_text=as_text)
     if source is not None:
         dataset = open_dataset(source, SourceOptions())
@@ -90,12 +84,12 @@ def import_model(
 
     if (scale is None) == (scale_from is None):
         raise typer.BadParameter("give the metres of the model: either --scale or --scale-from")
-    model = colmap_model.read_model(model_path)
+    model = colmap_model.read_model(expand(model_path))
     if scale_from is not None:
         scale = colmap_model.scale_between(colmap_model.camera_poses(model), *scale_from)
     assert scale is not None
     keyframes = KeyframeMap(create(front_end))
-    added = colmap_model.add_model(keyframes, model, images, scale)
+    added = colmap_model.add_model(keyframes, model, expand(images), scale)
     for _ in progress(added, "Importing", model.num_reg_images()):
         pass
     save_map(keyframes, out, json, {"scale": scale})

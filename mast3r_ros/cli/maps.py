@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from mast3r_ros.cli.map_reconstruct import RECONSTRUCTION_PANEL, reconstruct_map
 from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_facts, progress, write_json
 from mast3r_ros.common.paths import expand
 from mast3r_ros.datasets.options import SourceOptions
+from mast3r_ros.mapping.options import ReconstructionOptions
 
 if TYPE_CHECKING:
     from mast3r_ros.datasets.dataset import Dataset
@@ -43,21 +45,30 @@ MapFrontEnd = Annotated[
         help=text("Front end of the map; needed only if it was built with mast3r=CHECKPOINT."),
     ),
 ]
+ScaleFrom = Annotated[
+    tuple[str, str, float] | None,
+    typer.Option(
+        "--scale-from",
+        metavar="A B METRES",
+        help=text("Metres from the distance between the cameras of images A and B [m]."),
+    ),
+]
 
 app = typer.Typer(help="Build and inspect maps.")
 
 
 @app.command("build")
-@with_options(source_options=SOURCE_PANEL)
+@with_options(source_options=SOURCE_PANEL, reconstruction=RECONSTRUCTION_PANEL)
 def build(
     source: Annotated[
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder in the TUM layout, a folder of images with --poses, or a bag.",
+            help="A folder in the TUM layout, a folder of images, or a bag.",
         ),
     ],
     source_options: SourceOptions,
+    reconstruction: ReconstructionOptions,
     folder: Annotated[
         Path | None, typer.Argument(metavar="MAP", help="The folder to save the map to.")
     ] = None,
@@ -69,19 +80,40 @@ def build(
         int, typer.Option(metavar="N", help="Every N-th image becomes a keyframe.", min=1)
     ] = 1,
     depth: Annotated[bool, typer.Option(help="Use depth where it is available.")] = True,
+    poses: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="given: the source's own; none: reconstructed from the images (extra mapping).",
+        ),
+    ] = "given",
+    scale_from: ScaleFrom = None,
     json: JsonFile = None,
 ) -> None:
-    """Build a map from images with known poses."""
+    """Build a map from images, with their known poses or without any."""
     from mast3r_ros.datasets.registry import open_dataset
     from mast3r_ros.frontends import create
 
     if (folder is None) == (out is None):
         raise typer.BadParameter("give the folder to save the map to, once: MAP or --out PATH")
-    dataset = open_dataset(source, source_options)
-    chosen = itertools.islice(dataset.posed(), 0, None, every)
-    keyframes = make_map(chosen, create(front_end), depth, -(-len(dataset) // every))
+    if poses not in ("given", "none"):
+        raise typer.BadParameter(
+            f"--poses {poses}: choose given or none; a file of poses is --pose-file"
+        )
+    if scale_from is not None and poses == "given":
+        raise typer.BadParameter("--scale-from: given poses are in metres; it needs --poses none")
+    dataset, chosen_front_end = open_dataset(source, source_options), create(front_end)
+    images = itertools.islice(dataset if poses == "none" else dataset.posed(), 0, None, every)
+    count, about = -(-len(dataset) // every), dict[str, object]()
+    if poses == "none":
+        keyframes, about = reconstruct_map(
+            images, chosen_front_end, depth, count, reconstruction, scale_from
+        )
+    else:
+        keyframes = make_map(images, chosen_front_end, depth, count)
     print_reading(dataset)
-    save_map(keyframes, expand(folder or out or ""), json, {"reading": dataset.summary.as_dict()})
+    about["reading"] = dataset.summary.as_dict()
+    save_map(keyframes, folder or out or Path(), json, about)
 
 
 @app.command("info")
@@ -140,6 +172,7 @@ def save_map(
     keyframes: KeyframeMap, out: Path, json: Path | None, about: dict[str, object] | None = None
 ) -> None:
     """Save a map, and say so; `about` is added to its facts in the JSON file."""
+    out = expand(out)
     keyframes.save(out)
     typer.echo(f"{len(keyframes)} keyframes saved to {out}", err=str(json) == "-")
     write_json({**facts(out, keyframes), **(about or {})}, json)

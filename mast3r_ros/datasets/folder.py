@@ -31,13 +31,13 @@ class PosedFolder(ImageList):
             CameraError: the calibration is not one.
         """
         super().__init__(str(folder), options)
-        poses = options.poses
+        poses = options.pose_file
         if poses is None:
-            raise RecordingError(f"{folder}: give the file of poses with --poses")
+            raise RecordingError(f"{folder}: give the file of poses with --pose-file")
         camera_file = options.camera or folder / _CALIBRATION
         if not camera_file.is_file():
             raise RecordingError(
-                f"--poses needs --camera: there is no {camera_file}, the camera of the images"
+                f"--pose-file needs --camera: there is no {camera_file}, the camera of the images"
             )
         reader = FrameReader(options, camera_file)
         for number, (name, *values) in read_lines(poses):

@@ -19,7 +19,7 @@ class SourceOptions:
     camera: Path | None = option(
         None, "Calibration of the camera (ROS, `ros2 topic echo`, OpenCV or Kalibr)"
     )
-    poses: Path | None = option(
+    pose_file: Path | None = option(
         None, "Lines `image tx ty tz qx qy qz qw`, map <- camera, of a folder of images"
     )
     depth_scale: float = option(

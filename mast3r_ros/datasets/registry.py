@@ -84,8 +84,8 @@ FORMATS = (
     ),
     Format(
         "images with poses",
-        "a folder of images with a file of poses (--poses)",
-        lambda path, options: options.poses is not None,
+        "a folder of images with a file of poses (--pose-file)",
+        lambda path, options: options.pose_file is not None,
         _open_posed,
     ),
     Format(

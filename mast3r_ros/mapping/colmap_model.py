@@ -19,7 +19,8 @@ from mast3r_ros.frontends.features import FeatureDescription
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.mapping.colmap_camera import CENTER, from_colmap, to_colmap
+from mast3r_ros.mapping.colmap_camera import CENTER, from_colmap
+from mast3r_ros.mapping.colmap_database import empty_model, image_id
 from mast3r_ros.mapping.extra import MappingError, library
 from mast3r_ros.mapping.pairs import feature_description, features_of, match_pairs, similar_pairs
 from mast3r_ros.mapping.tracks import make_tracks
@@ -44,29 +45,16 @@ def image_names(keyframes: KeyframeMap) -> dict[int, str]:
 def to_model(keyframes: KeyframeMap) -> Any:
     """The map as a pycolmap.Reconstruction: its cameras, poses, keypoints and known points.
 
-    The id of an image is its keyframe's id plus 1.
+    Images are numbered in the order of the keyframes, see `image_id`.
 
     Raises:
         MappingError: the front end keeps no features, or a keyframe has no camera.
     """
     pycolmap, front_end = library("pycolmap"), features_of(keyframes)
     chosen, names = list(keyframes), image_names(keyframes)
-    model, cameras = pycolmap.Reconstruction(), dict[Any, int]()
-    for keyframe in chosen:
-        if keyframe.camera is None:
-            raise MappingError(f"keyframe {keyframe.id} has no camera: COLMAP needs intrinsics")
-        if keyframe.camera not in cameras:
-            cameras[keyframe.camera] = len(cameras) + 1
-            camera = to_colmap(keyframe.camera, cameras[keyframe.camera])
-            model.add_camera_with_trivial_rig(camera)
-        image = pycolmap.Image(
-            name=names[keyframe.id],
-            keypoints=feature_description(keyframe.description).keypoints.astype(float) + CENTER,
-            camera_id=cameras[keyframe.camera],
-            image_id=keyframe.id + 1,
-        )
-        rigid = pycolmap.Rigid3d(transforms.inverse(keyframe.pose)[:3])
-        model.add_image_with_trivial_frame(image, rigid)
+    model = empty_model(chosen, posed=True)
+    for number, keyframe in enumerate(chosen):
+        model.images[image_id(number)].name = names[keyframe.id]
     descriptions = [k.description for k in chosen]
     pairs = similar_pairs(descriptions, _NEIGHBORS)
     tracks = make_tracks(chosen, match_pairs(descriptions, pairs, front_end))
@@ -74,7 +62,7 @@ def to_model(keyframes: KeyframeMap) -> Any:
     parts = np.split(order, np.cumsum(np.bincount(tracks.point))[:-1]) if len(order) else []
     for place, rows in zip(tracks.points, parts, strict=True):
         elements = [
-            pycolmap.TrackElement(chosen[tracks.keyframe[i]].id + 1, int(tracks.keypoint[i]))
+            pycolmap.TrackElement(image_id(int(tracks.keyframe[i])), int(tracks.keypoint[i]))
             for i in rows
         ]
         model.add_point3D(place, pycolmap.Track(elements), np.zeros(3, np.uint8))
@@ -104,15 +92,16 @@ def read_model(path: Path) -> Any:
 
 
 def camera_poses(model: Any) -> dict[str, Pose]:
-    """Model <- camera of each registered image, by its name, in the order of the names."""
-    images = sorted(
-        (model.images[i] for i in model.reg_image_ids()), key=lambda image: str(image.name)
-    )
-    bottom = [0.0, 0.0, 0.0, 1.0]
-    return {
-        image.name: transforms.inverse(np.vstack([image.cam_from_world().matrix(), bottom]))
-        for image in images
-    }
+    """Model <- camera of each registered image, by its name, in the order of time."""
+    images = [model.images[i] for i in model.reg_image_ids()]
+    images.sort(key=lambda image: (_stamp(image.name), str(image.name)))
+    return {image.name: model_pose(image) for image in images}
+
+
+def model_pose(image: Any) -> Pose:
+    """Model <- camera of a registered pycolmap.Image, (4, 4)."""
+    camera_model = np.vstack([image.cam_from_world().matrix(), [0.0, 0.0, 0.0, 1.0]])
+    return transforms.inverse(camera_model)
 
 
 def add_model(keyframes: KeyframeMap, model: Any, folder: Path, scale: float) -> Iterator[int]:

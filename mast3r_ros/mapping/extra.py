@@ -29,7 +29,7 @@ def library(name: str) -> Any:
         MissingExtraError: it is not installed; the message names the extra and this platform.
     """
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
@@ -38,3 +38,7 @@ def library(name: str) -> Any:
             f"this is Python {platform.python_version()} on {platform.system()} "
             f"{platform.machine()}{_WITHOUT_WHEEL.get(name, '')}"
         ) from error
+    if name == "pycolmap":
+        # It writes each step to standard error, between the lines of progress.
+        module.logging.minloglevel = module.logging.ERROR
+    return module

@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 
 from mast3r_ros.frontends.base import Description
 from mast3r_ros.frontends.features import FeatureDescription, FeatureFrontEnd
+from mast3r_ros.geometry.relative_pose import estimate_relative_pose
+from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import GlobalIndex
 from mast3r_ros.mapping.extra import MappingError
+
+# Largest epipolar error of a verified match [pixels]. Twice as much lets chance find twice as many:
+# features of an office that do not belong together then agree as often as those that do.
+_EPIPOLAR_PX = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,3 +89,37 @@ def match_pairs(
         first, second = (feature_description(descriptions[i]) for i in (one, other))
         rows, _ = front_end.match_indices(first, second)
         yield MatchedPair(one, other, rows)
+
+
+def verified(
+    keyframes: Sequence[Keyframe],
+    matches: Iterable[MatchedPair],
+    front_end: FeatureFrontEnd,
+    seed: int,
+) -> Iterator[MatchedPair]:
+    """The pairs whose matches agree on an epipolar geometry, with those matches alone.
+
+    What fewer or a smaller part of the matches agree on than the front end's limits may be chance:
+    these pairs are left out.
+
+    Args:
+        keyframes: with cameras; their poses are not used.
+        matches: between them, numbered in their order.
+        seed: of the random samples.
+    """
+    for pair in matches:
+        one, other = keyframes[pair.one], keyframes[pair.other]
+        pixels = [
+            feature_description(k.description).keypoints[rows]
+            for k, rows in ((one, pair.rows[:, 0]), (other, pair.rows[:, 1]))
+        ]
+        assert one.camera is not None
+        assert other.camera is not None
+        found = estimate_relative_pose(
+            pixels[0], pixels[1], one.camera, other.camera, _EPIPOLAR_PX, seed
+        )
+        if found is None:
+            continue
+        count = int(found.inliers.sum())
+        if count >= max(front_end.min_inliers, front_end.min_inlier_ratio * len(pair.rows)):
+            yield MatchedPair(pair.one, pair.other, pair.rows[found.inliers])
