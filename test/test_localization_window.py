@@ -83,6 +83,10 @@ def test_each_image_is_described_and_matched_once():
     assert [len(answer.views) for answer in answers] == [1, 2, 3, 4, 5, 5, 5, 5]
     for answer, body in zip(answers, bodies, strict=True):
         assert transforms.distance(answer.pose, body) < 0.03
+    # Matches are all that is kept of the past.
+    past = [view for entry in window._instants[1:] for view in entry.views]
+    assert past
+    assert all(view.query is None for view in past)
     assert list(answers[-1].timings) == ["describe", "retrieve", "match", "solve"]
 
 

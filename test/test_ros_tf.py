@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setu
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from ros_robot import Robot
-from ros_world import FRAME, camera_pose
+from ros_world import FRAME, camera_pose, image_message, render
 from std_srvs.srv import Empty
 from tf2_msgs.msg import TFMessage
 
@@ -29,6 +29,7 @@ def _start(name, **parameters):
     robot = Robot(name, gate_confirmations=3, tf_timeout=0.3, **parameters)
     # What was heard of each child frame, newest last.
     robot.listen("tf", TFMessage, "/tf", 100)
+    robot.listen("filtered", PoseWithCovarianceStamped, "filtered_pose", 100)
     robot.add(camera_pose())
     robot.add(camera_pose(0.6))
     return robot
@@ -63,12 +64,14 @@ def robot():
     assert "Traceback" not in log, log
 
 
-def _drive(robot, map_camera, map_odom=MAP_ODOM):
+def _drive(robot, map_camera, map_odom=MAP_ODOM, image=None):
     """Send odometry around the next image's stamp, then the image."""
     robot.tick(1.0)
     odom_base = transforms.inverse(map_odom) @ map_camera @ transforms.inverse(BASE_CAMERA)
     for offset in (0.0, 0.2):
         robot.send_tf("odom", "base_link", odom_base, robot.clock + offset)
+    if image is not None:
+        return robot.send(image_message(image, robot.tick()))
     return robot.look(map_camera)
 
 
@@ -97,6 +100,51 @@ def test_map_odom_begins_once_answers_agree_and_is_sent_again(robot):
     assert stamps == sorted(stamps)
     now = robot.node.get_clock().now().nanoseconds
     assert now < stamps[-1] < now + 0.7e9
+
+
+def test_the_robots_pose_follows_odometry_between_the_images(robot):
+    for x in (0.0, 0.05, 0.1, 0.1):
+        status = _drive(robot, camera_pose(x))
+    assert status.filter_state == RelocalizationStatus.FILTER_LOCALIZED
+    assert status.distance_since_fix == 0.0
+    # Odometry goes on without an image: half a metre aside.
+    driven = camera_pose(0.6) @ transforms.inverse(BASE_CAMERA)
+    stamp = robot.clock + 0.6
+    robot.send_tf("odom", "base_link", transforms.inverse(MAP_ODOM) @ driven, stamp)
+
+    def there():
+        return [p for p in robot.received["filtered"] if p.header.stamp.nanosec == _nanos(stamp)]
+
+    robot.wait(there, "a filtered pose at the stamp of odometry")
+
+    pose = there()[-1]
+    assert pose.header.frame_id == "map"
+    assert transforms.distance(conversions.to_pose(pose.pose.pose), driven) < 0.03
+    covariance = conversions.to_covariance(pose.pose.covariance)
+    before = conversions.to_covariance(robot.received["pose"][-1].pose.covariance)
+    assert np.trace(covariance[:3, :3]) > 0.02**2 * 0.4
+    assert np.linalg.eigvalsh(covariance).min() > 0
+    assert np.isfinite(before).all()
+
+
+def _nanos(stamp):
+    return round(stamp * 1e9) % 10**9
+
+
+def test_without_fixes_the_state_is_dead_reckoning_and_the_way_is_told(robot):
+    for _ in range(4):
+        _drive(robot, camera_pose(0.05))
+    black = np.zeros_like(render(camera_pose())[0])
+    for x in (0.6, 1.2, 1.8, 2.4):
+        robot.tick(3.5)  # too long for the window to tie them to the images before
+        status = _drive(robot, camera_pose(x), image=black)
+
+    assert status.state == RelocalizationStatus.STATE_NOT_LOCALIZED
+    assert status.filter_state == RelocalizationStatus.FILTER_DEAD_RECKONING
+    assert status.distance_since_fix == pytest.approx(2.35, abs=0.02)
+    assert status.seconds_since_fix > 10.0
+    status = _drive(robot, camera_pose(0.05))
+    assert status.filter_state == RelocalizationStatus.FILTER_LOCALIZED
 
 
 def test_one_odd_answer_does_not_move_tf(robot):

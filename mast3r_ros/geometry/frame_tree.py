@@ -129,20 +129,32 @@ class TfBuffer:
         Raises:
             TransformError: a frame is not known, not connected, or not known at that time.
         """
-        target, source = target.lstrip("/"), source.lstrip("/")
         with self._lock:
-            up, down = self._path(source), self._path(target)
-            while up and down and up[-1] == down[-1]:
-                up.pop()
-                down.pop()
-            root_of_up = self._edges[up[-1]].parent if up else source
-            root_of_down = self._edges[down[-1]].parent if down else target
-            if root_of_up != root_of_down:
-                raise TransformError(f"TF does not connect '{target}' with '{source}'")
-            moving = [e for e in map(self._edges.__getitem__, up + down) if not e.static]
-            if stamp == 0:
-                stamp = min((edge.stamps[-1] for edge in moving), default=0)
-            return transforms.inverse(self._along(down, stamp)) @ self._along(up, stamp)
+            return self._find(target, source, stamp)[0]
+
+    def latest(self, target: str, source: str) -> tuple[Pose, int]:
+        """T_target_source at the latest time known to all, and that time [ns]; 0 if all is static.
+
+        Raises:
+            TransformError: a frame is not known, or not connected.
+        """
+        with self._lock:
+            return self._find(target, source, 0)
+
+    def _find(self, target: str, source: str, stamp: int) -> tuple[Pose, int]:
+        target, source = target.lstrip("/"), source.lstrip("/")
+        up, down = self._path(source), self._path(target)
+        while up and down and up[-1] == down[-1]:
+            up.pop()
+            down.pop()
+        root_of_up = self._edges[up[-1]].parent if up else source
+        root_of_down = self._edges[down[-1]].parent if down else target
+        if root_of_up != root_of_down:
+            raise TransformError(f"TF does not connect '{target}' with '{source}'")
+        moving = [e for e in map(self._edges.__getitem__, up + down) if not e.static]
+        if stamp == 0:
+            stamp = min((edge.stamps[-1] for edge in moving), default=0)
+        return transforms.inverse(self._along(down, stamp)) @ self._along(up, stamp), stamp
 
     def root(self, frame: str) -> str:
         """The frame above all others that are above `frame`; itself where none is.

@@ -214,7 +214,11 @@ class Window:
 
 
 def _thinned(view: MatchedView) -> MatchedView:
-    """The view with about `_MOST_MATCHES` at the most, evenly from all of its matches."""
+    """The view with about `_MOST_MATCHES` at the most, evenly from all of its matches.
+
+    Without its description: a second look is for the newest images alone.
+    """
+    view = replace(view, query=None)
     share = _MOST_MATCHES / max(sum(len(c) for c in view.found), 1)
     if share >= 1:
         return view

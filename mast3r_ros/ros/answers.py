@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.localization.map_odom import FilterState
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
 from mast3r_ros.messages import conversions
 from mast3r_ros.msg import Correspondences, RelativePose, RelocalizationStatus, StageLatency
@@ -30,6 +31,20 @@ _STATES = {
 def state_of(reason: Reason) -> int:
     """The STATE_* of a reason."""
     return _STATES.get(reason, RelocalizationStatus.STATE_NOT_LOCALIZED)
+
+
+_FILTER_STATES = {
+    None: RelocalizationStatus.FILTER_OFF,
+    FilterState.INITIALIZING: RelocalizationStatus.FILTER_INITIALIZING,
+    FilterState.LOCALIZED: RelocalizationStatus.FILTER_LOCALIZED,
+    FilterState.DEAD_RECKONING: RelocalizationStatus.FILTER_DEAD_RECKONING,
+    FilterState.LOST: RelocalizationStatus.FILTER_LOST,
+}
+
+
+def filter_state_of(state: FilterState | None) -> int:
+    """The FILTER_* of the filter's state."""
+    return _FILTER_STATES[state]
 
 
 def pose_with_covariance(pose: Pose, covariance: NDArray[np.float64] | None) -> PoseWithCovariance:

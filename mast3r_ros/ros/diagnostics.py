@@ -28,6 +28,15 @@ class Health:
     values: dict[str, str] = field(default_factory=dict)
 
 
+FILTER_NAMES = {
+    RelocalizationStatus.FILTER_OFF: "off",
+    RelocalizationStatus.FILTER_INITIALIZING: "initializing",
+    RelocalizationStatus.FILTER_LOCALIZED: "localized",
+    RelocalizationStatus.FILTER_DEAD_RECKONING: "dead reckoning",
+    RelocalizationStatus.FILTER_LOST: "lost",
+}
+
+
 class Diagnostics:
     """Looks at the node once a second.
 
@@ -78,6 +87,8 @@ class Diagnostics:
             "images seen": str(seen),
             "images dropped": str(session.worker.dropped),
             "last localized": success,
+            "filter": FILTER_NAMES[status.filter_state],
+            "driven since the last fix [m]": f"{status.distance_since_fix:.2f}",
             "keyframes": str(len(session.map)),
             "front end": session.map.front_end.name,
             "engine": status.engine or "none",

@@ -105,13 +105,17 @@ class NodeOptions:
     )
     gate_distance: float = option(
         0.5,
-        "A larger jump of map -> odom is held back until `gate_confirmations` poses agree [m]",
+        "With `map_camera`, a larger jump is held back until `gate_confirmations` poses agree [m]",
         0.0,
         1e3,
     )
     gate_angle: float = option(0.35, "As `gate_distance`, for the orientation [rad]", 0.0, 3.2)
     gate_confirmations: int = option(
         3, "Consecutive consistent poses required for a jump, and for the first transform", 1, 100
+    )
+    planar: bool = option(
+        False,
+        "Publish map -> odom and `filtered_pose` with x, y and yaw alone, for robots on a floor",
     )
     prior_timeout: float = option(
         30.0,

@@ -9,11 +9,14 @@ from typing import Any
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.map_odom import Belief
 from mast3r_ros.localization.result import Localization
+from mast3r_ros.messages import conversions
 from mast3r_ros.msg import Correspondences, RelativePose, RelocalizationStatus
 from mast3r_ros.ros import answers, pictures
 from mast3r_ros.ros.host import Host
@@ -31,6 +34,7 @@ class Outputs:
         self._node = node
         publisher = node.create_publisher
         self._pose = publisher(PoseWithCovarianceStamped, "pose", 10)
+        self._filtered = publisher(PoseWithCovarianceStamped, "filtered_pose", 10)
         self._status = publisher(RelocalizationStatus, "~/status", _LATCHED)
         self._relative = publisher(RelativePose, "~/relative_pose", _BURST)
         self._correspondences = publisher(Correspondences, "~/correspondences", _BURST)
@@ -42,6 +46,12 @@ class Outputs:
     def publish_pose(self, pose: PoseWithCovarianceStamped) -> None:
         """Publish the pose of a localized image."""
         self._pose.publish(pose)
+
+    def publish_filtered(self, belief: Belief, stamp: int) -> None:
+        """Publish the robot's pose by the filter, at the stamp [ns] of the odometry in it."""
+        header = Header(stamp=conversions.to_stamp(stamp), frame_id=self._node.options.map_frame)
+        pose = answers.pose_with_covariance(belief.pose, belief.covariance)
+        self._filtered.publish(PoseWithCovarianceStamped(header=header, pose=pose))
 
     def publish_status(self, status: RelocalizationStatus) -> None:
         """Publish, for now and for those who come later."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from mast3r_ros import frontends
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.paths import expand
+from mast3r_ros.localization.map_odom import FilterOptions
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.window import WindowOptions
 from mast3r_ros.ros.options import NodeOptions
@@ -46,6 +47,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("", NodeOptions),
     Section("", RelocalizerOptions),
     Section("window.", WindowOptions),
+    Section("filter.", FilterOptions),
     *(Section(f"{name}.", options) for name, options in frontends.OPTIONS.items()),
 )
 # The parameters that are read when the node is configured.

@@ -20,6 +20,7 @@ from mast3r_ros.common.errors import UserError
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.map_odom import FilterOptions
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.window import WindowOptions
 from mast3r_ros.ros import bond, parameters
@@ -97,8 +98,9 @@ class RelocalizerNode(LifecycleNode):
             # The thread that will run the network makes it, too.
             keyframes = self._worker.submit(self._load).result()
             window = parameters.read(self, WindowOptions)
+            filtering = parameters.read(self, FilterOptions)
             self.session = Session(
-                self, self._worker, keyframes, tf.create(self), self._outputs, window
+                self, self._worker, keyframes, tf.create(self), self._outputs, window, filtering
             )
             size = (640, 480)
             camera = Camera(*size, 500.0, 500.0, 319.5, 239.5)
@@ -189,7 +191,7 @@ class RelocalizerNode(LifecycleNode):
         try:
             options = parameters.changed(self.options, proposed)
             relocalizer_options = parameters.changed(self.relocalizer_options, proposed)
-            for kind in (WindowOptions, *frontends.OPTIONS.values()):
+            for kind in (WindowOptions, FilterOptions, *frontends.OPTIONS.values()):
                 parameters.changed(parameters.read(self, kind), proposed)
             if self._configured:
                 parameters.require_consistent(options, relocalizer_options)

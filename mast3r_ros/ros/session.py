@@ -19,6 +19,7 @@ from mast3r_ros.geometry.camera import CameraError
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
+from mast3r_ros.localization.map_odom import FilterOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.window import Window, WindowOptions
@@ -62,6 +63,7 @@ class Session:
         tf: Tf,
         outputs: Outputs,
         window: WindowOptions,
+        filtering: FilterOptions,
     ) -> None:
         """Begin with a map; no image is taken before `activate`."""
         self._node = node
@@ -70,7 +72,9 @@ class Session:
         self.outputs = outputs
         self.relocalizer = Relocalizer(keyframes, node.relocalizer_options)
         self.window = Window(self.relocalizer, window)
-        self.tf_output = TfOutput(tf, node.get_clock(), lambda: node.options)
+        self.tf_output = TfOutput(
+            tf, node.get_clock(), lambda: node.options, filtering, outputs.publish_filtered
+        )
         self.inputs: Inputs | None = None
         self.localized = 0
         self.last_status = RelocalizationStatus()
@@ -196,11 +200,18 @@ class Session:
             self.outputs.publish_pose(pose)
             if answer.matcher:
                 notes.append(f"localized by a second look ({answer.matcher})")
-            notes.append(self.tf_output.take(answer.pose, frame.frame_id, frame.stamp, odom_camera))
+            assert answer.covariance is not None
+            notes.append(
+                self.tf_output.take(
+                    answer.pose, answer.covariance, frame.frame_id, frame.stamp, odom_camera
+                )
+            )
         elif answer.reason is Reason.NO_CAMERA:
             notes.insert(0, f"no camera_info on {inputs.calibration_topic}")
         else:
             notes.insert(0, answer.message)
+        if not answer.localized:
+            self.tf_output.miss(frame.frame_id, frame.stamp, odom_camera)
         timings["publish"] = time.perf_counter() - started
         reason = "; ".join(filter(None, notes))
         status = self._status(answers.state_of(answer.reason), reason, incoming, answer, timings)
@@ -264,6 +275,9 @@ class Session:
             front_end=front_end.name,
             engine=getattr(front_end, "engine", ""),
         )
+        filtered = self.tf_output.filtered
+        status.filter_state = answers.filter_state_of(filtered.state)
+        status.distance_since_fix, status.seconds_since_fix = filtered.driven, filtered.age
         if answer is not None:
             status.keyframe_ids = list(answer.keyframes)
             status.inliers = answer.inliers

@@ -6,77 +6,165 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from mast3r_ros.geometry import transforms
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization.map_odom import (
+    Belief,
+    FilterOptions,
+    FilterState,
+    MapOdomFilter,
+    planar,
+)
 from mast3r_ros.ros.gate import JumpGate
 from mast3r_ros.ros.options import NodeOptions
 from mast3r_ros.ros.tf.source import Tf, TransformError
 
-# What each mode publishes.
-_NAMES = {"map_odom": "map->odom", "map_camera": "map->camera"}
+
+@dataclass(frozen=True)
+class Filtered:
+    """What the filter says of the robot.
+
+    Attributes:
+        state: how far it may be trusted; None where map -> odom is not published.
+        driven, age: since the last fix that was believed [m, s].
+    """
+
+    state: FilterState | None
+    driven: float = 0.0
+    age: float = 0.0
 
 
 class TfOutput:
-    """Turns metric answers into map -> odom or map -> camera, past the gate."""
+    """Turns metric answers into map -> odom by a filter, or into map -> camera past a gate."""
 
-    def __init__(self, tf: Tf, clock: Any, options: Callable[[], NodeOptions]) -> None:
-        """Send by `tf`, dated by `clock`."""
+    def __init__(
+        self,
+        tf: Tf,
+        clock: Any,
+        options: Callable[[], NodeOptions],
+        filtering: FilterOptions,
+        publish: Callable[[Belief, int], None],
+    ) -> None:
+        """Send by `tf`, dated by `clock`.
+
+        Args:
+            tf: reads and sends transforms.
+            clock: the node's.
+            options: the node's, as they now stand.
+            filtering: those of the filter.
+            publish: called with the robot's pose and its stamp [ns], at `tf_rate`.
+        """
         self._tf = tf
         self._clock = clock
         self._options = options
+        self._publish = publish
         self._gate = JumpGate()
+        self._filter = MapOdomFilter(filtering)
         self._lock = threading.Lock()
-        self._map_odom: Pose | None = None
 
     def reset(self) -> None:
         """Forget the last answers, and send nothing until new ones agree."""
         with self._lock:
             self._gate.reset()
-            self._map_odom = None
+            self._filter.reset()
+
+    @property
+    def filtered(self) -> Filtered:
+        """What the filter says now."""
+        if self._options().tf_mode != "map_odom":
+            return Filtered(None)
+        with self._lock:
+            return Filtered(self._filter.state, self._filter.driven, self._filter.age)
 
     def take(
-        self, map_camera: Pose, frame_id: str, stamp: int, odom_camera: Pose | TransformError
+        self,
+        map_camera: Pose,
+        covariance: NDArray[np.float64],
+        frame_id: str,
+        stamp: int,
+        odom_camera: Pose | TransformError,
     ) -> str:
         """Follow an answer, or say why not.
 
         Args:
             map_camera: map <- camera, (4, 4), metric.
+            covariance: (6, 6) of it.
             frame_id: the camera's optical frame.
             stamp: of its image [ns].
             odom_camera: odom <- camera at that stamp, or why it is not known.
         """
         options = self._options()
+        if options.tf_mode == "map_camera":
+            return self._send_camera(map_camera, frame_id, stamp)
         if options.tf_mode == "none":
             return ""
-        answer = map_camera
-        if options.tf_mode == "map_odom":
-            if isinstance(odom_camera, TransformError):
-                return f"map->odom not updated: {odom_camera}"
-            answer = map_camera @ transforms.inverse(odom_camera)
+        if isinstance(odom_camera, TransformError):
+            return f"map->odom not updated: {odom_camera}"
+        lever = self._camera_base(frame_id)
         with self._lock:
-            admitted = self._gate.admit(
-                answer, options.gate_distance, options.gate_angle, options.gate_confirmations
+            believed = self._filter.correct(
+                map_camera @ lever,
+                move_covariance(covariance, map_camera, lever),
+                odom_camera @ lever,
+                stamp,
+                options.gate_confirmations,
             )
-            if not admitted:
-                return (
-                    f"{_NAMES[options.tf_mode]} held back: {self._gate.agreeing} of "
-                    f"{options.gate_confirmations} consistent poses"
-                )
-            if options.tf_mode == "map_odom":
-                self._map_odom = answer
-        if options.tf_mode == "map_camera":
-            self._tf.send(options.map_frame, frame_id, answer, stamp)
-        else:
-            self.send_again()
+            agreeing = self._filter.agreeing
+        if not believed:
+            return _held_back("map->odom", agreeing, options)
+        self.send_again()
         return ""
 
+    def miss(self, frame_id: str, stamp: int, odom_camera: Pose | TransformError) -> None:
+        """An image that was not localized: the robot has driven on."""
+        if isinstance(odom_camera, TransformError) or self._options().tf_mode != "map_odom":
+            return
+        lever = self._camera_base(frame_id)
+        with self._lock:
+            self._filter.predict(odom_camera @ lever, stamp)
+
     def send_again(self) -> None:
-        """Send map -> odom as it was last found, post-dated by `transform_tolerance`."""
+        """Send map -> odom, post-dated by `transform_tolerance`, and the robot's pose."""
         options = self._options()
         with self._lock:
-            pose = self._map_odom
-        if pose is not None:
-            ahead = self._clock.now().nanoseconds + round(options.transform_tolerance * 1e9)
-            self._tf.send(options.map_frame, options.odom_frame, pose, ahead)
+            belief, filtering = self._filter.belief, self._filter.options
+        if belief is None or options.tf_mode != "map_odom":
+            return
+        shown = planar(belief) if options.planar else belief
+        ahead = self._clock.now().nanoseconds + round(options.transform_tolerance * 1e9)
+        self._tf.send(options.map_frame, options.odom_frame, shown.map_odom, ahead)
+        try:
+            odom_base, stamp = self._tf.latest(options.odom_frame, options.base_frame)
+        except TransformError:
+            return
+        here = belief.moved(odom_base, filtering)
+        self._publish(planar(here) if options.planar else here, stamp)
+
+    def _send_camera(self, map_camera: Pose, frame_id: str, stamp: int) -> str:
+        options = self._options()
+        with self._lock:
+            admitted = self._gate.admit(
+                map_camera, options.gate_distance, options.gate_angle, options.gate_confirmations
+            )
+            agreeing = self._gate.agreeing
+        if not admitted:
+            return _held_back("map->camera", agreeing, options)
+        self._tf.send(options.map_frame, frame_id, map_camera, stamp)
+        return ""
+
+    def _camera_base(self, frame_id: str) -> Pose:
+        """camera <- base; the camera itself is filtered where TF has no base."""
+        try:
+            return self._tf.find(frame_id, self._options().base_frame, 0)
+        except TransformError:
+            return np.eye(4)
+
+
+def _held_back(name: str, agreeing: int, options: NodeOptions) -> str:
+    return f"{name} held back: {agreeing} of {options.gate_confirmations} consistent poses"

@@ -54,6 +54,10 @@ class OwnTf(Tf):
         """See `Tf.find`."""
         return self._buffer.find(target, source, stamp)
 
+    def latest(self, target: str, source: str) -> tuple[Pose, int]:
+        """See `Tf.latest`."""
+        return self._buffer.latest(target, source)
+
     def send_message(self, message: TransformStamped) -> None:
         """See `Tf.send_message`."""
         self._publisher.publish(TFMessage(transforms=[message]))

@@ -29,6 +29,14 @@ class Tf(ABC):
         """
 
     @abstractmethod
+    def latest(self, target: str, source: str) -> tuple[Pose, int]:
+        """T_target_source, (4, 4), at the latest time that TF knows, and that time [ns].
+
+        Raises:
+            TransformError: it is not known (yet).
+        """
+
+    @abstractmethod
     def send_message(self, message: TransformStamped) -> None:
         """Publish on /tf."""
 

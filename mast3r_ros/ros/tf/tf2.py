@@ -27,9 +27,17 @@ class Tf2(Tf):
 
     def find(self, target: str, source: str, stamp: int) -> Pose:
         """See `Tf.find`."""
+        return self._look_up(target, source, stamp)[0]
+
+    def latest(self, target: str, source: str) -> tuple[Pose, int]:
+        """See `Tf.latest`."""
+        return self._look_up(target, source, 0)
+
+    def _look_up(self, target: str, source: str, stamp: int) -> tuple[Pose, int]:
         try:
             found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp))
-            return conversions.from_transform(found.transform)
+            when = conversions.to_nanoseconds(found.header.stamp)
+            return conversions.from_transform(found.transform), when
         except (tf2_ros.TransformException, ValueError) as error:
             raise TransformError(with_hint(str(error))) from error
 
