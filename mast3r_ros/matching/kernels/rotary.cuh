@@ -10,8 +10,8 @@ namespace mast3r_ros {
 /// Queries or keys (batch, tokens, heads, width), of which heads and widths are contiguous.
 struct Turned {
   void* values;
-  const void* cos;  // (tokens, width), as the next one
-  const void* sin;  // signed, see rope.py
+  const void* cos;                       // (tokens, width), as the next one
+  const void* sin;                       // signed, see rope.py
   long long batch_stride, token_stride;  // in elements
   int batch, tokens, heads, width;
 };
@@ -85,8 +85,8 @@ __device__ __forceinline__ void turn_pairs(const Turned& side) {
                  static_cast<long long>(head) * side.width;
     const long long table = static_cast<long long>(token) * side.width;
     const float a = Type::load(at[first]), b = Type::load(at[second]);
-    at[first] = Type::store(a * Type::load(cosines[table + first]) +
-                            b * Type::load(sines[table + first]));
+    at[first] =
+        Type::store(a * Type::load(cosines[table + first]) + b * Type::load(sines[table + first]));
     at[second] = Type::store(b * Type::load(cosines[table + second]) +
                              a * Type::load(sines[table + second]));
   }
