@@ -62,7 +62,7 @@ class Outcome:
             answer.confidence,
             answer.matches[0].keyframe_id if answer.matches else None,
             answer.inliers,
-            len(answer.matches),
+            sum(match.view == 0 for match in answer.matches),
             answer.timings,
             stamp,
             history,
