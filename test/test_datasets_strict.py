@@ -73,7 +73,7 @@ def test_images_that_the_file_of_poses_does_not_name(tum, tmp_path):
         for file, pose in zip(sorted(images.iterdir()), POSES, strict=True)
     ]
     poses = tmp_path / "poses.txt"
-    options = {"poses": poses, "camera": tum / "camera_info.yaml"}
+    options = {"pose_file": poses, "camera": tum / "camera_info.yaml"}
     poses.write_text("\n".join(lines))
     assert len(_read(images, **options, strict=True).lines()) == 1
     poses.write_text("\n".join(lines[:-1]))

@@ -11,7 +11,7 @@ import typer
 
 from mast3r_ros.cli.maps import FrontEndName, MapFrontEnd, ScaleFrom, open_map, save_map
 from mast3r_ros.cli.options import text
-from mast3r_ros.cli.output import JsonFile, progress
+from mast3r_ros.cli.output import JsonFile, progress, write_json
 from mast3r_ros.common.paths import expand
 
 MapPath = Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")]
@@ -42,6 +42,7 @@ def export(
         ),
     ] = None,
     front_end: MapFrontEnd = None,
+    json: JsonFile = None,
 ) -> None:
     """Write a map in the format of another tool."""
     from mast3r_ros.datasets.options import SourceOptions
@@ -58,7 +59,8 @@ def export(
     if source is not None:
         dataset = open_dataset(source, SourceOptions())
         exchange.write_images(keyframes, progress(dataset, "Images", len(dataset)), out)
-    typer.echo(f"{len(keyframes)} keyframes exported to {out}")
+    typer.echo(f"{len(keyframes)} keyframes exported to {out}", err=str(json) == "-")
+    write_json({"out": str(out), "format": form, "keyframes": len(keyframes)}, json)
 
 
 def import_model(

@@ -37,6 +37,14 @@ float32 confidence
 string front_end
 string engine
 bool intrinsics_estimated
+uint8 FILTER_OFF = 0
+uint8 FILTER_INITIALIZING = 1
+uint8 FILTER_LOCALIZED = 2
+uint8 FILTER_DEAD_RECKONING = 3
+uint8 FILTER_LOST = 4
+uint8 filter_state
+float64 distance_since_fix
+float64 seconds_since_fix
 """,
     RELATIVE_POSE: """std_msgs/Header header
 uint32 keyframe_id

@@ -209,6 +209,9 @@ class ResultBag:
             front_end=result.front_end,
             engine=result.engine,
             intrinsics_estimated=result.intrinsics_estimated,
+            filter_state=kind.FILTER_OFF,
+            distance_since_fix=0.0,
+            seconds_since_fix=0.0,
         )
 
     def _write(self, topic: str, kind: str, time: int, **fields: Any) -> None:
