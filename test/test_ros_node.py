@@ -74,6 +74,7 @@ def test_an_empty_map_is_told(robot):
 
     assert status.state == RelocalizationStatus.STATE_NO_MAP
     assert "holds no keyframes" in status.reason
+    assert status.protection_position == status.protection_rotation == np.inf
 
 
 def test_a_pose_with_its_covariance_and_the_images_stamp(mapped):
@@ -87,7 +88,9 @@ def test_a_pose_with_its_covariance_and_the_images_stamp(mapped):
     assert message.header.stamp == status.header.stamp
     covariance = message.pose.covariance.reshape(6, 6)
     assert (np.linalg.eigvalsh(covariance) > 0).all()
-    assert np.sqrt(np.trace(covariance[:3, :3])) < 0.1
+    deviation = np.sqrt(np.trace(covariance[:3, :3]))
+    assert deviation < 0.1
+    assert deviation < status.protection_position < 10 * deviation
 
 
 def test_the_status_tells_all(mapped):
@@ -101,6 +104,8 @@ def test_the_status_tells_all(mapped):
     assert len(status.keyframe_ids) == status.map_keyframes == 2
     assert status.inliers > 100
     assert 0 < status.confidence <= 1
+    assert 0 < status.protection_position < 0.5
+    assert 0 < status.protection_rotation < 0.2
     assert (status.front_end, status.engine) == ("sift", "")
     assert status.header.frame_id == FRAME
     assert status.frames_seen >= status.frames_localized > 0

@@ -160,6 +160,8 @@ def _result(answer: Localization, keyframes: KeyframeMap) -> Result:
         len(keyframes),
         keyframes.front_end.name,
         intrinsics_estimated=answer.camera_estimated,
+        protection_position=answer.protection_position,
+        protection_rotation=answer.protection_rotation,
     )
 
 

@@ -34,6 +34,8 @@ uint32 map_keyframes
 uint32[] keyframe_ids
 uint32 inliers
 float32 confidence
+float64 protection_position
+float64 protection_rotation
 string front_end
 string engine
 bool intrinsics_estimated

@@ -68,6 +68,8 @@ class Result:
     front_end: str = ""
     engine: str = ""
     intrinsics_estimated: bool = False
+    protection_position: float = float("inf")
+    protection_rotation: float = float("inf")
 
 
 class ResultBag:
@@ -206,10 +208,12 @@ class ResultBag:
             keyframe_ids=np.array(result.keyframe_ids, np.uint32),
             inliers=result.inliers,
             confidence=result.confidence,
+            protection_position=result.protection_position,
+            protection_rotation=result.protection_rotation,
             front_end=result.front_end,
             engine=result.engine,
             intrinsics_estimated=result.intrinsics_estimated,
-            filter_state=kind.FILTER_OFF,
+            filter_state=0,  # FILTER_OFF: images are localized one by one
             distance_since_fix=0.0,
             seconds_since_fix=0.0,
         )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from concurrent.futures import Future
@@ -274,6 +275,8 @@ class Session:
             map_keyframes=len(self.map),
             front_end=front_end.name,
             engine=getattr(front_end, "engine", ""),
+            protection_position=math.inf,
+            protection_rotation=math.inf,
         )
         filtered = self.tf_output.filtered
         status.filter_state = answers.filter_state_of(filtered.state)
@@ -282,6 +285,8 @@ class Session:
             status.keyframe_ids = list(answer.keyframes)
             status.inliers = answer.inliers
             status.confidence = answer.confidence
+            status.protection_position = answer.protection_position
+            status.protection_rotation = answer.protection_rotation
             status.intrinsics_estimated = answer.camera_estimated
         if incoming is not None:
             status.header = incoming.message.header
