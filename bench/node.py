@@ -381,13 +381,13 @@ def _report_cycles(found: list[tuple[int, Footprint]]) -> int:
 
 
 def flat(found: list[tuple[int, Footprint]]) -> bool:
-    """Whether nothing piles up after the tenth cycle but the allocator's slack."""
+    """Whether nothing piles up after the tenth cycle but a little slack of the allocator."""
     first, last = next(f for n, f in found if n >= 10), found[-1][1]
     endpoints = ("publishers", "subscriptions", "services")
     return (
         all(getattr(last, name) == getattr(first, name) for name in endpoints)
         and last.threads <= first.threads + 1
-        and last.memory < first.memory + 20.0
+        and last.memory < first.memory + 8.0
     )
 
 

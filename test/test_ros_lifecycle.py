@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -152,13 +153,23 @@ def test_failed_autostart_leaves_the_node_where_that_is_wanted(tmp_path):
     assert robot.process.returncode == 0, log
 
 
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.split("SigCgt:")[1].split()[0], 16)
+    return bool(caught >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize(
     ("number", "delay"),
-    [(signal.SIGINT, s) for s in (0.3, 0.8, 1.2, 1.6, 2.0, 3.0)] + [(signal.SIGTERM, 1.5)],
+    [(signal.SIGINT, s) for s in (0.2, 0.5, 0.8, 1.2, 1.6, 2.5)] + [(signal.SIGTERM, 1.5)],
 )
 def test_a_signal_while_the_node_starts(number, delay):
     command = [sys.executable, "-m", "mast3r_ros.ros.node", "--ros-args", "-p", "front_end:=sift"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + PATIENCE
+    while not _catches(process.pid, signal.SIGTERM) and time.monotonic() < end:
+        time.sleep(0.01)  # before, the interpreter itself starts
     time.sleep(delay)
     process.send_signal(number)
 

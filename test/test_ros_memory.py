@@ -24,4 +24,4 @@ def test_nothing_piles_up_over_lifecycles():
     found = cycle(20)
 
     assert [number for number, _ in found] == [1, 2, 10, 20]
-    assert flat(found), found
+    assert flat(found), "\n".join(f"{number}: {footprint}" for number, footprint in found)

@@ -26,6 +26,7 @@ from mast3r_ros.localization.window import WindowOptions
 from mast3r_ros.ros import bond, parameters
 from mast3r_ros.ros.diagnostics import Diagnostics
 from mast3r_ros.ros.inputs import Incoming
+from mast3r_ros.ros.memory import give_back
 from mast3r_ros.ros.options import NodeOptions
 from mast3r_ros.ros.outputs import Outputs
 from mast3r_ros.ros.prior import Prior
@@ -173,6 +174,8 @@ class RelocalizerNode(LifecycleNode):
         session, self.session = self.session, None
         if session is not None:
             session.close()
+            del session
+            give_back()
         self._configured = False
 
     def _close_bond(self) -> None:
