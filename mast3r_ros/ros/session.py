@@ -230,7 +230,9 @@ class Session:
         try:
             return self.tf.wait_for(options.odom_frame, frame.frame_id, frame.stamp, timeout)
         except TransformError as error:
-            return error
+            # With its traceback it would hold the image and the answer until the garbage collector
+            # looks for cycles.
+            return error.with_traceback(None)
 
     def _localize(
         self, frame: Frame, odom_camera: Pose | TransformError, near: PosePrior | None
