@@ -105,6 +105,10 @@ def test_map_odom_begins_once_answers_agree_and_is_sent_again(robot):
 def test_the_robots_pose_follows_odometry_between_the_images(robot):
     for x in (0.0, 0.05, 0.1, 0.1):
         status = _drive(robot, camera_pose(x))
+    for _ in range(4):  # an image may be lost on a busy machine
+        if status.filter_state == RelocalizationStatus.FILTER_LOCALIZED:
+            break
+        status = _drive(robot, camera_pose(0.1))
     assert status.filter_state == RelocalizationStatus.FILTER_LOCALIZED
     assert status.distance_since_fix == 0.0
     # Odometry goes on without an image: half a metre aside.
