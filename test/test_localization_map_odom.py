@@ -179,7 +179,7 @@ def test_a_long_blackout_ends_in_lost_and_a_fix_ends_that():
 def test_noise_does_not_depend_on_the_parts_in_which_a_way_is_driven():
     options = FilterOptions()
     step = transforms.perturb(np.eye(4), [0.4, 0.0, 0.0, 0.0, 0.0, 0.1])
-    # At the end of a straight way without rotation noise: no lever to tell the two apart.
+    # At the end of a straight path without rotation noise, where both must be equal.
     still = FilterOptions(turn_noise=0.0, distance_turn_noise=0.0)
     whole, parts = Belief(np.eye(4), _FIX, np.eye(4)), Belief(np.eye(4), _FIX, np.eye(4))
     straight = transforms.make(np.eye(3), [1.0, 0.0, 0.0])

@@ -505,7 +505,7 @@ def test_a_plane_has_a_second_pose():
         query, matches = _plane(0.3, seed=seed)
         answer = _localize_plane(matches)
         refused += answer.reason is Reason.AMBIGUOUS
-        # Noise may tell the two apart; a pose that is given is the right one.
+        # Noise may decide between the two; an accepted pose must be the right one.
         assert not answer.localized or transforms.rotation_angle(answer.pose, query) < 0.1
 
     assert refused >= 4

@@ -111,7 +111,7 @@ def test_the_robots_pose_follows_odometry_between_the_images(robot):
         status = _drive(robot, camera_pose(0.1))
     assert status.filter_state == RelocalizationStatus.FILTER_LOCALIZED
     assert status.distance_since_fix == 0.0
-    # Odometry goes on without an image: half a metre aside.
+    # Odometry alone, without an image: half a meter to the side.
     driven = camera_pose(0.6) @ transforms.inverse(BASE_CAMERA)
     stamp = robot.clock + 0.6
     robot.send_tf("odom", "base_link", transforms.inverse(MAP_ODOM) @ driven, stamp)

@@ -21,7 +21,7 @@ TENSORRT = (10, 15)  # likewise
 
 
 def use_rotary_layer(model: MAST3R) -> None:
-    """Prepare a network for an export with RotaryEmbedding nodes; it is of use for nothing else."""
+    """Prepare a network for an export with RotaryEmbedding nodes, and for nothing but that."""
     for module in model.modules():
         if isinstance(module, SelfAttention):
             _exchange(module.qkv, module.heads, 2)

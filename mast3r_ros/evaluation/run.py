@@ -79,7 +79,7 @@ def localize_windows(
 ) -> Iterator[Attempt]:
     """Localize images together with the queries before them, never with a mapped image.
 
-    An image without odometry is localized by itself, and what follows begins anew.
+    An image without odometry is localized by itself, and the window is reset.
 
     Raises:
         RecordingError: none of the images can be read.

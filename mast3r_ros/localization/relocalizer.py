@@ -30,7 +30,7 @@ from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
 from mast3r_ros.localization.second_look import MENDABLE, match_again
 from mast3r_ros.localization.verification import verify
-from mast3r_ros.localization.view import MatchedView, View, check_placement, pairs
+from mast3r_ros.localization.view import MatchedView, View, as_views, pairs
 
 # With fewer points than this, the translation's length cannot be trusted.
 _MIN_POINTS = 10
@@ -73,8 +73,7 @@ class Relocalizer:
             FrontEndError: the front end cannot do what the options ask for.
             ValueError: no view, or a pose that is none.
         """
-        views = [View(query)] if isinstance(query, Frame) else list(query)
-        check_placement(views)
+        views = as_views(query)
         timings: dict[str, float] = {}
         matched: list[MatchedView] = []
         for view in views:

@@ -138,12 +138,13 @@ def same_cameras(views: Sequence[MatchedView]) -> list[int]:
     return numbers
 
 
-def check_placement(views: Sequence[View]) -> None:
-    """Refuse poses and covariances that are none.
+def as_views(query: Frame | Sequence[View]) -> list[View]:
+    """The views of a query, checked; of one image, the camera is the body.
 
     Raises:
         ValueError: there is no view, or a pose or a covariance of the wrong kind.
     """
+    views = [View(query)] if isinstance(query, Frame) else list(query)
     if not views:
         raise ValueError("a query of no views: give at least one image")
     for view in views:
@@ -156,3 +157,4 @@ def check_placement(views: Sequence[View]) -> None:
             covariance.shape != (6, 6) or not np.isfinite(covariance).all()
         ):
             raise ValueError(f"motion_covariance {covariance.tolist()} is not a finite (6, 6)")
+    return views

@@ -25,7 +25,7 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
-from mast3r_ros.localization.view import MatchedView, View, check_placement
+from mast3r_ros.localization.view import MatchedView, View, as_views
 
 # Images that are nearer in time than this part of the spacing are not both kept.
 _CROWDED = 0.25
@@ -131,8 +131,7 @@ class Window:
             The answer of the relocalizer, whose `matches` name the views newest first. Where the
             newest images contradict those before, the window starts over with them.
         """
-        views = [View(query)] if isinstance(query, Frame) else list(query)
-        check_placement(views)
+        views = as_views(query)
         if not transforms.is_rigid(odom_body):
             raise ValueError(f"odom_body {odom_body.tolist()} is not a rigid transform")
         timings: dict[str, float] = {}
