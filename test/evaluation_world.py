@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The textured wall of `synthetic`, two metres ahead, as recordings with known poses."""
+"""The textured wall of `synthetic`, two meters ahead, as recordings with known poses."""
 
 from pathlib import Path
 

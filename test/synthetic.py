@@ -14,7 +14,7 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 
 WIDTH, HEIGHT, FOCAL = 320, 240, 300.0
-_SCALE = 200.0  # texture pixels a metre
+_SCALE = 200.0  # texture pixels a meter
 
 
 def make_texture(seed: int) -> np.ndarray:
@@ -48,7 +48,7 @@ class World:
     panels: tuple[Panel, ...]
 
 
-# One plane, two metres ahead of the map's origin.
+# One plane, two meters ahead of the map's origin.
 WALL = World(make_texture(7), (Panel(2.0),))
 _STEPS = (
     Panel(3.0),

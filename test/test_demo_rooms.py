@@ -48,8 +48,8 @@ def test_the_rooms_can_be_rendered_again(tmp_path, monkeypatch):
     assert np.abs(images[0].astype(int) - images[1]).mean() < 5.0
 
 
-def _outcome(metres):
-    pose = None if metres is None else transforms.make(np.eye(3), [metres, 0.0, 0.0])
+def _outcome(meters):
+    pose = None if meters is None else transforms.make(np.eye(3), [meters, 0.0, 0.0])
     return Outcome("room", np.eye(4), "", pose=pose)
 
 

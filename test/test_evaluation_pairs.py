@@ -15,13 +15,13 @@ from mast3r_ros.geometry import transforms
 TRUTH = transforms.make(transforms.rotation_from_vector([0.1, -0.2, 0.3]), [0.0, 0.0, 2.0])
 
 
-def _moved(metres=0.0, degrees=0.0):
+def _moved(meters=0.0, degrees=0.0):
     """The truth, moved across its translation, and turned."""
-    return transforms.perturb(TRUTH, [metres, 0.0, 0.0, np.deg2rad(degrees), 0.0, 0.0])
+    return transforms.perturb(TRUTH, [meters, 0.0, 0.0, np.deg2rad(degrees), 0.0, 0.0])
 
 
-def _accepted(metres=0.0, degrees=0.0, confidence=0.5, overlap=0.5, **more):
-    pose = _moved(metres, degrees)
+def _accepted(meters=0.0, degrees=0.0, confidence=0.5, overlap=0.5, **more):
+    pose = _moved(meters, degrees)
     more = {"overlap": overlap, "unchecked": pose, "relative": pose, **more}
     return PairOutcome("p", TRUTH, "localized", pose=pose, confidence=confidence, **more)
 
@@ -118,7 +118,7 @@ def test_the_metric_ratio_is_that_of_the_lengths():
 
 
 def test_pairs_have_nees():
-    pose = _moved(metres=0.3)
+    pose = _moved(meters=0.3)
     sure = np.diag([0.1, 1.0, 1.0, 1.0, 1.0, 1.0]) ** 2
     outcomes = [PairOutcome("p", TRUTH, "localized", pose=pose, covariance=sure), _refused()]
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The front end `mast3r`: bookkeeping of pixels and metres around an engine."""
+"""The front end `mast3r`: bookkeeping of pixels and meters around an engine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -170,7 +170,7 @@ def test_the_tokens_that_a_mask_covers_do_not_count_in_what_an_image_looks_like(
     assert np.abs(one[1].global_descriptor - other[1].global_descriptor).max() > 1e-3
 
 
-def test_matches_come_back_in_original_pixels_and_metres(engine: Plane) -> None:
+def test_matches_come_back_in_original_pixels_and_meters(engine: Plane) -> None:
     fe = front_end(engine)
     reference, query = fe.describe(frame()), fe.describe(frame(1280, 960))
     first, second = fe.match([reference, reference], query)

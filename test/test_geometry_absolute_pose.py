@@ -30,9 +30,9 @@ def _ransac(points, pixels, camera, threshold=4.0, **options):
     return ransac(points, camera.normalize(pixels), (camera.fx, camera.fy), threshold, **options)
 
 
-def _assert_close(found, pose, metres=1e-6, radians=1e-6):
+def _assert_close(found, pose, meters=1e-6, radians=1e-6):
     assert found is not None
-    assert transforms.distance(found, pose) < metres
+    assert transforms.distance(found, pose) < meters
     assert transforms.rotation_angle(found, pose) < radians
 
 
@@ -114,7 +114,7 @@ def test_what_binds_nothing_is_infinitely_uncertain():
     assert np.isinf(uncertainty.invert_information(np.ones((6, 6)))).all()
 
 
-def test_covariance_of_units_as_different_as_metres_and_radians():
+def test_covariance_of_units_as_different_as_meters_and_radians():
     information = np.diag([1e-4, 1e-4, 1e-4, 1e9, 1e9, 1e9])
 
     covariance = uncertainty.invert_information(information)

@@ -189,8 +189,8 @@ def test_exact_matches_are_worth_the_noise_floor_beside_the_keyframes_errors(poi
     assert 0.01 < np.sqrt(found.covariance[3, 3]) < 0.02
 
 
-def test_rays_alone_leave_no_metres():
-    """Two keyframes give metres by their baseline; one keyframe gives none."""
+def test_rays_alone_leave_no_meters():
+    """Two keyframes give meters by their baseline; one keyframe gives none."""
     pose, matches = _problem(2, points=0, rays=100)
     one = replace(matches, origins=np.repeat(matches.origins[:1], 100, axis=0))
     world = matches.origins + matches.directions
@@ -294,7 +294,7 @@ def test_nowhere_on_the_line_do_more_points_agree(seed, elsewhere):
         assert agreeing(moved) <= best
 
 
-def test_no_points_no_metres():
+def test_no_points_no_meters():
     pose, matches = _problem(9, points=0)
 
     assert scale_along(pose, np.array([0.0, 0.0, 1.0]), matches) is None

@@ -31,7 +31,7 @@ def _assert_up_to_scale(found, pose, radians=1e-6):
     assert found.pose[:3, 3] @ direction > np.cos(max(radians * 5, 1e-5))
 
 
-def test_rotation_and_direction_without_metres():
+def test_rotation_and_direction_without_meters():
     pose, _, reference, query = _problem()
 
     found = estimate_relative_pose(reference, query, _REFERENCE, _QUERY)

@@ -29,8 +29,8 @@ _STEP = np.diag([0.01, 0.01, 0.01, 0.005, 0.005, 0.005]) ** 2
 _KEYFRAMES = 3
 
 
-def _random_pose(random, metres=4.0, radians=1.0):
-    delta = [random.uniform(-metres, metres, 3), random.uniform(-radians, radians, 3)]
+def _random_pose(random, meters=4.0, radians=1.0):
+    delta = [random.uniform(-meters, meters, 3), random.uniform(-radians, radians, 3)]
     return transforms.perturb(np.eye(4), np.concatenate(delta))
 
 
@@ -210,7 +210,7 @@ def _bearings(matches, cameras, views=(0, 1, 2), keyframe=0):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_directions_to_one_keyframe_share_the_metres_of_odometry(seed):
+def test_directions_to_one_keyframe_share_the_meters_of_odometry(seed):
     pose, matches, cameras = _problem(seed, noise=0.0, step=np.zeros((6, 6)))
 
     found = generalized_pose.from_bearings(matches.rig, list(_bearings(matches, cameras)))
@@ -219,7 +219,7 @@ def test_directions_to_one_keyframe_share_the_metres_of_odometry(seed):
     assert transforms.rotation_angle(found, pose) < 1e-9
 
 
-def test_directions_without_a_baseline_give_no_metres():
+def test_directions_without_a_baseline_give_no_meters():
     _, matches, cameras = _problem(0, noise=0.0, step=np.zeros((6, 6)))
     one = list(_bearings(matches, cameras, views=(0,)))
     backwards = [

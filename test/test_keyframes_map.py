@@ -230,7 +230,7 @@ def _errors_of_points(keyframe, world) -> np.ndarray:
     return np.abs(points[:, 2] / truth[v, u] - 1.0)
 
 
-def test_keyframes_without_depth_get_metres_from_one_another(sift):
+def test_keyframes_without_depth_get_meters_from_one_another(sift):
     keyframes = KeyframeMap(sift)
     first = keyframes.add(view(camera_pose(), depth=False), camera_pose())
     assert np.isnan(keyframes[first].description.points).all()
@@ -258,7 +258,7 @@ def test_depth_that_was_sensed_is_kept(sift):
     assert np.median(_errors_of_points(keyframes[second], ROOM)) < 0.02
 
 
-def test_no_metres_from_the_same_place_from_afar_or_from_another_room(sift):
+def test_no_meters_from_the_same_place_from_afar_or_from_another_room(sift):
     for pose, world in (
         (camera_pose(0.001), ROOM),
         (camera_pose(0.25, turn=2.0), ROOM),
@@ -272,7 +272,7 @@ def test_no_metres_from_the_same_place_from_afar_or_from_another_room(sift):
         assert known.sum() < 10
 
 
-def test_no_metres_without_a_camera(sift):
+def test_no_meters_without_a_camera(sift):
     keyframes = KeyframeMap(sift)
     blind = Frame(view(camera_pose()).image)
     for frame, x in ((blind, 0.0), (view(camera_pose(0.25), depth=False), 0.25), (blind, 0.5)):

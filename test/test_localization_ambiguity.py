@@ -17,7 +17,7 @@ _OFFSET = transforms.make(np.eye(3), [30.0, 0.0, 0.0])
 
 
 def _explanation(pixels, pose, view=None):
-    """Matches of a wall two metres ahead, with a keyframe at the query's place."""
+    """Matches of a wall two meters ahead, with a keyframe at the query's place."""
     points = transforms.apply(pose, _CAMERA.unproject(pixels, np.full(len(pixels), 2.0)))
     return Explanation(pose, pixels, points, [(pose if view is None else view, _CAMERA)])
 

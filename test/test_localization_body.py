@@ -43,7 +43,7 @@ def _scene(count, seed):
 
 
 def _bumper(count, seed):
-    """Pixels at the lower edge, the same in all images, half a metre away."""
+    """Pixels at the lower edge, the same in all images, half a meter away."""
     random = np.random.default_rng(seed)
     pixels = random.uniform((10, _SIZE[1] - 30), (90, _SIZE[1] - 5), (count, 2))
     return pixels, _CAMERA.unproject(pixels, np.full(count, 0.5))

@@ -78,9 +78,9 @@ def _image(number):
     return numbered(100 + number, _SIZE, camera=_CAMERA)
 
 
-def _assert_at(answer, pose, metres=0.02, radians=0.01):
+def _assert_at(answer, pose, meters=0.02, radians=0.01):
     assert answer.reason is Reason.LOCALIZED, answer.message
-    assert transforms.distance(answer.pose, pose) < metres
+    assert transforms.distance(answer.pose, pose) < meters
     assert transforms.rotation_angle(answer.pose, pose) < radians
     deviation = transforms.difference(answer.pose, pose)
     assert deviation @ np.linalg.solve(answer.covariance, deviation) < 22.5
@@ -137,7 +137,7 @@ def test_an_image_of_the_past_localizes_the_body_of_now_with_the_errors_of_odome
     exact = relocalizer.localize([View(_image(0), np.eye(4), tied[1][0])])
     honest = relocalizer.localize([View(_image(0), np.eye(4), *tied[1])])
 
-    _assert_at(honest, bodies[0], metres=0.05)
+    _assert_at(honest, bodies[0], meters=0.05)
     added = honest.covariance - exact.covariance
     assert np.trace(added[3:, 3:]) == pytest.approx(np.trace(_STEP[3:, 3:]), rel=0.05)
 
@@ -182,14 +182,14 @@ def test_an_image_that_sees_nothing_of_the_map_does_no_harm_and_is_named():
 
     answer = relocalizer.localize(views)
 
-    _assert_at(answer, _BODY, metres=0.04, radians=0.02)
+    _assert_at(answer, _BODY, meters=0.04, radians=0.02)
     assert [ratio > 0.5 for ratio in answer.views] == [False, True, False, True]
     assert not relocalizer.localize(views[:1]).localized
 
 
 def test_directions_become_metric_as_soon_as_the_way_is_long_enough():
     bodies, tied = _history(6, step=0.25)
-    # One keyframe without a single point: its images tell a direction, never metres.
+    # One keyframe without a single point: its images tell a direction, never meters.
     relocalizer = _relocalizer(bodies, _KEYFRAMES[:1], points=False)
     views = [View(_image(i), np.eye(4), *tied[i]) for i in range(6)]
 
@@ -204,10 +204,10 @@ def test_directions_become_metric_as_soon_as_the_way_is_long_enough():
     assert metric == [False] * moment + [True] * (6 - moment)
     assert all(a.reason is Reason.DIRECTION_ONLY for a in answers[:moment])
     for answer in answers[moment:]:
-        _assert_at(answer, _BODY, metres=0.2, radians=0.03)
+        _assert_at(answer, _BODY, meters=0.2, radians=0.03)
 
 
-def test_a_standing_robot_never_learns_the_metres():
+def test_a_standing_robot_never_learns_the_meters():
     bodies, tied = [_BODY] * 5, [(np.eye(4), None)] * 5
     relocalizer = _relocalizer(bodies, _KEYFRAMES[:1], points=False)
 

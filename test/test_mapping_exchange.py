@@ -170,7 +170,7 @@ def test_scale_moves_poses_and_points_alike(project, back, sift):
 
 
 def test_a_model_made_by_pycolmap_is_imported_and_localized_in(sift, tmp_path):
-    """COLMAP's own features and mapper; the metres from two cameras' known distance."""
+    """COLMAP's own features and mapper; the meters from two cameras' known distance."""
     (tmp_path / "images").mkdir()
     poses = [camera_pose(x=0.2 * i - 0.5, y=0.06 * i, turn=-0.08 * i) for i in range(5)]
     for i, pose in enumerate(poses):
@@ -198,12 +198,12 @@ def test_a_model_made_by_pycolmap_is_imported_and_localized_in(sift, tmp_path):
     found = pycolmap.incremental_mapping(database, tmp_path / "images", tmp_path, options)
     assert len(found) == 1
     assert found[0].num_reg_images() == 5
-    metres = str(transforms.distance(poses[0], poses[4]))
+    meters = str(transforms.distance(poses[0], poses[4]))
 
     out = tmp_path / "map"
     run(
         *("map", "import", tmp_path / "0", "--images", tmp_path / "images", "--out", out),
-        *("--scale-from", "0.png", "4.png", metres, "--front-end", "sift"),
+        *("--scale-from", "0.png", "4.png", meters, "--front-end", "sift"),
     )
 
     back = open_map(out)

@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Structure from motion: maps of images without poses, and where their metres come from."""
+"""Structure from motion: maps of images without poses, and where their meters come from."""
 
 import json
 from dataclasses import replace
@@ -69,7 +69,7 @@ def _errors(found):
     )
 
 
-def test_poses_come_in_the_metres_of_depth(with_depth):
+def test_poses_come_in_the_meters_of_depth(with_depth):
     keyframes, model = with_depth
 
     scale = reconstruction.scale_from_depth(model, keyframes)
@@ -77,8 +77,8 @@ def test_poses_come_in_the_metres_of_depth(with_depth):
 
     # The image of another place is not in the model.
     assert [k.id for k in found] == list(range(len(POSES)))
-    metres, radians = _errors([k.pose for k in found])
-    assert metres < 0.02
+    meters, radians = _errors([k.pose for k in found])
+    assert meters < 0.02
     assert radians < np.deg2rad(0.5)
     assert "depth at" in str(scale)
     assert 0 < scale.sigma < 0.01
@@ -96,13 +96,13 @@ def test_the_map_has_the_axes_of_the_first_camera_after_rep_103(with_depth):
     np.testing.assert_allclose(first[:3, :3] @ [1, 0, 0], [0, -1, 0], atol=1e-9)
 
 
-def test_a_depth_sensor_that_is_wrong_shows_in_metres_alone(with_depth):
+def test_a_depth_sensor_that_is_wrong_shows_in_meters_alone(with_depth):
     keyframes, model = with_depth
     sensor = keyframes.derive(_deeper(k, 1.1) for k in keyframes)
 
     true, wrong = (reconstruction.scale_from_depth(model, k) for k in (keyframes, sensor))
 
-    assert wrong.metres == pytest.approx(1.1 * true.metres)
+    assert wrong.meters == pytest.approx(1.1 * true.meters)
     assert wrong.sigma == pytest.approx(true.sigma, rel=0.01)
 
 
@@ -118,12 +118,12 @@ def test_without_depth_the_verb_takes_a_distance_and_keyframes_the_models_points
         image = view(pose, ROOM).image[..., ::-1]
         cv2.imwrite(str(tmp_path / f"images/{i}.png"), image)
     write_calibration(tmp_path / "camera.yaml")
-    metres = transforms.distance(POSES[0], POSES[5])
+    meters = transforms.distance(POSES[0], POSES[5])
     command = ("map", "build", tmp_path / "images", tmp_path / "map", "--poses", "none")
     command += ("--camera", tmp_path / "camera.yaml", "--front-end", "sift")
     command += ("--initial-angle", 3, "--json", tmp_path / "built.json")
 
-    run(*command, "--scale-from", "0.png", "5.png", metres)
+    run(*command, "--scale-from", "0.png", "5.png", meters)
 
     about = json.loads((tmp_path / "built.json").read_text())
     assert about["registered"] == 6
@@ -140,14 +140,14 @@ def test_without_depth_the_verb_takes_a_distance_and_keyframes_the_models_points
     assert transforms.distance(moved, truth) < 0.03
 
 
-def test_metres_that_cannot_be_known_are_refused_before_the_work(sift, with_depth):
+def test_meters_that_cannot_be_known_are_refused_before_the_work(sift, with_depth):
     bare, ids = _unposed(sift, depth=False), {"a": 0, "b": 1}
     with pytest.raises(MappingError, match=r"no depth.*--scale-from"):
-        reconstruction.check_metres(bare, ids, None)
+        reconstruction.check_meters(bare, ids, None)
     with pytest.raises(MappingError, match="no image c: they are called a, b"):
-        reconstruction.check_metres(bare, ids, ("a", "c", 1.0))
+        reconstruction.check_meters(bare, ids, ("a", "c", 1.0))
     with pytest.raises(MappingError, match="positive distance"):
-        reconstruction.check_metres(bare, ids, ("a", "b", -1.0))
+        reconstruction.check_meters(bare, ids, ("a", "b", -1.0))
     keyframes, model = with_depth
     with pytest.raises(MappingError, match="stranger could not be registered"):
         reconstruction.scale_from_distance(

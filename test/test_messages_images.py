@@ -287,18 +287,18 @@ def test_fill_bytes_before_a_marker_are_skipped():
     assert images.decompress(_compressed(_JPEG[:at] + b"\xff" + _JPEG[at:]), LIMIT).shape[1] == 16
 
 
-def test_depth_in_millimetres_and_metres():
-    millimetres = np.array([[0, 1000], [2500, 65535]], "<u2")
-    metres = np.array([[np.nan, 1.0], [2.5, np.inf]], "<f4")
+def test_depth_in_millimeters_and_meters():
+    millimeters = np.array([[0, 1000], [2500, 65535]], "<u2")
+    meters = np.array([[np.nan, 1.0], [2.5, np.inf]], "<f4")
 
-    a = images.to_depth(_message(millimetres, "16UC1", 2, 2), LIMIT)
-    b = images.to_depth(_message(metres, "32FC1", 2, 2), LIMIT)
-    c = images.to_depth(_message(metres.astype(">f4"), "32FC1", 2, 2, big_endian=True), LIMIT)
+    a = images.to_depth(_message(millimeters, "16UC1", 2, 2), LIMIT)
+    b = images.to_depth(_message(meters, "32FC1", 2, 2), LIMIT)
+    c = images.to_depth(_message(meters.astype(">f4"), "32FC1", 2, 2, big_endian=True), LIMIT)
 
     assert a.dtype == b.dtype == c.dtype == np.float32
     np.testing.assert_allclose(a, [[0, 1], [2.5, 65.535]])
-    np.testing.assert_array_equal(b, metres)
-    np.testing.assert_array_equal(c, metres)
+    np.testing.assert_array_equal(b, meters)
+    np.testing.assert_array_equal(c, meters)
 
 
 def test_depth_of_another_encoding():

@@ -122,9 +122,9 @@ def _assert_refused(answer: Localization, reason: Reason) -> None:
     assert answer.keyframes == ()
 
 
-def _assert_at(answer: Localization, pose: np.ndarray, metres=0.02, radians=0.01) -> None:
+def _assert_at(answer: Localization, pose: np.ndarray, meters=0.02, radians=0.01) -> None:
     assert answer.reason is Reason.LOCALIZED, answer.message
-    assert transforms.distance(answer.pose, pose) < metres
+    assert transforms.distance(answer.pose, pose) < meters
     assert transforms.rotation_angle(answer.pose, pose) < radians
     covariance = answer.covariance
     assert np.isfinite(covariance).all()
@@ -453,11 +453,11 @@ def test_two_poses_that_explain_as_much_are_ambiguous():
     _assert_refused(strict, Reason.AMBIGUOUS)
 
 
-@pytest.mark.parametrize(("metres", "turn"), [(0.08, 0.0), (0.0, 0.04)])
-def test_keyframes_that_disagree_a_little_are_not_another_pose(metres, turn):
+@pytest.mark.parametrize(("meters", "turn"), [(0.08, 0.0), (0.0, 0.04)])
+def test_keyframes_that_disagree_a_little_are_not_another_pose(meters, turn):
     other = _KEYFRAME @ camera_pose(0.6, 0.0, 0.1)
     seen = _matches(keyframe_pose=other, count=140, seed=2)
-    mapped = other @ camera_pose(metres, turn=turn)
+    mapped = other @ camera_pose(meters, turn=turn)
 
     answer = _locate((_KEYFRAME, _matches()), (mapped, seen))
 
@@ -573,7 +573,7 @@ def _walk(front_end, depth: bool, count: int) -> KeyframeMap:
 
 
 @pytest.mark.parametrize(("depth", "count"), [(True, 1), (True, 3), (False, 2), (False, 3)])
-def test_images_of_a_room_give_the_pose_in_metres(sift, depth, count):
+def test_images_of_a_room_give_the_pose_in_meters(sift, depth, count):
     keyframes = _walk(sift, depth, count)
 
     answer = Relocalizer(keyframes).localize(view(_SEEN, depth=False))

@@ -191,11 +191,11 @@ def test_depth_with_holes(robot, every, state):
     robot.clear()
 
 
-def test_depth_in_millimetres(robot):
+def test_depth_in_millimeters(robot):
     robot.clear()
-    millimetres = np.uint16(np.rint(DEPTH * 1000))
+    millimeters = np.uint16(np.rint(DEPTH * 1000))
 
-    answer = _add_with_depth(robot, image_message(millimetres, 0.0, "16UC1"))
+    answer = _add_with_depth(robot, image_message(millimeters, 0.0, "16UC1"))
 
     assert (answer.success, answer.has_depth) == (True, True), answer.message
     assert robot.look(camera_pose(0.05)).state == RelocalizationStatus.STATE_LOCALIZED

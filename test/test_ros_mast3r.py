@@ -72,9 +72,9 @@ def test_a_second_keyframe_localizes_and_the_map_is_saved_and_loaded(robot, tmp_
 
 # By the network's guess of the query's points, a small network is far from pnp's pose.
 @pytest.mark.parametrize(
-    ("method", "metres", "degrees"), [("procrustes", 0.5, 12), ("pnp", 0.1, 3)]
+    ("method", "meters", "degrees"), [("procrustes", 0.5, 12), ("pnp", 0.1, 3)]
 )
-def test_the_pose_method_changes_while_the_node_runs(robot, method, metres, degrees):
+def test_the_pose_method_changes_while_the_node_runs(robot, method, meters, degrees):
     value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=method)
     wanted = Parameter(name="pose_method", value=value)
     answer = robot.call(SetParameters, "relocalizer/set_parameters", parameters=[wanted])
@@ -90,7 +90,7 @@ def test_the_pose_method_changes_while_the_node_runs(robot, method, metres, degr
     covariance = conversions.to_covariance(message.pose.covariance)
     sigma = np.sqrt(np.trace(covariance[:3, :3]))
     print(f"{method}: {error[0]:.3f} m, {np.rad2deg(error[1]):.2f} deg, sigma {sigma:.3f} m")
-    assert error[0] < metres
+    assert error[0] < meters
     assert error[1] < np.deg2rad(degrees)
     assert 0.0 < sigma < 0.3
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What is true of a pair: where pixels lie in metres, and which of them see the same point."""
+"""What is true of a pair: where pixels lie in meters, and which of them see the same point."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_both_views_points_are_in_the_reference_frame():
     found = correspondences(some)
     one, two = (points.flatten(1, 2) for points in reference_points(some))
     gap = one[found.pair, found.reference] - two[found.pair, found.query]
-    # Half a pixel at three metres.
+    # Half a pixel at three meters.
     assert gap.norm(dim=-1).median() < 0.03
 
 

@@ -73,7 +73,7 @@ def import_model(
     ],
     out: OutMap,
     scale: Annotated[
-        float | None, typer.Option(metavar="X", help="Metres of one unit of the model.", min=1e-9)
+        float | None, typer.Option(metavar="X", help="Meters of one unit of the model.", min=1e-9)
     ] = None,
     scale_from: ScaleFrom = None,
     front_end: FrontEndName = "xfeat",
@@ -85,7 +85,7 @@ def import_model(
     from mast3r_ros.mapping import colmap_model
 
     if (scale is None) == (scale_from is None):
-        raise typer.BadParameter("give the metres of the model: either --scale or --scale-from")
+        raise typer.BadParameter("give the meters of the model: either --scale or --scale-from")
     model = colmap_model.read_model(expand(model_path))
     if scale_from is not None:
         scale = colmap_model.scale_between(colmap_model.camera_poses(model), *scale_from)

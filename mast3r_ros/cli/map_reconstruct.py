@@ -33,7 +33,7 @@ def reconstruct_map(
     Args:
         count: number of images.
         scale_from: names of two images and the distance of their cameras [m]; None takes the
-            metres from depth.
+            meters from depth.
     """
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping import reconstruction
@@ -46,7 +46,7 @@ def reconstruct_map(
     chosen = features_of(unposed)
     described = progress(reconstruction.describe(unposed, images, depth), "Describing", count)
     ids = {name: keyframe_id for keyframe_id, name in described}
-    reconstruction.check_metres(unposed, ids, scale_from)
+    reconstruction.check_meters(unposed, ids, scale_from)
     descriptions = [k.description for k in unposed]
     pairs = similar_pairs(descriptions, options.alike, options.successors)
     matches = progress(match_pairs(descriptions, pairs, chosen), "Matching", len(pairs))

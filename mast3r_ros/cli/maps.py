@@ -49,8 +49,8 @@ ScaleFrom = Annotated[
     tuple[str, str, float] | None,
     typer.Option(
         "--scale-from",
-        metavar="A B METRES",
-        help=text("Metres from the distance between the cameras of images A and B [m]."),
+        metavar="A B METERS",
+        help=text("Meters from the distance between the cameras of images A and B [m]."),
     ),
 ]
 
@@ -101,7 +101,7 @@ def build(
             f"--poses {poses}: choose given or none; a file of poses is --pose-file"
         )
     if scale_from is not None and poses == "given":
-        raise typer.BadParameter("--scale-from: given poses are in metres; it needs --poses none")
+        raise typer.BadParameter("--scale-from: given poses are in meters; it needs --poses none")
     dataset, chosen_front_end = open_dataset(source, source_options), create(front_end)
     images = itertools.islice(dataset if poses == "none" else dataset.posed(), 0, None, every)
     count, about = -(-len(dataset) // every), dict[str, object]()

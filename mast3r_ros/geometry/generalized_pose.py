@@ -105,7 +105,7 @@ def body_of(rig: Rig, view: int, camera: Pose) -> Pose:
 
 
 def from_bearings(rig: Rig, bearings: Sequence[Bearing]) -> Pose | None:
-    """The body's pose from the directions to several views: their scales share odometry's metres.
+    """The body's pose from the directions to several views: their scales share odometry's meters.
 
     Each view stands on a line through its keyframe; odometry says how the views stand to each
     other. Where the lines are not parallel, or begin at different keyframes, this binds the

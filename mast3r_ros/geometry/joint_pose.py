@@ -3,7 +3,7 @@
 """Absolute pose from matches of which some know their point and all know their keyframe's ray.
 
 A match with a point constrains the pose by its reprojection, one without by its distance from the
-epipolar line of the keyframe's ray. Few points are enough for the metres; the many rays bind the
+epipolar line of the keyframe's ray. Few points are enough for the meters; the many rays bind the
 rest, and tell a right pose from a chance one.
 
 A point whose depth is uncertain lies between the two: along the image of its ray, where an error

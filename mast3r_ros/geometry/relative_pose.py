@@ -20,7 +20,7 @@ class RelativePose:
     """How a query camera stands to a reference camera.
 
     Attributes:
-        pose: reference <- query, (4, 4), its translation of length 1: pixels tell no metres.
+        pose: reference <- query, (4, 4), its translation of length 1: pixels tell no meters.
         inliers: (N,) bool, which matches agree.
         parallax: median angle between the inliers' rays, the rotation undone [rad]; where it is
             near zero the direction of the translation is not to be known.

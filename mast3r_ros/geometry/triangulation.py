@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Depth of matched pixels from two cameras whose relative pose is known in metres."""
+"""Depth of matched pixels from two cameras whose relative pose is known in meters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def triangulate_depth(
 
     Args:
         reference_rays, query_rays: (N, 2) matched directions on the plane z = 1.
-        query_reference: T_query_reference with t in metres.
+        query_reference: T_query_reference with t in meters.
         focal: query focal length [pixels].
         pixel_sigma: standard deviation of a matched pixel, the pose's error included.
         max_error: largest distance of the match from the epipolar line [pixels].
@@ -47,7 +47,7 @@ def triangulate_depth(
         point = z[:, None] * d + t
         seen = point[:, :2] / point[:, 2:]
         error = focal * np.hypot(*(seen - query_rays).T)
-        # How far the image of the point moves for a metre of depth.
+        # How far the image of the point moves for a meter of depth.
         rate = focal * np.hypot(*((d[:, :2] - seen * d[:, 2:]) / point[:, 2:]).T)
         cosine = (d * q).sum(1) / np.linalg.norm(d, axis=1) / np.linalg.norm(q, axis=1)
         parallax = np.arccos(np.clip(cosine, -1.0, 1.0))

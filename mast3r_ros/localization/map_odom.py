@@ -3,7 +3,7 @@
 """map -> odom as an estimate: fixes from images, odometry in between, and what is not believed.
 
 A Kalman filter on the robot's pose in the map (Barfoot and Furgale, IEEE T-RO 2014). Odometry moves
-it, and adds noise for each metre and each radian driven; a fix corrects it where it passes a
+it, and adds noise for each meter and each radian driven; a fix corrects it where it passes a
 chi-square gate. Fixes elsewhere are kept apart: where enough in a row agree with
 each other, the robot is there, as when it was carried away.
 """
@@ -38,13 +38,13 @@ class FilterOptions:
     """How map -> odom is estimated."""
 
     distance_noise: float = option(
-        0.02, "Standard deviation of odometry's position after a metre driven [m]", 0.0, 10.0
+        0.02, "Standard deviation of odometry's position after a meter driven [m]", 0.0, 10.0
     )
     turn_noise: float = option(
         0.02, "Standard deviation of odometry's orientation after a radian turned [rad]", 0.0, 10.0
     )
     distance_turn_noise: float = option(
-        0.01, "Standard deviation of odometry's orientation after a metre driven [rad]", 0.0, 10.0
+        0.01, "Standard deviation of odometry's orientation after a meter driven [rad]", 0.0, 10.0
     )
     gate_probability: float = option(
         0.999, "A fix is believed inside of this part of the filter's chi-square law", 0.5, 1.0

@@ -284,7 +284,7 @@ def _metric(solved: Estimate, views: int, options: RelocalizerOptions) -> bool:
         return True
     if views < 2:
         return False
-    # Rays of a single place leave the distance open; those of several share odometry's metres.
+    # Rays of a single place leave the distance open; those of several share odometry's meters.
     return bool(np.sqrt(np.trace(solved.covariance[:3, :3])) <= options.max_position_sigma)
 
 

@@ -21,7 +21,7 @@ class Reason(Enum):
     EMPTY_MAP = "the map holds no keyframes"
     NO_CAMERA = "the camera's intrinsics are unknown"
     FEW_MATCHES = "too few matches with any keyframe"
-    DIRECTION_ONLY = "no keyframe in view knows its metres: direction only"
+    DIRECTION_ONLY = "no keyframe in view knows its meters: direction only"
     FEW_INLIERS = "too few matches agree on a pose"
     LOW_INLIER_RATIO = "too low an inlier ratio"
     POOR_SPREAD = "the matches that agree fill too little of the image"

@@ -114,7 +114,7 @@ def add_model(keyframes: KeyframeMap, model: Any, folder: Path, scale: float) ->
         keyframes: the map to add to.
         model: a pycolmap.Reconstruction.
         folder: of the model's images.
-        scale: metres of one unit of the model.
+        scale: meters of one unit of the model.
 
     Yields:
         Each new keyframe's id.
@@ -224,20 +224,20 @@ def _stamp(name: str) -> int:
     return int(seconds) * 10**9 + int(rest.ljust(9, "0"))
 
 
-def scale_between(poses: Mapping[str, Pose], one: str, other: str, metres: float) -> float:
-    """Metres of a unit of a model, from the distance between two of its images.
+def scale_between(poses: Mapping[str, Pose], one: str, other: str, meters: float) -> float:
+    """Meters of a unit of a model, from the distance between two of its images.
 
     Raises:
-        MappingError: an image is not there, the two are at one place, or metres is not positive.
+        MappingError: an image is not there, the two are at one place, or meters is not positive.
     """
     for name in (one, other):
         if name not in poses:
             known = ", ".join(list(poses)[:3])
             raise MappingError(f"no image {name} with a pose: they are called {known}, ...")
     distance = transforms.distance(poses[one], poses[other])
-    if distance <= 0 or not metres > 0:
+    if distance <= 0 or not meters > 0:
         raise MappingError(
-            f"{one} and {other} are {distance:g} units apart, {metres:g} m: choose two images "
+            f"{one} and {other} are {distance:g} units apart, {meters:g} m: choose two images "
             "that are apart, and the distance between their cameras"
         )
-    return metres / distance
+    return meters / distance

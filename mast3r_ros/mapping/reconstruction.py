@@ -26,7 +26,7 @@ from mast3r_ros.mapping.extra import MappingError, library
 from mast3r_ros.mapping.options import ReconstructionOptions
 from mast3r_ros.mapping.pairs import MatchedPair, feature_description
 
-# Fewer points or images with depth say nothing of the metres.
+# Fewer points or images with depth say nothing of the meters.
 _MIN_DEPTHS, _MIN_IMAGES = 10, 3
 # All is adjusted when the model has grown by this factor, and at the end.
 _GROWTH = 1.3
@@ -38,21 +38,21 @@ _MAP_CAMERA = transforms.make([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [0, 0, 0])
 
 @dataclass(frozen=True)
 class Scale:
-    """Metres of a model.
+    """Meters of a model.
 
     Attributes:
-        metres: of one unit.
+        meters: of one unit.
         sigma: relative standard deviation; 0 where the distance was given.
         source: where they come from, for people.
     """
 
-    metres: float
+    meters: float
     sigma: float
     source: str
 
     def __str__(self) -> str:
         sure = f", known to {self.sigma:.2%}" if self.sigma else ""
-        return f"metres from {self.source}{sure}"
+        return f"meters from {self.source}{sure}"
 
 
 def describe(
@@ -70,10 +70,10 @@ def describe(
         yield keyframes.add(frame, np.eye(4), triangulate=False), image.name
 
 
-def check_metres(
+def check_meters(
     keyframes: KeyframeMap, ids: Mapping[str, int], scale_from: tuple[str, str, float] | None
 ) -> None:
-    """Raise MappingError where nothing can give a map its metres, before the work is done.
+    """Raise MappingError where nothing can give a map its meters, before the work is done.
 
     Args:
         keyframes: as `describe` added them.
@@ -83,17 +83,17 @@ def check_metres(
     if scale_from is None:
         if sum(k.sensed for k in keyframes) < _MIN_IMAGES:
             raise MappingError(
-                "the images have no depth: give the metres by --scale-from A B METRES, two images "
+                "the images have no depth: give the meters by --scale-from A B METERS, two images "
                 "and the distance between their cameras"
             )
         return
-    one, other, metres = scale_from
+    one, other, meters = scale_from
     for name in (one, other):
         if name not in ids:
             raise MappingError(f"no image {name}: they are called {', '.join([*ids][:3])}, ...")
-    if one == other or not 0 < metres < np.inf:
+    if one == other or not 0 < meters < np.inf:
         raise MappingError(
-            f"--scale-from {one} {other} {metres:g}: give two images and a positive distance"
+            f"--scale-from {one} {other} {meters:g}: give two images and a positive distance"
         )
 
 
@@ -137,7 +137,7 @@ def register(
 
 
 def scale_from_depth(model: Any, keyframes: KeyframeMap) -> Scale:
-    """Metres from the depth that a sensor gave the keyframes: the median over all points.
+    """Meters from the depth that a sensor gave the keyframes: the median over all points.
 
     The deviation is that of the images' medians; what all depth is wrong by does not show in it.
 
@@ -154,22 +154,22 @@ def scale_from_depth(model: Any, keyframes: KeyframeMap) -> Scale:
     if len(ratios) < _MIN_IMAGES:
         raise MappingError(
             f"{len(ratios)} images of the model have depth at its points, {_MIN_IMAGES} needed for "
-            "metres: give --scale-from A B METRES"
+            "meters: give --scale-from A B METERS"
         )
     together = np.concatenate(ratios)
-    metres = float(np.median(together))
-    apart = np.abs([np.median(of_image) / metres - 1.0 for of_image in ratios])
+    meters = float(np.median(together))
+    apart = np.abs([np.median(of_image) / meters - 1.0 for of_image in ratios])
     return Scale(
-        metres,
+        meters,
         float(_MAD * np.median(apart) / np.sqrt(len(ratios))),
         f"depth at {len(together)} points of {len(ratios)} images",
     )
 
 
 def scale_from_distance(
-    model: Any, keyframes: KeyframeMap, ids: Mapping[str, int], one: str, other: str, metres: float
+    model: Any, keyframes: KeyframeMap, ids: Mapping[str, int], one: str, other: str, meters: float
 ) -> Scale:
-    """Metres from the distance between the cameras of two images, given by their names.
+    """Meters from the distance between the cameras of two images, given by their names.
 
     Raises:
         MappingError: an image is not in the model.
@@ -181,11 +181,11 @@ def scale_from_distance(
                 f"image {name} could not be registered: give --scale-from two other images"
             )
     distance = transforms.distance(poses[ids[one]], poses[ids[other]])
-    return Scale(metres / distance, 0.0, f"the distance between {one} and {other}")
+    return Scale(meters / distance, 0.0, f"the distance between {one} and {other}")
 
 
 def posed(keyframes: KeyframeMap, model: Any, scale: Scale) -> KeyframeMap:
-    """The registered keyframes where the model has them, in metres.
+    """The registered keyframes where the model has them, in meters.
 
     The map's origin is the first camera, its axes are those of REP-103 seen by it. Keyframes
     without depth take their points from the model.
@@ -194,7 +194,7 @@ def posed(keyframes: KeyframeMap, model: Any, scale: Scale) -> KeyframeMap:
     poses = []
     for _, image in found:
         pose = model_pose(image)
-        pose[:3, 3] *= scale.metres
+        pose[:3, 3] *= scale.meters
         poses.append(pose)
     map_model = _MAP_CAMERA @ transforms.inverse(poses[0])
     return keyframes.derive(
@@ -220,7 +220,7 @@ def _with_model_points(keyframe: Keyframe, model: Any, image: Any, scale: Scale)
     description, seen = feature_description(keyframe.description), observations(model, image)
     depth = np.full(len(description), np.nan)
     sigma = np.full(len(description), np.nan, np.float32)
-    depth[seen.keypoint] = seen.depth * scale.metres
+    depth[seen.keypoint] = seen.depth * scale.meters
     sigma[seen.keypoint] = np.hypot(seen.sigma, scale.sigma)
     assert keyframe.camera is not None
     points = keyframe.camera.unproject(description.keypoints, depth).astype(np.float32)
