@@ -18,6 +18,7 @@ import tensorrt_fake
 from network_reference import TINY, random_network
 
 from mast3r_ros.common.size import ImageSize
+from mast3r_ros.engines import tensorrt_build
 from mast3r_ros.engines.base import (
     DecodedPair,
     Encoded,
@@ -90,6 +91,7 @@ def test_batches_of_mixed_sizes(
     """One context for each captured batch: the stand-in refuses to change a captured one."""
     engine = TensorRtEngine(built.folder, batch=4, cuda_graphs=cuda_graphs)
     exact = OnnxRuntimeEngine(built.folder)
+    assert engine.batch_for(3) == (4 if cuda_graphs else 3)
     query = encoded(engine, WIDE, 100)
     references = [encoded(engine, WIDE if i % 3 else TALL, i) for i in range(9)]
     expected = exact.decode([(reference, query) for reference in references])
@@ -295,11 +297,24 @@ def test_no_such_gpu(built: Graphs) -> None:
         TensorRtEngine(built.folder, device=3)
 
 
-def test_what_tensorrt_refuses_is_an_error(built: Graphs, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        ("set_tensor_address", "address of"),
+        ("set_input_shape", r"shape \(1, 24, 32\) of"),
+        ("execute_async_v3", "the batch"),
+    ],
+)
+def test_what_tensorrt_refuses_is_an_error(
+    built: Graphs, monkeypatch: pytest.MonkeyPatch, call: str, what: str
+) -> None:
     engine = TensorRtEngine(built.folder)
     query = encoded(engine, WIDE, 0)
-    monkeypatch.setattr(tensorrt_fake.FakeEngine, "runtime_refuses", ("query_descriptors",))
-    with pytest.raises(EngineError, match="refused address of query_descriptors"):
+    taken = getattr(tensorrt_fake.FakeContext, call)
+    monkeypatch.setattr(
+        tensorrt_fake.FakeContext, call, lambda *arguments: taken(*arguments) and False
+    )
+    with pytest.raises(EngineError, match=f"refused {what}"):
         engine.decode([(query, query)])
 
 
@@ -357,6 +372,22 @@ def test_what_a_build_is_configured_with(built: Graphs) -> None:
     assert [config.cleared for config in seen] == [["tf32"]] * 2
     assert [config.workspace for config in seen] == [None, 5_000_000]
     assert [(config.usual, config.batch) for config in seen] == [(1, 4), (3, 4)]
+
+
+def test_engines_are_tuned_for_the_batches_that_are_usual(
+    built: Graphs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query is decoded with its first keyframes alone; points are computed for two."""
+    usual: list[int] = []
+
+    def compiled(trt: Any, path: Path, batch: int, *arguments: Any, **options: Any) -> Any:
+        usual.append(options["usual"])
+        return b"", b""
+
+    monkeypatch.setattr(tensorrt_build, "compile_graph", compiled)
+    for source in (built.decoder((WIDE, WIDE)), built.points(WIDE)):
+        build(import_tensorrt(), built, source, 8, GPU)
+    assert usual == [4, 2]
 
 
 @pytest.mark.parametrize(("offered", "has"), [(12060, "offers CUDA 12.6"), (0, "is missing")])

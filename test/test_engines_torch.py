@@ -16,7 +16,7 @@ from mast3r_ros.engines.base import (
     EngineError,
     EngineUnavailableError,
 )
-from mast3r_ros.engines.batched import Batches, Latency, captured_counts, padded_count
+from mast3r_ros.engines.batched import Batches, Latency, captured_counts, padded_count, padded_total
 from mast3r_ros.engines.torch_engine import TorchEngine
 
 LANDSCAPE, PORTRAIT, WIDE = ImageSize(48, 32), ImageSize(32, 48), ImageSize(48, 24)
@@ -160,3 +160,4 @@ def test_captured_batches_are_powers_of_two_and_the_largest() -> None:
     assert captured_counts(8) == [1, 2, 4, 8]
     assert captured_counts(6) == [1, 2, 4, 6]
     assert [padded_count(count, 6) for count in range(1, 7)] == [1, 2, 4, 4, 6, 6]
+    assert [padded_total(count, 6) for count in (1, 3, 6, 7, 9)] == [1, 4, 6, 7, 10]

@@ -86,6 +86,7 @@ def test_all_batches_are_captured_in_warm_up(engine: TorchEngine, recorder: Reco
     assert set(recorder.modes) == {"thread_local"}
     image = np.zeros((1, 3, *SIZE.shape), np.float32)
     encoded = Encoded(engine.encode(image)[0], SIZE)
+    assert [engine.batch_for(count) for count in (1, 3, 5, 8, 9)] == [1, 4, 8, 8, 9]
     before = recorder.replays
     for count in (1, 3, 5, 6, 7, 8):
         decoded = engine.decode([(encoded, encoded)] * count)

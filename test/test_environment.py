@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -169,6 +170,18 @@ def test_release_notes_are_the_section_of_that_version(tools, tmp_path):
     (tmp_path / "CHANGELOG.md").write_text("## [0.2.0]\n\n## [0.1.0]\n- before\n")
     with pytest.raises(module.NotesError, match=r"no notes for 0\.2\.0"):
         module.notes(tmp_path, "0.2.0")
+
+
+@pytest.mark.parametrize("major", [12, 13])
+def test_the_extras_of_cuda_take_libraries_of_their_own_version_alone(major):
+    """Libraries of CUDA 13 do not run on a driver of CUDA 12, which the extra cuda12 is for."""
+    lines = (_ROOT / f"requirements/cuda{major}.txt").read_text().splitlines()
+    wanted = [Requirement(line) for line in lines if not line.startswith("#")]
+    assert len(wanted) == 2
+    for requirement in wanted:
+        assert f"{major}.9" in requirement.specifier
+        assert f"{major + 1}.0" not in requirement.specifier
+        assert f"{major - 1}.9" not in requirement.specifier
 
 
 def test_constraints_name_each_package_once(tools):

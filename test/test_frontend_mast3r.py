@@ -17,7 +17,8 @@ from mast3r_ros.engines.base import DecodedPair, Encoded, EngineInfo, Pair
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.engines.torch_nearest import TorchDatabase
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import FrontEndError
+from mast3r_ros.frontends import create
+from mast3r_ros.frontends.base import FrontEndError, batch_for
 from mast3r_ros.frontends.mast3r import matching as mast3r_matching
 from mast3r_ros.frontends.mast3r.frontend import Mast3rDescription, Mast3rFrontEnd
 from mast3r_ros.frontends.mast3r.matching import match_features
@@ -94,6 +95,9 @@ class Plane:
 
     def warm_up(self, sizes: Sequence[ImageSize]) -> None:
         self.notes += map(str, sizes)
+
+    def batch_for(self, count: int) -> int:
+        return count + count % 2
 
     def info(self) -> EngineInfo:
         return EngineInfo("plane", "fp32", "none", "c" * 64, None, 8, None, (), {})
@@ -564,6 +568,12 @@ def test_points_are_computed_for_the_best_keyframes_alone(
     found = fe.match(kept, kept[0], query_points=True)
     assert (engine.decoded, engine.mapped) == (4 + 2, 2 + 2)
     assert [bool(np.isfinite(c.query_points).all()) for c in found] == [True, False] * 2
+
+
+def test_keyframes_are_matched_in_batches_that_suit_the_engine(engine: Plane) -> None:
+    fe = front_end(engine)
+    assert [batch_for(fe, count) for count in (2, 3)] == [2, 4]
+    assert batch_for(create("sift"), 3) == 3
 
 
 def test_measured_points_need_no_point_map(engine: Plane) -> None:

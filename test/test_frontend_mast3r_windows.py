@@ -69,6 +69,9 @@ class Surveyor:
     def warm_up(self, sizes: Sequence[ImageSize]) -> None:
         pass
 
+    def batch_for(self, count: int) -> int:
+        return count
+
     def info(self) -> EngineInfo:
         return EngineInfo("surveyor", "fp32", "none", "c" * 64, None, 8, None, (), {})
 

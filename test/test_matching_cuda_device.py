@@ -303,10 +303,15 @@ def test_a_gpu_that_cannot_be_opened_or_computes_wrongly_is_not_used(
             if name != "search":  # nothing is ever found
                 device.launch(name, *arguments)
 
+    class Older(EmulatedDevice):
+        def clear(self, *arguments: Any) -> None:
+            raise RuntimeError('Function "cuMemsetD8Async" not found')
+
     def missing(number: int) -> EmulatedDevice:
         raise GpuUnavailableError("matching on the GPU: no NVRTC library; pip install it")
 
     for open_device, message in (
+        (lambda number: Older(device.folder), "cuMemsetD8Async"),
         (lambda number: Wrong(device.folder), "0 matches where the CPU finds"),
         (missing, "no NVRTC library"),
     ):

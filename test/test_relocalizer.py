@@ -727,9 +727,9 @@ def test_a_second_look_takes_the_views_most_promising_keyframes_first(monkeypatc
     assert [[len(c) for c in view.found] for view in again] == [[30, 5], [30, 50], [30, 5]]
 
 
-def _compared(front_end_matches, poses, **options):
+def _compared(front_end_matches, poses, kind=ToldFrontEnd, **options):
     """How many keyframes are matched of those at these poses."""
-    front_end = ToldFrontEnd(front_end_matches)
+    front_end = kind(front_end_matches)
     keyframes = KeyframeMap(front_end)
     for number, pose in poses.items():
         keyframes.add(numbered(number, (_CAMERA.width, _CAMERA.height), camera=_CAMERA), pose)
@@ -746,6 +746,9 @@ def test_no_more_keyframes_are_matched_than_are_needed_to_be_sure():
     assert asked == {0, 1, 2}
     _assert_at(answer, _QUERY)
     assert _compared(clear, beside, sure_inliers=1000.0)[0] == {0, 1, 2, 3, 4}
+    # A front end that pads three keyframes to four gets the fourth in the time of three.
+    padding = type("Padding", (ToldFrontEnd,), {"batch_for": lambda self, count: count + 1})
+    assert _compared(clear, beside, padding)[0] == {0, 1, 2, 3}
     # Four times the fewest inliers are needed.
     few = {0: _matches(count=70), **{n: _wild(30, n) for n in range(1, 5)}}
     asked, answer = _compared(few, beside)

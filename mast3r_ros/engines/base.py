@@ -128,6 +128,10 @@ class Engine(Protocol):
         """Run at each size, so that the first frame is as fast as the others."""
         ...
 
+    def batch_for(self, count: int) -> int:
+        """How many pairs take no longer than `count`: at least as many."""
+        ...
+
     def info(self) -> EngineInfo:
         """What runs now."""
         ...

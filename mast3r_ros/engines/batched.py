@@ -68,6 +68,10 @@ class BatchedEngine(ABC):
             for count in self._usual_counts():
                 self.points(self.decode([(encoded, encoded)] * count))
 
+    def batch_for(self, count: int) -> int:
+        """How many pairs take no longer than `count`: as many, unless batches are padded."""
+        return count
+
     @abstractmethod
     def info(self) -> EngineInfo:
         """What runs now."""
@@ -187,6 +191,12 @@ def captured_counts(most: int) -> list[int]:
 def padded_count(count: int, most: int) -> int:
     """The smallest captured batch that holds `count` pairs."""
     return next(padded for padded in captured_counts(most) if padded >= count)
+
+
+def padded_total(count: int, most: int) -> int:
+    """The pairs of all captured batches that hold `count`, of which the last is padded."""
+    last = (count - 1) % most + 1
+    return count - last + padded_count(last, most)
 
 
 def as_pairs(outputs: Sequence[DeviceArray], pairs: Sequence[Pair]) -> list[DecodedPair]:

@@ -21,6 +21,10 @@ from mast3r_ros.engines.graphs import MANIFEST, Graphs
 
 ENGINE_SUFFIX = ".engine"
 TIMING_CACHE = "timing.cache"
+# Batches that engines are tuned for. A query is matched with three keyframes first, which a CUDA
+# graph pads to four, and with others only where no pose is sure; points are computed for two.
+_USUAL_PAIRS = 4
+_USUAL_POINT_MAPS = 2
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,7 @@ def build(
     """
     cache_path = graphs.folder / TIMING_CACHE
     cache = cache_path.read_bytes() if cache_path.is_file() else b""
-    # The point head runs for the one or two keyframes that matched, the decoder for all.
-    usual = min(batch, 2) if source.name.startswith("points") else batch
+    usual = _USUAL_POINT_MAPS if source.name.startswith("points") else _USUAL_PAIRS
     plan, cache = compile_graph(trt, source, batch, cache, workspace=workspace, usual=usual)
     target = source.with_suffix(ENGINE_SUFFIX)
     target.write_bytes(plan)

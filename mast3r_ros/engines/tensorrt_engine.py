@@ -25,6 +25,7 @@ from mast3r_ros.engines.batched import (
     as_pairs,
     as_point_maps,
     captured_counts,
+    padded_total,
 )
 from mast3r_ros.engines.cuda import Cuda, CudaMemoryError
 from mast3r_ros.engines.cuda_memory import DeviceArray, Memory
@@ -103,6 +104,10 @@ class TensorRtEngine(BatchedEngine):
             self._runtime = trt.Runtime(self._logger)
             # Now, so that a file that does not load is known before the first image.
             self._program(self.graphs.encoder(self.graphs.sizes[0], ENGINE_SUFFIX))
+
+    def batch_for(self, count: int) -> int:
+        """How many pairs take no longer than `count`: those that CUDA graphs are padded to."""
+        return padded_total(count, self._batches.size) if self._cuda_graphs else count
 
     def info(self) -> EngineInfo:
         """What runs now."""

@@ -34,6 +34,7 @@ from mast3r_ros.engines.batched import (
     as_point_maps,
     captured_counts,
     padded_count,
+    padded_total,
 )
 from mast3r_ros.engines.torch_graphs import CudaGraphs
 from mast3r_ros.engines.torch_rotary import fuse_rotary
@@ -86,6 +87,10 @@ class TorchEngine(BatchedEngine):
         self._graphs = CudaGraphs() if on_gpu and cuda_graphs else None
         if on_gpu:
             fuse_rotary(model, self.device)
+
+    def batch_for(self, count: int) -> int:
+        """How many pairs take no longer than `count`: those that CUDA graphs are padded to."""
+        return padded_total(count, self._batches.size) if self._graphs is not None else count
 
     def info(self) -> EngineInfo:
         """What runs now."""

@@ -112,6 +112,20 @@ def require_array(array: NDArray[Any], name: str, kind: Any, shape: tuple[int, .
 
 
 @runtime_checkable
+class MatchesInBatches(Protocol):
+    """A front end that takes no longer for a few keyframes more than are asked for."""
+
+    def batch_for(self, count: int) -> int:
+        """How many keyframes are matched in the time that `count` take: at least as many."""
+        ...
+
+
+def batch_for(front_end: FrontEnd, count: int) -> int:
+    """How many keyframes to match at once where `count` are enough."""
+    return front_end.batch_for(count) if isinstance(front_end, MatchesInBatches) else count
+
+
+@runtime_checkable
 class EstimatesCamera(Protocol):
     """A front end that can do without known intrinsics."""
 

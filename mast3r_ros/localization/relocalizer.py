@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description, estimates_camera, has_second_matcher
+from mast3r_ros.frontends.base import (
+    Description,
+    batch_for,
+    estimates_camera,
+    has_second_matcher,
+)
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.overlap import shares_view
@@ -117,8 +122,9 @@ class Relocalizer:
             query,
         )
         with timed(timings, "match"):
-            compared = self._compare(compared, keyframes[:_FEWEST_KEYFRAMES])
-            rest = keyframes[_FEWEST_KEYFRAMES:]
+            first = batch_for(front_end, _FEWEST_KEYFRAMES)
+            compared = self._compare(compared, keyframes[:first])
+            rest = keyframes[first:]
             return self._compare_doubtful(compared, rest) if rest else compared
 
     def _compare(self, view: MatchedView, keyframes: Sequence[Keyframe]) -> MatchedView:

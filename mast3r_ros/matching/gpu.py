@@ -70,7 +70,8 @@ class GpuMatcher:
                 try:
                     self._device = self._device or self._open(self._number)
                     _compare(self._device, channels)
-                except (GpuError, GpuUnavailableError) as error:
+                # The bindings raise RuntimeError where a library lacks one of their functions.
+                except RuntimeError as error:
                     self._give_up(error)
                 else:
                     self._prepared.add(channels)

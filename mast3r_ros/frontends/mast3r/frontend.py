@@ -139,6 +139,10 @@ class Mast3rFrontEnd:
         if info.gpu is not None:
             gpu_matcher(info.gpu).prepare(self.network.config.descriptor_size)
 
+    def batch_for(self, count: int) -> int:
+        """How many keyframes are matched in the time that `count` take."""
+        return self.network.batch_for(count)
+
     def describe(self, frame: Frame) -> Mast3rDescription:
         """Encode the image, once.
 
