@@ -36,6 +36,7 @@ def encode(keyframe: Keyframe) -> bytes:
         "frame_id": keyframe.frame_id,
         "size": keyframe.size,
         "sensed": keyframe.sensed,
+        "covariance": None if keyframe.covariance is None else keyframe.covariance.tolist(),
         "thumbnail_sha256": hashlib.sha256(keyframe.thumbnail).hexdigest(),
     }
     mask = np.zeros((0, 0), np.uint8) if keyframe.mask is None else np.packbits(keyframe.mask, 1)
@@ -101,7 +102,20 @@ def decode(data: bytes, thumbnail: bytes, keyframe_id: int, front_end: FrontEnd)
         thumbnail,
         bool(about["sensed"]),
         mask,
+        _covariance(about.get("covariance")),
     )
+
+
+def _covariance(values: Any) -> NDArray[np.float64] | None:
+    """The covariance of a keyframe's pose, None where none was saved."""
+    if values is None:
+        return None
+    covariance = np.array(values, np.float64)
+    if covariance.shape != (6, 6) or not np.isfinite(covariance).all():
+        raise ValueError(f"covariance of shape {covariance.shape}: (6, 6) finite numbers expected")
+    if not np.allclose(covariance, covariance.T, 1e-6) or np.linalg.eigvalsh(covariance)[0] <= 0:
+        raise ValueError("covariance: it must be symmetric and positive")
+    return covariance
 
 
 def read_arrays(data: bytes) -> dict[str, NDArray[Any]]:

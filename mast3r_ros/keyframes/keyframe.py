@@ -32,6 +32,8 @@ class Keyframe:
         thumbnail: a small JPEG, for people.
         sensed: whether its points come from a depth sensor.
         mask: (H, W) uint8 in the original image, as `Frame.mask`; None where all of it was used.
+        covariance: (6, 6) of the pose [m, rad], in the sense of `transforms.perturb`; None where
+            the map says nothing of this keyframe's own error.
     """
 
     id: int
@@ -44,6 +46,7 @@ class Keyframe:
     thumbnail: bytes
     sensed: bool
     mask: NDArray[np.uint8] | None = None
+    covariance: NDArray[np.float64] | None = None
 
 
 def make_thumbnail(image: NDArray[np.uint8]) -> bytes:

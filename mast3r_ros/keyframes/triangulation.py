@@ -65,9 +65,9 @@ class PendingPairs:
         first, second = triangulate_pair(one, other, front_end)
         job.depths.append(first)
         if not one.sensed:
-            keyframes[one.id] = _with_depths(one, job.depths)
+            keyframes[one.id] = with_depths(one, job.depths)
         if not other.sensed:
-            keyframes[other.id] = _with_depths(other, [_known_depths(other), second])
+            keyframes[other.id] = with_depths(other, [_known_depths(other), second])
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _known_depths(keyframe: Keyframe) -> Depths:
     return np.stack([depth, depth * description.depth_sigma])
 
 
-def _with_depths(keyframe: Keyframe, depths: Sequence[Depths]) -> Keyframe:
+def with_depths(keyframe: Keyframe, depths: Sequence[Depths]) -> Keyframe:
     """A keyframe whose points are where several measurements of their depth agree."""
     description = keyframe.description
     assert isinstance(description, FeatureDescription)

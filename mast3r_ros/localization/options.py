@@ -67,10 +67,16 @@ class RelocalizerOptions:
         0.0873, "Poses that are turned less against each other are the same one [rad]", 0.0, 3.2
     )
     keyframe_position_sigma: float = option(
-        0.01, "How well the keyframes' positions are known [m]", 0.0, 100.0
+        0.01,
+        "How well positions of keyframes are known that the map keeps no covariance of [m]",
+        0.0,
+        100.0,
     )
     keyframe_rotation_sigma: float = option(
-        0.01, "How well the keyframes' orientations are known [rad]", 0.0, 3.2
+        0.01,
+        "How well orientations of keyframes are known that the map keeps no covariance of [rad]",
+        0.0,
+        3.2,
     )
     depth_noise: float = option(
         0.002,

@@ -109,9 +109,7 @@ class Relocalizer:
         with timed(timings, "describe"):
             query = front_end.describe(frame)
             camera = frame.camera or self._estimate_camera(query, frame)
-        with timed(timings, "retrieve"):
-            keyframes = self.map.nearest(query, self.options.num_candidates, prior)
-        compared = MatchedView(
+        described = MatchedView(
             camera,
             (),
             (),
@@ -121,9 +119,34 @@ class Relocalizer:
             frame.camera is None,
             query,
         )
+        return self._match_described(described, prior, timings)
+
+    def localize_description(
+        self, query: Description, camera: Camera, prior: PosePrior | None = None
+    ) -> Localization:
+        """Where an image is that was described before, for example a keyframe of another map.
+
+        Args:
+            query: of this map's front end.
+            camera: of the image.
+            prior: where the camera is believed to be; it steers retrieval alone.
+        """
+        if not len(self.map):
+            return Localization(Reason.EMPTY_MAP, Reason.EMPTY_MAP.value)
+        timings: dict[str, float] = {}
+        matched = self._match_described(MatchedView(camera, (), (), query=query), prior, timings)
+        return self.solve([matched], timings)
+
+    def _match_described(
+        self, described: MatchedView, prior: PosePrior | None, timings: dict[str, float]
+    ) -> MatchedView:
+        """Match an image, known by its description, with the keyframes that look like it."""
+        assert described.query is not None
+        with timed(timings, "retrieve"):
+            keyframes = self.map.nearest(described.query, self.options.num_candidates, prior)
         with timed(timings, "match"):
-            first = batch_for(front_end, _FEWEST_KEYFRAMES)
-            compared = self._compare(compared, keyframes[:first])
+            first = batch_for(self.map.front_end, _FEWEST_KEYFRAMES)
+            compared = self._compare(described, keyframes[:first])
             rest = keyframes[first:]
             return self._compare_doubtful(compared, rest) if rest else compared
 

@@ -94,6 +94,10 @@ def shared_errors(views: Sequence[MatchedView], options: RelocalizerOptions) -> 
         found[keyframe.id].append(matched)
     sigmas = np.empty((len(keyframes), 7))
     sigmas[:, :3], sigmas[:, 3:6] = options.keyframe_position_sigma, options.keyframe_rotation_sigma
+    for own, keyframe in zip(sigmas, keyframes, strict=True):
+        # What the map knows of a keyframe is known in place of what is said of all, not beside it.
+        if keyframe.covariance is not None:
+            own[:6] = np.sqrt(np.diag(keyframe.covariance))
     for i, of_keyframe in enumerate(found.values()):
         known = np.concatenate([c.depth_sigma for c in of_keyframe])
         known = known[np.isfinite(known)]

@@ -9,7 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.mapping.extra import MappingError
 
@@ -20,7 +22,14 @@ def transform(keyframes: KeyframeMap, new_old: Pose) -> KeyframeMap:
     Args:
         new_old: new map frame <- old map frame, (4, 4).
     """
-    return keyframes.derive(replace(k, pose=new_old @ k.pose) for k in keyframes)
+    return keyframes.derive(_moved(k, new_old) for k in keyframes)
+
+
+def _moved(keyframe: Keyframe, new_old: Pose) -> Keyframe:
+    covariance = keyframe.covariance
+    if covariance is not None:
+        covariance = transforms.rotate_covariance(covariance, new_old)
+    return replace(keyframe, pose=new_old @ keyframe.pose, covariance=covariance)
 
 
 def crop(keyframes: KeyframeMap, low: ArrayLike, high: ArrayLike) -> KeyframeMap:

@@ -22,3 +22,34 @@ class ReconstructionOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """How keyframes with given poses are adjusted to one another."""
+
+    position_sigma: float = option(
+        0.03, "How well the given positions are known, for each axis [m]", 1e-4, 10.0
+    )
+    rotation_sigma: float = option(
+        1.0, "How well the given orientations are known, about each axis [degrees]", 1e-3, 45.0
+    )
+    alike: int = option(8, "Keyframes that look most alike, with which each one is matched", 1, 100)
+    successors: int = option(2, "Keyframes that follow, with which each one is matched", 0, 100)
+    rolling_shutter: float = option(
+        0.02,
+        "Standard deviation of the camera's turn while a keyframe's image was read out row by row "
+        "[rad]; 0 for a global shutter",
+        0.0,
+        1.0,
+    )
+    depth_noise: float = option(
+        0.002,
+        "Standard deviation of the keyframes' depth sensor at 1 m [m]; it grows with the square of "
+        "the depth",
+        0.0,
+        1.0,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)

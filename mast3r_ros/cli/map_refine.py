@@ -1,0 +1,97 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs `map refine` and `map merge`: keyframes that disagree agree afterwards."""
+
+from __future__ import annotations
+
+from math import degrees
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from mast3r_ros.cli.maps import MapFrontEnd, open_map, save_map
+from mast3r_ros.cli.options import with_options
+from mast3r_ros.cli.output import JsonFile, console, progress
+from mast3r_ros.mapping.options import RefineOptions
+
+if TYPE_CHECKING:
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.mapping.refinement import Refinement
+
+REFINE_PANEL = "How keyframes are adjusted"
+
+
+@with_options(refining=REFINE_PANEL)
+def refine(
+    path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
+    refining: RefineOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="PATH", help="Save it here, and leave MAP as it is."),
+    ] = None,
+    front_end: MapFrontEnd = None,
+    json: JsonFile = None,
+) -> None:
+    """Adjust the poses of a map's keyframes to one another, and keep how well they are known."""
+    found = refine_map(open_map(path, front_end), refining)
+    save_map(found.keyframes, out or path, json, {"refinement": found.as_dict()})
+
+
+@with_options(refining=REFINE_PANEL)
+def merge(
+    first: Annotated[Path, typer.Argument(metavar="MAP", help="The map whose frame is kept.")],
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="The map that is added.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to save both to.")],
+    refining: RefineOptions,
+    front_end: MapFrontEnd = None,
+    json: JsonFile = None,
+) -> None:
+    """Put another session's map into the frame of a first one, and refine both together."""
+    from mast3r_ros.mapping import merging
+
+    one, two = open_map(first, front_end), open_map(other, front_end)
+    found = progress(merging.localize_keyframes(one, two), "Localizing", len(two))
+    alignment = merging.align_maps(found)
+    console.print(
+        f"{alignment.localized} of {alignment.keyframes} keyframes of {escape(str(other))} are "
+        f"localized in {escape(str(first))}, {alignment.agreeing} agree: "
+        f"{100 * alignment.position_m:.1f} cm, {degrees(alignment.rotation_rad):.2f} degrees "
+        "in the median"
+    )
+    refined = refine_map(merging.joined(one, two, alignment.pose), refining)
+    merging.check_merged(refined, one)
+    about: dict[str, object] = {"alignment": alignment.as_dict(), "refinement": refined.as_dict()}
+    save_map(refined.keyframes, out, json, about)
+
+
+def refine_map(keyframes: KeyframeMap, options: RefineOptions) -> Refinement:
+    """Refine a map with a bar of progress, and say what came of it."""
+    from mast3r_ros.mapping import refinement
+
+    pairs = refinement.candidate_pairs(keyframes, options)
+    matches = progress(refinement.matched_pairs(keyframes, pairs), "Matching", len(pairs))
+    found = refinement.refine(keyframes, matches, options)
+    console.print(escape("\n".join(_lines(found))))
+    return found
+
+
+def _lines(found: Refinement) -> list[str]:
+    facts = found.as_dict()
+    lines = [
+        f"{len(found.agreeing)} pairs of keyframes agree, {len(found.contradicting)} contradict "
+        "the others",
+        f"median reprojection error: {found.before_px:.2f} pixels before, {found.after_px:.2f} "
+        "after",
+        f"keyframes moved by {100 * facts['moved_median_m']:.1f} cm and "
+        f"{facts['moved_median_deg']:.2f} degrees in the median, "
+        f"{100 * facts['moved_max_m']:.1f} cm and {facts['moved_max_deg']:.2f} degrees at the most",
+    ]
+    return lines + [f"keyframe {i}: {why}" for i, why in found.suspicious.items()]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to those of maps."""
+    app.command("refine")(refine)
+    app.command("merge")(merge)

@@ -1,0 +1,188 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Another session's map in the frame of a first one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Localization
+from mast3r_ros.mapping.edit import transform
+from mast3r_ros.mapping.extra import MappingError
+from mast3r_ros.mapping.refinement import Refinement
+
+# Keyframes that agree on where the other map lies: one or two may be wrong alike by chance.
+_FEWEST = 3
+# Most of those that are localized must agree, or two places look alike.
+_AGREEING = 0.6
+# Poses of one alignment are no further apart than a right pose is from the truth [m, rad].
+_SAME_POSITION, _SAME_ROTATION = 0.25, np.deg2rad(5.0)
+# Pairs of keyframes of both maps that contradict the merged poses, at the most.
+_CONTRADICTING = 0.3
+_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where another map lies in the first one.
+
+    Attributes:
+        pose: first map <- other map, (4, 4).
+        keyframes, localized, agreeing: of the other map, how many there are, how many were
+            localized in the first map, and how many of these agree with `pose`.
+        position_m, rotation_rad: medians of how far the agreeing ones are from it.
+    """
+
+    pose: Pose
+    keyframes: int
+    localized: int
+    agreeing: int
+    position_m: float
+    rotation_rad: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures, fit for JSON."""
+        return {
+            "keyframes": self.keyframes,
+            "localized": self.localized,
+            "agreeing": self.agreeing,
+            "residual_median_m": self.position_m,
+            "residual_median_deg": float(np.rad2deg(self.rotation_rad)),
+            "first_other": self.pose.tolist(),
+        }
+
+
+def localize_keyframes(
+    first: KeyframeMap, other: KeyframeMap, options: RelocalizerOptions | None = None
+) -> Iterator[tuple[Keyframe, Localization]]:
+    """Localize each keyframe of another map that has a camera in the first map.
+
+    Raises:
+        MappingError: the maps are not of one front end.
+    """
+    one, two = first.front_end, other.front_end
+    if (one.name, one.fingerprint) != (two.name, two.fingerprint):
+        raise MappingError(
+            f"the maps are of front ends '{one.name}' ({one.fingerprint}) and '{two.name}' "
+            f"({two.fingerprint}): build one of them again with the other's front end"
+        )
+    relocalizer = Relocalizer(first, options)
+    for keyframe in other:
+        if keyframe.camera is not None:
+            yield (
+                keyframe,
+                relocalizer.localize_description(keyframe.description, keyframe.camera),
+            )
+
+
+def align_maps(found: Iterable[tuple[Keyframe, Localization]]) -> Alignment:
+    """The alignment that most localized keyframes of the other map agree on.
+
+    Args:
+        found: keyframes of the other map, and where they are in the first.
+
+    Raises:
+        MappingError: too few were localized, or they do not agree: the maps share no place, or
+            several that look alike.
+    """
+    every = list(found)
+    known = [(k, answer) for k, answer in every if answer.pose is not None]
+    if len(known) < _FEWEST:
+        raise MappingError(
+            f"no overlap: {len(known)} of {len(every)} keyframes of the other map are localized in "
+            f"the first, {_FEWEST} needed; map the way between the two, or more densely where they "
+            "meet"
+        )
+    poses = [answer.pose for _, answer in known if answer.pose is not None]
+    others = [k.pose for k, _ in known]
+    tries = [pose @ transforms.inverse(k) for pose, k in zip(poses, others, strict=True)]
+    agreement = [_agree(t, poses, others) for t in tries]
+    best = int(np.argmax([a.sum() for a in agreement]))
+    agreeing = agreement[best]
+    if agreeing.sum() < max(_FEWEST, _AGREEING * len(known)):
+        raise MappingError(
+            f"the maps do not fit together: {len(known)} of {len(every)} keyframes of the other "
+            f"map are localized in the first, but only {agreeing.sum()} of them agree on where it "
+            "lies; places that look alike may be taken for each other, or one map is bent: refine "
+            "it"
+        )
+    pose = tries[best]
+    for _ in range(_ROUNDS):
+        pose = _averaged(pose, [known[i] for i in np.flatnonzero(agreeing)])
+        agreeing = _agree(pose, poses, others)
+    apart = [
+        (transforms.distance(pose @ k, p), transforms.rotation_angle(pose @ k, p))
+        for k, p, agrees in zip(others, poses, agreeing, strict=True)
+        if agrees
+    ]
+    position, rotation = np.median(np.array(apart), axis=0)
+    return Alignment(
+        pose, len(every), len(known), int(agreeing.sum()), float(position), float(rotation)
+    )
+
+
+def _agree(first_other: Pose, poses: Sequence[Pose], others: Sequence[Pose]) -> Any:
+    """(N,) which keyframes stand where an alignment puts them."""
+    return np.array(
+        [
+            transforms.distance(first_other @ k, pose) < _SAME_POSITION
+            and transforms.rotation_angle(first_other @ k, pose) < _SAME_ROTATION
+            for k, pose in zip(others, poses, strict=True)
+        ]
+    )
+
+
+def _averaged(first_other: Pose, known: Sequence[tuple[Keyframe, Localization]]) -> Pose:
+    """The alignment moved to the mean of its keyframes' poses, weighed by their covariances."""
+    information, gradient = np.zeros((6, 6)), np.zeros(6)
+    for keyframe, answer in known:
+        assert answer.pose is not None
+        assert answer.covariance is not None
+        placed = first_other @ keyframe.pose
+        error = transforms.difference(answer.pose, placed)
+        # How the keyframe moves with the map it belongs to, turned about the first map's origin.
+        by_map = np.eye(6)
+        by_map[:3, 3:] = -transforms.skew(placed[:3, 3])
+        weight = np.linalg.inv(answer.covariance)
+        information += by_map.T @ weight @ by_map
+        gradient += by_map.T @ weight @ error
+    delta = np.linalg.solve(information, gradient)
+    turn = transforms.make(transforms.rotation_from_vector(delta[3:]), delta[:3])
+    return np.asarray(turn @ first_other)
+
+
+def joined(first: KeyframeMap, other: KeyframeMap, first_other: Pose) -> KeyframeMap:
+    """The keyframes of both maps in the frame of the first; the other's get new ids.
+
+    Args:
+        first_other: first map <- other map.
+    """
+    moved = transform(other, first_other)
+    renamed = [replace(k, id=first.next_id + i) for i, k in enumerate(moved)]
+    return first.derive([*first, *renamed])
+
+
+def check_merged(refined: Refinement, first: KeyframeMap) -> None:
+    """Raise MappingError where matches between the two maps contradict their merged poses."""
+    border = first.next_id
+
+    def crossing(pairs: Iterable[tuple[int, int]]) -> int:
+        return sum((a < border) != (b < border) for a, b in pairs)
+
+    bad, good = crossing(refined.contradicting), crossing(refined.agreeing)
+    if good < _FEWEST or bad > _CONTRADICTING * (good + bad):
+        raise MappingError(
+            f"the maps do not fit together: of {good + bad} pairs of keyframes of both maps that "
+            f"match, {bad} contradict the merged poses; places that look alike may be taken for "
+            "each other"
+        )
