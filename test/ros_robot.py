@@ -40,13 +40,16 @@ PATIENCE = 30.0
 class Robot:
     """Starts `relocalizer` with parameters, talks to it, and remembers what it said."""
 
-    def __init__(self, name: str, wait: bool = True, program: str = "", **parameters) -> None:
+    def __init__(
+        self, name: str, wait: bool = True, program: str = "", image: str = "image", **parameters
+    ) -> None:
         """Start and wait until it is there.
 
         Args:
             name: the namespace of both.
             wait: until the node listens, if it starts by itself.
             program: Python to run in place of the node's module.
+            image: the topic of the images.
             parameters: the node's.
         """
         parameters = {
@@ -61,6 +64,8 @@ class Robot:
             "--ros-args",
             "-r",
             f"__ns:=/{name}",
+            "-r",
+            f"image:={image}",
         ]
         for key, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -78,7 +83,7 @@ class Robot:
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         make = self.node.create_publisher
-        self.images = make(Image, "image", 10)
+        self.images = make(Image, image, 10)
         self.jpegs = make(CompressedImage, "image/compressed", 10)
         self.calibrations = make(CameraInfo, "camera_info", 10)
         self.initial_poses = make(PoseWithCovarianceStamped, "initialpose", 10)

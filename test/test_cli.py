@@ -41,6 +41,13 @@ def run(*arguments, code=0):
     return result.stdout
 
 
+def told(*arguments, code=0):
+    """What a command says on standard error, as one line."""
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return " ".join(result.stderr.split())
+
+
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory):
     return write_tum(tmp_path_factory.mktemp("walk") / "tum")
@@ -167,7 +174,9 @@ def test_localize_as_json(saved, walk):
     assert "position" in run("localize", saved, image, "--camera", walk / "camera_info.yaml")
 
 
-def test_localize_a_folder_without_poses(saved, walk, tmp_path):
+def test_localize_a_folder_without_poses(saved, walk, tmp_path, monkeypatch):
+    """Paths are expanded wherever they are given: a shell leaves `--out=~/bag` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     images = tmp_path / "images"
     images.mkdir()
     names = sorted(path.name for path in (walk / "rgb").glob("*.png"))[1:3]
@@ -175,7 +184,7 @@ def test_localize_a_folder_without_poses(saved, walk, tmp_path):
         (images / name).write_bytes((walk / "rgb" / name).read_bytes())
     trajectory, bag = tmp_path / "poses.txt", tmp_path / "bag"
 
-    words = ("--camera", walk / "camera_info.yaml", "--trajectory", trajectory, "--out", bag)
+    words = ("--camera", walk / "camera_info.yaml", "--trajectory=~/poses.txt", "--out=~/bag")
     answers = json.loads(run("localize", saved, images, "--json", "-", *words))
 
     assert [answer["localized"] for answer in answers] == [True, True]
@@ -416,6 +425,8 @@ def test_a_map_is_saved_where_it_is_said_once(walk, tmp_path, monkeypatch):
 
     assert (tmp_path / "one/map.yaml").is_file()
     assert json.loads(run("map", "info", "$MAPS/one", "--json", "-"))["keyframes"] > 0
+    said = told("map", "build", walk, tmp_path / "two", "--front-end", "sift", "--every", 3)
+    assert "3 of 7 images read" in said
     for where in ([], [tmp_path / "a", "--out", tmp_path / "b"]):
         run("map", "build", walk, *where, "--front-end", "sift", code=2)
 

@@ -109,6 +109,58 @@ def test_images_without_a_stamp_are_refused_or_take_the_time_of_recording(tmp_pa
     assert "--use-record-times" in bag.summary.reasons(REFUSED)[0][2]
 
 
+@pytest.mark.parametrize("frozen", [[3], [1, 2, 3]])
+def test_images_that_repeat_a_stamp_are_refused_or_take_the_time_of_recording(tmp_path, frozen):
+    """A driver that hangs stamps new images as an old one."""
+    messages = []
+    for i in range(4):
+        record = (i + 1) * SECOND
+        messages += _picture(i, frozen[0] * SECOND if i in frozen else record, record)
+        messages.append(("/tf", TF, record, tf("map", "lens", POSES[i], record)))
+
+    by_record = _open(tmp_path, messages, use_record_times=True)
+    np.testing.assert_allclose([i.pose for i in by_record], POSES[:4], atol=1e-9)
+    if len(frozen) == 3:
+        with pytest.raises(RecordingError, match="all 4 images have one stamp"):
+            Bag(tmp_path / "bag")
+        return
+    bag = Bag(tmp_path / "bag")
+    np.testing.assert_allclose([i.pose for i in bag], POSES[:3], atol=1e-9)
+    ((_, name, reason),) = bag.summary.reasons(REFUSED)
+    assert name == "image 3"
+    assert "the stamp of an image that was recorded 1.000 s before" in reason
+
+
+def test_an_image_recorded_twice_is_read_twice(tmp_path):
+    messages = [m for record in (SECOND, SECOND + 5_000_000) for m in _picture(0, SECOND, record)]
+    messages.append(("/tf", TF, SECOND, tf("map", "lens", POSES[0], SECOND)))
+
+    assert len([i for i in _open(tmp_path, messages) if i.pose is not None]) == 2
+
+
+@pytest.mark.parametrize("by_topic", [False, True])
+def test_two_poses_of_one_time_are_counted(tmp_path, by_topic):
+    """As where runs of a reset simulation were recorded in simulated time, and lie over another."""
+    messages = []
+    for i in range(3):
+        time = (i + 1) * SECOND
+        messages += _picture(i, time, time)
+        for pose in (POSES[i], POSES[i], POSES[i + 2]):
+            if by_topic:
+                stamped = make("geometry_msgs/msg/PoseStamped", header=header(time, "map"),
+                               pose=pose_message(pose))  # fmt: skip
+                messages.append(("/truth", "geometry_msgs/msg/PoseStamped", time, stamped))
+            else:
+                messages.append(("/tf", TF, time, tf("map", "lens", pose, time)))
+
+    bag = _open(tmp_path, messages, pose_topic="/truth" if by_topic else None)
+
+    np.testing.assert_allclose([i.pose for i in bag], POSES[:3], atol=1e-9)
+    ((count, _, reason),) = bag.summary.reasons(IGNORED)
+    assert count == 3
+    assert "two poses of this time" in reason
+
+
 def test_transforms_and_poses_without_a_stamp_are_no_truth(tmp_path):
     messages = [m for i in range(3) for m in _picture(i, (i + 1) * SECOND, (i + 1) * SECOND)]
     for i in range(3):

@@ -6,9 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bag_world import TYPES, Bag, frames, tf_messages, truth, write
+from bag_world import (
+    TYPES,
+    Bag,
+    frames,
+    header,
+    make,
+    pose_message,
+    tf_messages,
+    truth,
+    write,
+)
 from evaluation_world import POSES, write_tum
 from rosbags.highlevel import AnyReader
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
@@ -22,11 +40,16 @@ from mast3r_ros.datasets.result_bag import (
     Result,
     ResultBag,
 )
+from mast3r_ros.datasets.summary import IGNORED
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.frame_tree import TfBuffer
 from mast3r_ros.messages import conversions
 
 _ROOT = Path(__file__).resolve().parent.parent
+_LOSSY = Qos(
+    QosHistory.KEEP_LAST, 5, QosReliability.BEST_EFFORT, QosDurability.VOLATILE,
+    QosTime(1, 0), QosTime(2, 0), QosLiveliness.AUTOMATIC, QosTime(3, 0), False,
+)  # fmt: skip
 _MOUNT = transforms.make(transforms.rotation_from_vector([0.1, 0.2, 0.3]), [0.1, 0.0, 0.5])
 
 
@@ -148,6 +171,52 @@ def test_topics_of_other_types_are_copied_where_they_are_defined(tmp_path):
 
     ((_, message),) = _read(tmp_path / "out", "/battery")["/battery"]
     assert message.charge == 0.5
+
+
+def test_recorded_topics_keep_their_qos_and_static_ones_are_latched(tmp_path):
+    """Else `ros2 bag play` offers no static transform to those who listen to latched ones alone."""
+    path = tmp_path / "bag"
+    with Writer(path, version=9) as writer:
+        for topic, name, time, message in [
+            *frames(1, with_depth=False),
+            *tf_messages("/tf_static", ("base", "lens", _MOUNT, 1)),
+        ]:
+            offered = (_LOSSY,) if name == "sensor_msgs/msg/Image" else ()
+            connection = writer.add_connection(
+                topic, name, typestore=TYPES, offered_qos_profiles=offered
+            )
+            writer.write(connection, time, TYPES.serialize_cdr(message, name))
+
+    _localize(tmp_path / "out", Bag(path))
+
+    with AnyReader([tmp_path / "out"]) as reader:
+        qos = {c.topic: c.ext.offered_qos_profiles for c in reader.connections}
+    assert qos["/camera/image_raw"] == [_LOSSY]
+    for topic in ("/tf_static", STATUS):
+        assert qos[topic][0].durability is QosDurability.TRANSIENT_LOCAL
+
+
+def test_transforms_go_to_the_robots_own_topic_and_earlier_results_are_replaced(tmp_path):
+    old = make(
+        "geometry_msgs/msg/PoseStamped",
+        header=header(3 * 10**9, "map"),
+        pose=pose_message(POSES[0]),
+    )
+    messages = [
+        *((f"/robot1{topic}", *rest) for topic, *rest in frames(1, with_depth=False)),
+        *tf_messages("/robot1/tf", ("odom", "lens", POSES[0], 3 * 10**9)),
+        (POSE, "geometry_msgs/msg/PoseStamped", 3 * 10**9, old),
+    ]
+    source = Bag(write(tmp_path / "bag", messages))
+
+    _localize(tmp_path / "out", source)
+
+    found = _read(tmp_path / "out")
+    assert "/tf" not in found
+    assert [m.transforms[0].child_frame_id for _, m in found["/robot1/tf"]] == ["lens", "odom"]
+    ((_, pose),) = found[POSE]
+    assert pose.pose.covariance[0] == pytest.approx(0.01)
+    assert source.summary.reasons(IGNORED)[0][1] == POSE
 
 
 def test_results_of_a_folder(tmp_path):

@@ -72,7 +72,8 @@ def test_compressed_depth_in_millimeters(kind):
         body = struct.pack("<II", 64, 48) + rvl_bytes(millimeters)
     data = struct.pack("<iff", 1, 0, 0) + body
 
-    found = images.decompress_depth(_compressed(data, f"16UC1; compressedDepth {kind}"), LIMIT)
+    for form in (f"16UC1; compressedDepth {kind}", f"16uc1; compresseddepth {kind}"):
+        found = images.decompress_depth(_compressed(data, form), LIMIT)
 
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, millimeters / 1000, rtol=1e-6)
@@ -193,6 +194,13 @@ _PACKED = np.random.default_rng(1).integers(0, 256, (64, 96, 2)).astype(np.uint8
         ("yuv422_yuy2", _PACKED, cv2.COLOR_YUV2RGB_YUY2),
         ("uyvy", _PACKED, cv2.COLOR_YUV2RGB_UYVY),
         ("yuv422", _PACKED, cv2.COLOR_YUV2RGB_UYVY),
+        ("RGB8", _CARD, None),
+        ("BGRA8", np.dstack([_CARD, _GRAY]), cv2.COLOR_BGRA2RGB),
+        ("Mono16", _GRAY.astype("<u2") << 8, cv2.COLOR_GRAY2RGB),
+        ("8uc1", _GRAY, cv2.COLOR_GRAY2RGB),
+        ("NV12", _NV12, cv2.COLOR_YUV2RGB_NV12),
+        ("YUYV", _PACKED, cv2.COLOR_YUV2RGB_YUY2),
+        ("YUY2", _PACKED, cv2.COLOR_YUV2RGB_YUY2),
         *((f"{name}8", _GRAY, code) for name, code in BAYER.items()),
         *((f"{name}16", _GRAY.astype("<u2") << 8, code) for name, code in BAYER.items()),
     ],
@@ -287,3 +295,18 @@ def test_pixels_are_taken_as_they_are_stored_whatever_exif_says(tmp_path, orient
 
     np.testing.assert_array_equal(from_file, plain)
     np.testing.assert_array_equal(images.decompress(_compressed(data), LIMIT), plain)
+    turned = images.decompress(_compressed(_tiff(orientation)), LIMIT)
+    np.testing.assert_array_equal(turned, _scene())
+
+
+def _tiff(orientation):
+    """A TIFF with one tag more, in a new list of tags behind its pixels."""
+    data = bytearray(_encode(".tiff"))
+    order = "<" if data[:1] == b"I" else ">"
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, at)
+    entries = [bytes(data[i : i + 12]) for i in range(at + 2, at + 2 + 12 * count, 12)]
+    entries.append(struct.pack(f"{order}HHIHH", 274, 3, 1, orientation, 0))
+    entries.sort(key=lambda entry: struct.unpack_from(f"{order}H", entry))
+    struct.pack_into(f"{order}I", data, 4, len(data))
+    return bytes(data) + struct.pack(f"{order}H", count + 1) + b"".join(entries) + bytes(4)

@@ -291,7 +291,7 @@ def test_depth_in_millimeters_and_meters():
     millimeters = np.array([[0, 1000], [2500, 65535]], "<u2")
     meters = np.array([[np.nan, 1.0], [2.5, np.inf]], "<f4")
 
-    a = images.to_depth(_message(millimeters, "16UC1", 2, 2), LIMIT)
+    a = images.to_depth(_message(millimeters, "16uc1", 2, 2), LIMIT)
     b = images.to_depth(_message(meters, "32FC1", 2, 2), LIMIT)
     c = images.to_depth(_message(meters.astype(">f4"), "32FC1", 2, 2, big_endian=True), LIMIT)
 

@@ -23,7 +23,7 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.ros import pictures
-from mast3r_ros.srv import LoadMap, SaveMap
+from mast3r_ros.srv import AddKeyframe, LoadMap, SaveMap
 
 pytestmark = pytest.mark.ros
 
@@ -142,6 +142,23 @@ def test_what_the_mask_covers_is_not_used(tmp_path):
     assert len(packed) > 50
     # Left of the optical axis, within the reach of a feature's patch.
     assert np.quantile(packed["xyz"][:, 0] / packed["xyz"][:, 2], 0.99) < 0.05
+
+
+def test_images_on_a_topic_of_rectified_images_have_the_camera_of_p(tmp_path):
+    """The same rule as for bags: image_proc publishes them with the camera_info of the raw ones."""
+    info = calibration(1.0)
+    info.p = [300.0, 0.0, 310.0, 0.0, 0.0, 301.0, 230.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    robot = Robot("rectified", image="image_rect_color")
+    try:
+        robot.send(image_message(render(camera_pose())[0], robot.tick()), info)
+        answer = robot.call(AddKeyframe, "relocalizer/add_keyframe", pose_source=2)
+        assert answer.success, answer.message
+        assert robot.call(SaveMap, "relocalizer/save_map", path=str(tmp_path / "map")).success
+    finally:
+        log = robot.close()
+    assert robot.process.returncode == 0, log
+    (keyframe,) = KeyframeMap.load(tmp_path / "map", create("sift"))
+    assert (keyframe.camera.fx, keyframe.camera.cy) == (300.0, 230.0)
 
 
 def test_points_keep_their_precision_in_a_map_of_utm_coordinates():

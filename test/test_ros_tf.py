@@ -215,9 +215,20 @@ def test_a_keyframe_where_tf_says():
         status = robot.look(truth)
         assert (status.map_keyframes, status.state) == (3, RelocalizationStatus.STATE_LOCALIZED)
         _near_pose(robot.wait(lambda: robot.received["pose"], "pose")[-1].pose.pose, truth)
+        refused = _add_without_stamp(robot, truth)
+        assert not refused.success
+        assert "stamp 0 has no time of exposure" in refused.message
     finally:
         log = robot.close()
     assert robot.process.returncode == 0, log
+
+
+def _add_without_stamp(robot, truth):
+    """For TF, stamp 0 means the latest transform, which is not that of the image."""
+    status = robot.send(image_message(render(truth)[0], 0.0))
+    assert (status.state, status.reason) == (RelocalizationStatus.STATE_LOCALIZED, "")
+    source = AddKeyframe.Request.POSE_FROM_TF
+    return robot.call(AddKeyframe, "relocalizer/add_keyframe", pose_source=source, timeout=5.0)
 
 
 def test_a_transform_that_is_none_is_passed_over(robot):

@@ -20,6 +20,7 @@ from mast3r_ros.cli import engines, map_exchange, map_refine, maps, train
 from mast3r_ros.cli.evaluate import evaluate
 from mast3r_ros.cli.localize import localize
 from mast3r_ros.cli.maps import FrontEndName
+from mast3r_ros.cli.options import with_paths_expanded
 from mast3r_ros.cli.output import JsonFile, console, write_json
 from mast3r_ros.cli.pairs import evaluate_pairs
 from mast3r_ros.common.errors import UserError
@@ -86,6 +87,9 @@ engines.register(app)
 map_exchange.register(maps.app)
 map_refine.register(maps.app)
 train.register(app)
+for _verb in (*app.registered_commands, *maps.app.registered_commands):
+    assert _verb.callback is not None
+    _verb.callback = with_paths_expanded(_verb.callback)
 
 
 def main() -> None:

@@ -160,7 +160,7 @@ class _Evaluation:
         found = summarize(outcomes, BOUNDS, self.figures.truth_covariance)
         if self.odometry.odometry:
             found.update(window_figures(outcomes, self.odometry.window, BOUNDS))
-        print_reading(dataset)
+        print_reading(dataset, self.source_options)
         return Row(
             labels,
             outcomes,
@@ -216,6 +216,8 @@ class _Evaluation:
                 self._front_end(front_end or "xfeat"),
                 mapping.depth,
             )
+            if mapping.map_from is not None:
+                print_reading(dataset, self.source_options)
         self._last = (made_of, keyframes)
         return keyframes
 

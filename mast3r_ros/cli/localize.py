@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mast3r_ros.cli.maps import MapFrontEnd, open_map, print_reading
+from mast3r_ros.cli.maps import MapFrontEnd, open_map, open_source, print_reading
 from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, print_facts, progress, write_json
 from mast3r_ros.common.errors import UserError
@@ -75,17 +75,10 @@ def localize(
     json: JsonFile = None,
 ) -> None:
     """Localize images in a map. Exit status 1 if no image is localized."""
-    from mast3r_ros.datasets.registry import open_dataset
-    from mast3r_ros.datasets.summary import WITHOUT_POSE
-
     keyframes = open_map(map_path, front_end)
-    # Without true poses, nothing is missing here.
-    dataset = open_dataset(source, replace(reading, strict=False))
+    dataset = open_source(source, reading, posed=False)
     found = _localize_all(keyframes, dataset, options, out, reading.map_frame)
-    dataset.summary.forget(WITHOUT_POSE)
-    if reading.strict:
-        dataset.summary.require_whole()
-    print_reading(dataset)
+    print_reading(dataset, reading, posed=False)
     if trajectory is not None:
         from mast3r_ros.evaluation.files import write_trajectory
 

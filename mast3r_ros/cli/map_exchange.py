@@ -12,7 +12,6 @@ import typer
 from mast3r_ros.cli.maps import FrontEndName, MapFrontEnd, ScaleFrom, open_map, save_map
 from mast3r_ros.cli.options import text
 from mast3r_ros.cli.output import JsonFile, progress, write_json
-from mast3r_ros.common.paths import expand
 
 MapPath = Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")]
 OutMap = Annotated[
@@ -54,7 +53,6 @@ def export(
     if source is not None and form not in ("colmap", "hloc"):
         raise typer.BadParameter(f"--source: a file of format {form} has no images beside it")
     keyframes = open_map(path, front_end)
-    out = expand(out)
     exchange.export(keyframes, form, out, as_text=as_text)
     if source is not None:
         dataset = open_dataset(source, SourceOptions())
@@ -86,12 +84,12 @@ def import_model(
 
     if (scale is None) == (scale_from is None):
         raise typer.BadParameter("give the meters of the model: either --scale or --scale-from")
-    model = colmap_model.read_model(expand(model_path))
+    model = colmap_model.read_model(model_path)
     if scale_from is not None:
         scale = colmap_model.scale_between(colmap_model.camera_poses(model), *scale_from)
     assert scale is not None
     keyframes = KeyframeMap(create(front_end))
-    added = colmap_model.add_model(keyframes, model, expand(images), scale)
+    added = colmap_model.add_model(keyframes, model, images, scale)
     for _ in progress(added, "Importing", model.num_reg_images()):
         pass
     save_map(keyframes, out, json, {"scale": scale})

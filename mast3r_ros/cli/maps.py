@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,6 @@ from rich.markup import escape
 from mast3r_ros.cli.map_reconstruct import RECONSTRUCTION_PANEL, reconstruct_map
 from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_facts, progress, write_json
-from mast3r_ros.common.paths import expand
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.mapping.options import ReconstructionOptions
 
@@ -91,7 +91,6 @@ def build(
     json: JsonFile = None,
 ) -> None:
     """Build a map from images, with their known poses or without any."""
-    from mast3r_ros.datasets.registry import open_dataset
     from mast3r_ros.frontends import create
 
     if (folder is None) == (out is None):
@@ -102,16 +101,17 @@ def build(
         )
     if scale_from is not None and poses == "given":
         raise typer.BadParameter("--scale-from: given poses are in meters; it needs --poses none")
-    dataset, chosen_front_end = open_dataset(source, source_options), create(front_end)
-    images = itertools.islice(dataset if poses == "none" else dataset.posed(), 0, None, every)
+    posed = poses == "given"
+    dataset, chosen_front_end = open_source(source, source_options, posed), create(front_end)
+    images = itertools.islice(dataset.posed() if posed else dataset, 0, None, every)
     count, about = -(-len(dataset) // every), dict[str, object]()
-    if poses == "none":
+    if not posed:
         keyframes, about = reconstruct_map(
             images, chosen_front_end, depth, count, reconstruction, scale_from
         )
     else:
         keyframes = make_map(images, chosen_front_end, depth, count)
-    print_reading(dataset)
+    print_reading(dataset, source_options, posed)
     about["reading"] = dataset.summary.as_dict()
     save_map(keyframes, folder or out or Path(), json, about)
 
@@ -123,7 +123,7 @@ def info(
     json: JsonFile = None,
 ) -> None:
     """Show what a map holds."""
-    found = facts(expand(path), open_map(path, front_end))
+    found = facts(path, open_map(path, front_end))
     if str(json) != "-":
         print_facts(found)
     write_json(found, json)
@@ -142,11 +142,29 @@ def make_map(
     return keyframes
 
 
-def print_reading(dataset: Dataset) -> None:
-    """Print what of a recording was left out, and why; nothing where it was read whole."""
-    lines = dataset.summary.lines()
-    if len(lines) > 1:
-        console.print(escape("\n".join([dataset.source + ": " + lines[0], *lines[1:]])))
+def open_source(source: Path, options: SourceOptions, posed: bool = True) -> Dataset:
+    """A recording; where its poses are not needed, strict reading misses none."""
+    from mast3r_ros.datasets.registry import open_dataset
+
+    return open_dataset(source, options if posed else replace(options, strict=False))
+
+
+def print_reading(dataset: Dataset, options: SourceOptions, posed: bool = True) -> None:
+    """Print how much of a recording was read, what was left out, and why.
+
+    Raises:
+        StrictError: something was left out, but reading is strict.
+    """
+    from mast3r_ros.datasets.summary import WITHOUT_POSE
+
+    summary = dataset.summary
+    if not posed:
+        summary.forget(WITHOUT_POSE)
+        if options.strict:
+            summary.require_whole()
+    if summary.images:
+        first, *others = summary.lines()
+        console.print(escape("\n".join([f"{dataset.source}: {first}", *others])))
 
 
 def open_map(path: Path, front_end: str | None = None) -> KeyframeMap:
@@ -163,7 +181,6 @@ def open_map(path: Path, front_end: str | None = None) -> KeyframeMap:
     from mast3r_ros.keyframes import store
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 
-    path = expand(path)
     made_by = str(store.read_manifest(path).get("front_end"))
     return KeyframeMap.load(path, create(front_end or made_by))
 
@@ -172,7 +189,6 @@ def save_map(
     keyframes: KeyframeMap, out: Path, json: Path | None, about: dict[str, object] | None = None
 ) -> None:
     """Save a map, and say so; `about` is added to its facts in the JSON file."""
-    out = expand(out)
     keyframes.save(out)
     typer.echo(f"{len(keyframes)} keyframes saved to {out}", err=str(json) == "-")
     write_json({**facts(out, keyframes), **(about or {})}, json)

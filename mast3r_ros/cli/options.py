@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 from rich.markup import escape
+
+from mast3r_ros.common.paths import expand
 
 _METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH", tuple[float, float]: "X X"}
 
@@ -54,6 +57,22 @@ def with_options(**panels: str) -> Callable[[Callable[..., None]], Callable[...,
         return run
 
     return decorate
+
+
+def with_paths_expanded(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose paths have `~` and environment variables replaced: `--out=~/map`, too."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(**{name: _expanded(value) for name, value in given.items()})
+
+    return run
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, Path):
+        return expand(value)
+    return [_expanded(each) for each in value] if isinstance(value, list) else value
 
 
 def text(words: str) -> str:

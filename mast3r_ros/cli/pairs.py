@@ -11,7 +11,7 @@ import typer
 
 from mast3r_ros.cli.figures import FigureOptions, conclude
 from mast3r_ros.cli.localize import RELOCALIZER_PANEL
-from mast3r_ros.cli.maps import SOURCE_PANEL
+from mast3r_ros.cli.maps import SOURCE_PANEL, print_reading
 from mast3r_ros.cli.options import front_ends, with_options
 from mast3r_ros.cli.output import JsonFile, print_table, progress
 from mast3r_ros.datasets.options import PairOptions, SourceOptions
@@ -57,7 +57,8 @@ def evaluate_pairs(
     from mast3r_ros.frontends import create
 
     front_ends = {name: create(name) for name in front_end or ["xfeat"]}
-    pairs = open_dataset(source, source_options).pairs(pair_options)
+    dataset = open_dataset(source, source_options)
+    pairs = dataset.pairs(pair_options)
     outcomes: dict[str, list[PairOutcome]] = {GUESS: [], **{name: [] for name in front_ends}}
     albums = {name: Album(BOUNDS[-1], figures.pictures) for name in front_ends}
     for pair in progress(pairs, "Localizing", pair_options.count):
@@ -66,6 +67,7 @@ def evaluate_pairs(
             assert isinstance(attempt.outcome, PairOutcome)
             outcomes[name].append(attempt.outcome)
             albums[name].consider(attempt)
+    print_reading(dataset, source_options)
     found = {name: summarize_pairs(done) for name, done in outcomes.items()}
     rows = [
         Row(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.common.size import ImageSize
-from mast3r_ros.datasets.bag_cameras import Calibrations, choose, is_rectified, read_calibrations
+from mast3r_ros.datasets.bag_cameras import Calibrations, choose, read_calibrations
 from mast3r_ros.datasets.bag_index import COMPRESSED, Index, Stamped, Topics, nearest
 from mast3r_ros.datasets.bag_reader import BagReader, Raw, deserialize, header
 from mast3r_ros.datasets.bag_runs import Runs, Stream
@@ -33,7 +33,7 @@ from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.depth import fit_depth
 from mast3r_ros.geometry.frame_tree import TransformError
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.messages import images
+from mast3r_ros.messages import conversions, images
 
 # Depth of an image is what was taken within so much of it [ns].
 _MAX_DIFFERENCE = 20_000_000
@@ -80,6 +80,7 @@ class Bag(Dataset):
         self.summary.images = len(self._images)
         self._check_stamps()
         runs = self._runs = Runs(_streams(index))
+        self._refuse_frozen()
         for record, back in runs.breaks():
             self.summary.note(
                 IGNORED,
@@ -96,12 +97,12 @@ class Bag(Dataset):
             frame_id = frame_id or self._camera.frame_id
         # Of images that name no frame.
         self._frame_id = frame_id
-        self._truth = Truth(index, runs, options)
+        self._truth = Truth(index, runs, options, self.summary)
         self._truth.check_optical(self._topics.image, frame_id)
 
     def _calibrations(self, index: Index, frame_id: str) -> Calibrations:
         options, topic = self._options, self._topics.image
-        rectified = options.rectified or is_rectified(topic)
+        rectified = options.rectified or conversions.is_rectified(topic)
         found = read_calibrations(index.infos, self._runs, rectified, self.summary)
         if not index.infos:
             raise RecordingError("there is no sensor_msgs/CameraInfo: give --camera")
@@ -119,6 +120,11 @@ class Bag(Dataset):
                 raise RecordingError(f"{raw.topic}: {error}") from error
         return ImageSize(message.width, message.height)
 
+    @property
+    def tf_topic(self) -> str:
+        """Where the TF of the images is; empty where the bag has none."""
+        return self._topics.tf
+
     def __len__(self) -> int:
         """Number of images, with and without a pose."""
         return len(self._images)
@@ -128,7 +134,7 @@ class Bag(Dataset):
         seen: set[str] = set()
         for number, raw in enumerate(self._reader.messages([self._topics.image])):
             entry = self._images[number]
-            if entry.stamp == 0:
+            if entry.stamp == 0 or number in self._frozen:
                 continue
             run = self._runs.of(_IMAGES, entry.record)
             name = f"{entry.stamp / 1e9:.3f}" + (f" (run {run + 1})" if run else "")
@@ -165,6 +171,28 @@ class Bag(Dataset):
             raise RecordingError(f"all {len(zero)} images are {reason}")
         for number in zero:
             self.summary.note(REFUSED, f"image {number}", f"it is {reason}")
+
+    def _refuse_frozen(self) -> None:
+        """Note images with the stamp of one that was recorded long before.
+
+        Raises:
+            RecordingError: none of several has a stamp of its own.
+        """
+        self._frozen: set[int] = set()
+        first: dict[tuple[int, int], int] = {}
+        for number, entry in enumerate(self._images):
+            run = self._runs.of(_IMAGES, entry.record)
+            apart = entry.record - first.setdefault((run, entry.stamp), entry.record)
+            if entry.stamp == 0 or apart <= _MAX_DIFFERENCE:
+                continue
+            self._frozen.add(number)
+            reason = (
+                f"on {self._topics.image}: it has the stamp of an image that was recorded "
+                f"{apart / 1e9:.3f} s before; --use-record-times takes the times of recording"
+            )
+            if len(self._frozen) == len(self._images) - 1 > 1:
+                raise RecordingError(f"all {len(self._images)} images have one stamp, {reason}")
+            self.summary.note(REFUSED, f"image {number}", reason)
 
     def _pose(self, name: str, run: int, entry: Stamped) -> Pose | None:
         """map <- camera of an image; None, counted, where it is not known."""

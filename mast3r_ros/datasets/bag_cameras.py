@@ -16,8 +16,6 @@ from mast3r_ros.datasets.summary import IGNORED, ReadSummary, RecordingError
 from mast3r_ros.geometry.camera import Camera, CameraError
 from mast3r_ros.messages import conversions
 
-_TRANSPORTS = ("compressed", "zstd", "theora", "ffmpeg")
-
 
 @dataclass
 class Calibrations:
@@ -126,12 +124,6 @@ def choose(
     )
 
 
-def is_rectified(image: str) -> bool:
-    """Whether a topic is named as image_proc names rectified images: image_rect and longer."""
-    head, _, last = image.rpartition("/")
-    return (head.rpartition("/")[2] if last in _TRANSPORTS else last).startswith("image_rect")
-
-
 def _same(a: str, b: str) -> bool:
     return a.lstrip("/") == b.lstrip("/")
 
@@ -143,7 +135,7 @@ def _namespace(topic: str) -> str:
 def _beside(info: str, image: str) -> bool:
     """Whether a topic is a sibling of the raw images, as image_transport's convention has it."""
     head, _, last = image.rpartition("/")
-    return _namespace(info) == _namespace(head if last in _TRANSPORTS else image)
+    return _namespace(info) == _namespace(head if last in conversions.TRANSPORTS else image)
 
 
 def _related(info: str, image: str) -> bool:

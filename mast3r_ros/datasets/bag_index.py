@@ -63,7 +63,9 @@ class Topics(NamedTuple):
         """
         kinds = {topic: kind for topic, (kind, _) in reader.topics.items()}
 
-        def find(topic: str | None, wanted: tuple[str, ...], but: str | None = None) -> str:
+        def find(
+            topic: str | None, wanted: tuple[str, ...], but: str | None = None, option: str = ""
+        ) -> str:
             fitting = sorted(
                 t
                 for t, kind in kinds.items()
@@ -74,10 +76,10 @@ class Topics(NamedTuple):
             words = " or ".join(kind.rpartition("/")[2] for kind in wanted)
             there = ", ".join(fitting) or "none"
             if topic is None:
-                raise RecordingError(f"which topic? Of {words} the bag has {there}")
+                raise RecordingError(f"which topic? Of {words} the bag has {there}: give {option}")
             raise RecordingError(f"no topic {topic} of {words}; there is {there}")
 
-        image = find(options.image_topic, (IMAGE, COMPRESSED), options.depth_topic)
+        image = find(options.image_topic, (IMAGE, COMPRESSED), options.depth_topic, "--image-topic")
         infos = tuple(sorted(t for t, kind in kinds.items() if kind == CAMERA_INFO))
         if options.camera is not None:
             infos = ()

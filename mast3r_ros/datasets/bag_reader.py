@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backports import zstd
+from rosbags.interfaces import ConnectionExtRosbag2, Qos
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
@@ -110,6 +111,13 @@ class BagReader:
             if connection.msgtype == kind and connection.msgdef.data:
                 return str(connection.msgdef.data)
         return ""
+
+    def qos(self, topic: str) -> list[Qos]:
+        """The QoS profiles that the publishers of a topic offered; none where the bag has none."""
+        for connection in (c for reader in self._readers for c in reader.connections):
+            if connection.topic == topic and isinstance(connection.ext, ConnectionExtRosbag2):
+                return connection.ext.offered_qos_profiles
+        return []
 
     def again(self) -> BagReader:
         """Another reader of the same bag, which is read in an order of its own."""

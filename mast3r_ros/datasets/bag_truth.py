@@ -12,11 +12,18 @@ import numpy as np
 from mast3r_ros.datasets.bag_index import Index, Transform
 from mast3r_ros.datasets.bag_runs import Runs
 from mast3r_ros.datasets.options import SourceOptions
-from mast3r_ros.datasets.summary import RecordingError
+from mast3r_ros.datasets.summary import IGNORED, ReadSummary, RecordingError
 from mast3r_ros.geometry.frame_tree import TfBuffer, TransformError
 from mast3r_ros.geometry.transforms import Pose
 
 _OPTICAL = "optical"
+# Poses of one time that differ by more contradict each other, in any entry of the matrix.
+_ROUNDING = 1e-3
+
+
+def _alike(a: Pose, b: Pose) -> bool:
+    """Whether two poses differ by no more than rounding."""
+    return bool(np.abs(a - b).max() <= _ROUNDING)
 
 
 def stream(transform: Transform) -> str:
@@ -27,9 +34,18 @@ def stream(transform: Transform) -> str:
 class Truth:
     """Poses of the camera by run and time."""
 
-    def __init__(self, index: Index, runs: Runs, options: SourceOptions) -> None:
-        """Put the transforms of each run into a tree of frames."""
-        self._options = options
+    def __init__(
+        self, index: Index, runs: Runs, options: SourceOptions, summary: ReadSummary
+    ) -> None:
+        """Put the transforms of each run into a tree of frames.
+
+        Args:
+            index: the transforms.
+            runs: of the bag.
+            options: how it is read.
+            summary: where transforms are noted that contradict others.
+        """
+        self._options, self._summary = options, summary
         longest = options.max_gap * 1e9
         self._trees = [TfBuffer(math.inf, longest, detect_jumps=False) for _ in range(len(runs))]
         # The pose topic replaces TF's own transform of its frame.
@@ -40,9 +56,19 @@ class Truth:
         here = options.map_frame.lstrip("/")
         self._other_frames = sorted({t.parent.lstrip("/") for t in index.poses} - {here})
 
-    def _insert(self, transforms: Iterable[Transform], runs: Runs) -> None:
-        for t in transforms:
+    def _insert(self, found: Iterable[Transform], runs: Runs) -> None:
+        known: dict[tuple[int, str, int], Pose] = {}
+        for t in found:
             run = runs.of(stream(t), t.record)
+            before = known.setdefault((run, t.child, t.stamp), t.pose)
+            if not (t.static or _alike(before, t.pose)):
+                self._summary.note(
+                    IGNORED,
+                    f"{t.parent} -> {t.child or 'camera'} at {t.stamp / 1e9:.3f} s",
+                    "there are two poses of this time: do two nodes publish it, or was the clock "
+                    "reset and the bag recorded in simulated time? The first is taken, as by tf2",
+                )
+                continue
             for tree in self._trees if t.static else self._trees[run : run + 1]:
                 tree.insert(t.parent, t.child, t.pose, t.stamp, t.static)
 

@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.interfaces import Connection
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import TypesysError, get_types_from_msg
 
@@ -28,6 +36,12 @@ from mast3r_ros.geometry.transforms import Pose
 POSE, STATUS, RELATIVE_POSE = "/pose", "/relocalizer/status", "/relocalizer/relative_pose"
 _POSE_KIND = "geometry_msgs/msg/PoseWithCovarianceStamped"
 _TF, _TF_KIND = "/tf", "tf2_msgs/msg/TFMessage"
+_FOREVER = QosTime(9223372036, 854775807)
+# What late subscribers get, too: those of these topics listen to no other publisher.
+_LATCHED = Qos(
+    QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
+    _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,9 +89,9 @@ class Result:
 class ResultBag:
     """Writes results to a new bag (mcap). Use as a context, or close it.
 
-    Of a bag, all recorded topics are copied. TF connects the map with the root of the recorded tree
-    of frames, as the node does; without recorded TF, or where it holds the map already, with the
-    camera (then under the name `<camera>_localized`).
+    Of a bag, all recorded topics are copied with their QoS, but not earlier results. TF connects
+    the map with the root of the recorded tree of frames, as the node does; without recorded TF, or
+    where it holds the map already, with the camera (then under the name `<camera>_localized`).
     """
 
     def __init__(self, path: Path, source: Dataset, map_frame: str = "map") -> None:
@@ -90,6 +104,7 @@ class ResultBag:
         self._types = definitions.types()
         self._connections: dict[tuple[str, str], Connection] = {}
         self._seen = self._localized = 0
+        self._tf_topic = (source.tf_topic if isinstance(source, Bag) else "") or _TF
         try:
             self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
@@ -101,10 +116,14 @@ class ResultBag:
     def _copy(self, source: Bag) -> None:
         with BagReader(source.path) as reader:
             for topic, (kind, _) in reader.topics.items():
+                if topic in (POSE, STATUS, RELATIVE_POSE):
+                    reason = "results that were recorded: replaced by those of this run"
+                    source.summary.note(IGNORED, topic, reason)
+                    continue
                 if kind not in self._types.fielddefs:
                     self._register(kind, reader.definition(kind))
                 if kind in self._types.fielddefs:
-                    self._connect(topic, kind)
+                    self._connect(topic, kind, reader.qos(topic))
                 else:
                     reason = f"its type {kind} comes without a definition: not copied"
                     source.summary.note(IGNORED, topic, reason)
@@ -117,8 +136,12 @@ class ResultBag:
         with contextlib.suppress(TypesysError):
             self._types.register(get_types_from_msg(definition, kind))
 
-    def _connect(self, topic: str, kind: str) -> None:
-        connection = self._writer.add_connection(topic, kind, typestore=self._types)
+    def _connect(self, topic: str, kind: str, qos: Sequence[Qos] = ()) -> None:
+        if not qos and (topic == STATUS or topic.endswith("/tf_static")):
+            qos = (_LATCHED,)
+        connection = self._writer.add_connection(
+            topic, kind, typestore=self._types, offered_qos_profiles=qos
+        )
         self._connections[topic, kind] = connection
 
     def add(self, image: PosedImage, frame_id: str, result: Result) -> None:
@@ -164,7 +187,7 @@ class ResultBag:
             child_frame_id=child,
             transform=transform,
         )
-        self._write(_TF, _TF_KIND, time, transforms=[stamped])
+        self._write(self._tf_topic, _TF_KIND, time, transforms=[stamped])
 
     def _write_relative(self, relative: RelativeResult, stamp: int, time: int) -> None:
         pose = self._make(

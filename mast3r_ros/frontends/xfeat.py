@@ -131,7 +131,7 @@ class XFeatFrontEnd(FeatureFrontEnd):
             # Sampled between pixels, a much larger image would alias; and it takes much memory.
             image = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA))
         with torch.inference_mode():
-            x = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+            x = torch.from_numpy(np.require(image, requirements=("C", "W"))).to(self.device)
             x = x.permute(2, 0, 1)[None].float().mean(1, keepdim=True)
             if size != list(x.shape[2:]):
                 x = functional.interpolate(x, size, mode="bilinear", align_corners=False)

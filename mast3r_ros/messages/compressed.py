@@ -9,6 +9,7 @@ allocated. Images are not turned by EXIF: cameras are calibrated for the pixels 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*")
+# Tags of a TIFF: its sides, and how a viewer should turn it.
+_WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 # compressed_depth_image_transport: a format number, and two floats for depth in meters.
 _DEPTH_HEADER = struct.Struct("<iff")
 # Pixels in a byte of the emptiest JPEG or PNG: deflate makes 1 of 1032 bytes, of 8 pixels each.
@@ -37,7 +41,7 @@ def decompress(message: CompressedImage, max_megapixels: float) -> NDArray[np.ui
         ImageError: no image, damaged, or too large.
     """
     _check_not_depth(message)
-    encoding, _, target = str(message.format).partition(";")
+    encoding, _, target = str(message.format).lower().partition(";")
     # image_transport names what it converted to behind `compressed`; a mosaic is left as it is.
     mosaic = encoding.strip()[: len("bayer_rggb")] if "8" not in target else ""
     return to_rgb(decode(bytes(message.data), max_megapixels), mosaic)
@@ -54,7 +58,7 @@ def compressed_size(message: CompressedImage) -> ImageSize:
 
 
 def _check_not_depth(message: CompressedImage) -> None:
-    if "compressedDepth" in str(message.format):
+    if "compresseddepth" in str(message.format).lower():
         raise ImageError(f"'{message.format}' is a depth image: give it as depth")
 
 
@@ -72,6 +76,8 @@ def decode(data: bytes, max_megapixels: float) -> NDArray[Any]:
         raise ImageError(f"damaged image: {len(data)} bytes cannot hold its {size} pixels")
     if data.startswith(_PNG):
         _check_png(data)
+    elif data[:4] in _TIFF:
+        data = _not_turned(data)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -88,7 +94,7 @@ def decompress_depth(message: CompressedImage, max_megapixels: float) -> NDArray
     Raises:
         ImageError: no such message, damaged, or too large.
     """
-    data, encoding = bytes(message.data), str(message.format).partition(";")[0].strip()
+    data, encoding = bytes(message.data), str(message.format).lower().partition(";")[0].strip()
     if data.startswith(_PNG):  # plain PNG of another publisher
         data = bytes(_DEPTH_HEADER.size) + data
     if len(data) < _DEPTH_HEADER.size + 8:
@@ -106,7 +112,7 @@ def decompress_depth(message: CompressedImage, max_megapixels: float) -> NDArray
             raise ImageError(f"'{message.format}' of {len(data)} bytes: {error}") from error
     if raw.dtype != np.uint16 or raw.ndim != 2:
         raise ImageError(f"'{message.format}': depth must be 16-bit, one channel")
-    if encoding != "32FC1":
+    if encoding != "32fc1":
         return np.asarray(raw * _MILLIMETER, np.float32)
     if not (np.isfinite([a, b]).all() and a > 0):
         raise ImageError(f"'{message.format}': its header has no quantization, but {a}, {b}")
@@ -131,12 +137,13 @@ def image_size(data: bytes) -> ImageSize:
             return ImageSize(width, abs(height))
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp_size(data)
-        if data[:4] in (b"II*\0", b"MM\0*"):
+        if data[:4] in _TIFF:
             return _tiff_size(data)
     except (struct.error, IndexError) as error:
         raise ImageError(f"image of {len(data)} bytes was cut off in its header") from error
     raise ImageError(
-        f"compressed image of {len(data)} bytes is neither a JPEG nor a PNG, WebP, TIFF or BMP"
+        f"compressed image of {len(data)} bytes is neither a JPEG nor a PNG, WebP, TIFF or BMP: "
+        "publish it as one of these, or raw"
     )
 
 
@@ -173,7 +180,10 @@ def _jpeg_size(data: bytes) -> ImageSize:
     if size is None:
         raise ImageError(f"JPEG of {len(data)} bytes has no header that tells its size")
     if b"\xff\xd9" not in data[at:]:
-        raise ImageError(f"JPEG of {len(data)} bytes has no end: it was cut off")
+        raise ImageError(
+            f"JPEG of {len(data)} bytes has no end: it was cut off; give the driver a larger "
+            "buffer, or take smaller images"
+        )
     return size
 
 
@@ -192,14 +202,26 @@ def _webp_size(data: bytes) -> ImageSize:
 
 
 def _tiff_size(data: bytes) -> ImageSize:
+    values = {tag: struct.unpack_from(form, data, at)[0] for tag, form, at in _tiff_values(data)}
+    if not {_WIDTH, _HEIGHT} <= set(values):
+        raise IndexError
+    return ImageSize(values[_WIDTH], values[_HEIGHT])
+
+
+def _tiff_values(data: bytes) -> Iterator[tuple[int, str, int]]:
+    """Tag, struct's format and place of each value of the first image."""
     order = "<" if data[:1] == b"I" else ">"
     (at,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, at)
-    sides = {}
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         tag, kind = struct.unpack_from(f"{order}HH", data, entry)
-        (value,) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, entry + 8)
-        sides[tag] = value
-    if not {256, 257} <= set(sides):
-        raise IndexError
-    return ImageSize(sides[256], sides[257])
+        yield tag, f"{order}{'H' if kind == 3 else 'I'}", entry + 8
+
+
+def _not_turned(data: bytes) -> bytes:
+    """A TIFF whose pixels OpenCV gives as they are stored: it heeds the orientation in no flag."""
+    changed = bytearray(data)
+    for tag, form, at in _tiff_values(data):
+        if tag == _ORIENTATION:
+            struct.pack_into(form, changed, at, 1)
+    return bytes(changed)

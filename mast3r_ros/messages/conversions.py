@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from geometry_msgs.msg import Transform, TransformStamped
     from sensor_msgs.msg import CameraInfo
 
+# Ways in which image_transport sends images: the last part of the topic's name.
+TRANSPORTS = ("compressed", "zstd", "theora", "ffmpeg")
+
 
 def to_nanoseconds(stamp: Time) -> int:
     """A stamp in nanoseconds."""
@@ -99,6 +102,12 @@ def to_covariance(values: Any) -> NDArray[np.float64]:
     if not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
         raise ValueError(f"covariance {covariance.ravel().tolist()}: not finite, or negative")
     return covariance
+
+
+def is_rectified(topic: str) -> bool:
+    """Whether images are rectified by their topic's name, as image_proc has it: image_rect..."""
+    head, _, last = topic.rpartition("/")
+    return (head.rpartition("/")[2] if last in TRANSPORTS else last).startswith("image_rect")
 
 
 def to_camera(message: CameraInfo, rectified: bool) -> Camera:

@@ -24,26 +24,28 @@ from mast3r_ros.messages.samples import ImageError as ImageError
 if TYPE_CHECKING:
     from sensor_msgs.msg import Image
 
-# Encoding: (type of a sample, samples a pixel, OpenCV's conversion to RGB).
+# Encoding: (type of a sample, samples a pixel, OpenCV's conversion to RGB). Drivers write these
+# names in either case; no two of them differ in it alone.
 _COLOR: dict[str, tuple[str, int, int | None]] = {
     "rgb8": ("u1", 3, None),
     "bgr8": ("u1", 3, cv2.COLOR_BGR2RGB),
-    "8UC3": ("u1", 3, cv2.COLOR_BGR2RGB),
+    "8uc3": ("u1", 3, cv2.COLOR_BGR2RGB),
     "rgba8": ("u1", 4, cv2.COLOR_RGBA2RGB),
     "bgra8": ("u1", 4, cv2.COLOR_BGRA2RGB),
-    "8UC4": ("u1", 4, cv2.COLOR_BGRA2RGB),
+    "8uc4": ("u1", 4, cv2.COLOR_BGRA2RGB),
     "mono8": ("u1", 1, cv2.COLOR_GRAY2RGB),
-    "8UC1": ("u1", 1, cv2.COLOR_GRAY2RGB),
+    "8uc1": ("u1", 1, cv2.COLOR_GRAY2RGB),
     "rgb16": ("u2", 3, None),
     "bgr16": ("u2", 3, cv2.COLOR_BGR2RGB),
     "rgba16": ("u2", 4, cv2.COLOR_RGBA2RGB),
     "bgra16": ("u2", 4, cv2.COLOR_BGRA2RGB),
     "mono16": ("u2", 1, cv2.COLOR_GRAY2RGB),
-    "16UC1": ("u2", 1, cv2.COLOR_GRAY2RGB),
+    "16uc1": ("u2", 1, cv2.COLOR_GRAY2RGB),
     "yuv422": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
     "uyvy": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
     "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
     "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
+    "yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
 for _pattern, _code in BAYER.items():
     _COLOR[f"{_pattern}8"] = ("u1", 1, _code)
@@ -51,7 +53,7 @@ for _pattern, _code in BAYER.items():
 # Luminance in full size, then color in rows of half the height.
 _PLANAR = {"nv21": cv2.COLOR_YUV2RGB_NV21, "nv12": cv2.COLOR_YUV2RGB_NV12}
 # Type of a sample and its length in meters.
-_DEPTH = {"16UC1": ("u2", 1e-3), "mono16": ("u2", 1e-3), "32FC1": ("f4", 1.0)}
+_DEPTH = {"16uc1": ("u2", 1e-3), "mono16": ("u2", 1e-3), "32fc1": ("f4", 1.0)}
 
 
 def _samples(message: Image, kind: str, channels: int, rows: int) -> NDArray[Any]:
@@ -80,17 +82,18 @@ def to_rgb(message: Image, max_megapixels: float) -> NDArray[np.uint8]:
         ImageError: the encoding is not known, or size, step and data do not go together.
     """
     check_size(message.width, message.height, max_megapixels)
-    if message.encoding in _PLANAR:
+    encoding = message.encoding.lower()
+    if encoding in _PLANAR:
         if message.width % 2 or message.height % 2:
             raise ImageError(
                 f"'{message.encoding}' image of {message.width}x{message.height} pixels: "
                 "both must be even"
             )
         samples = _samples(message, "u1", 1, message.height * 3 // 2)
-        return np.asarray(cv2.cvtColor(samples, _PLANAR[message.encoding]), np.uint8)
-    if message.encoding not in _COLOR:
+        return np.asarray(cv2.cvtColor(samples, _PLANAR[encoding]), np.uint8)
+    if encoding not in _COLOR:
         return _by_cv_bridge(message)
-    kind, channels, code = _COLOR[message.encoding]
+    kind, channels, code = _COLOR[encoding]
     if channels == 2 and message.width % 2:
         raise ImageError(f"'{message.encoding}' image {message.width} pixels wide: must be even")
     samples = _samples(message, kind, channels, message.height)
@@ -129,9 +132,10 @@ def to_depth(message: Image, max_megapixels: float) -> NDArray[np.float32]:
         ImageError: not a depth encoding, or size, step and data do not go together.
     """
     check_size(message.width, message.height, max_megapixels)
-    if message.encoding not in _DEPTH:
+    encoding = message.encoding.lower()
+    if encoding not in _DEPTH:
         raise ImageError(f"depth with encoding '{message.encoding}': expected {', '.join(_DEPTH)}")
-    kind, unit = _DEPTH[message.encoding]
+    kind, unit = _DEPTH[encoding]
     samples = _samples(message, kind, 1, message.height)[..., 0]
     if unit == 1.0:
         return np.asarray(samples, np.float32)

@@ -162,7 +162,8 @@ class Inputs:
         convert = images.decompress if isinstance(message, CompressedImage) else images.to_rgb
         image = convert(message, options.max_megapixels)
         height, width = image.shape[:2]
-        camera = self._camera_of(incoming.stamp, (width, height), options.rectified)
+        rectified = options.rectified or conversions.is_rectified(self.image_topic)
+        camera = self._camera_of(incoming.stamp, (width, height), rectified)
         frame_id = options.camera_frame or message.header.frame_id or "camera"
         return Frame(image, camera, incoming.stamp, frame_id, mask=self._mask)
 
@@ -196,6 +197,8 @@ class Inputs:
             ImageError, CameraError, FrameError: one of the messages cannot be used.
         """
         frame, options = self.frame(incoming), self._options()
+        if incoming.stamp == 0:
+            return frame, "the image has stamp 0: no depth belongs to it"
         if not self._node.count_publishers(self.depth_topic):
             return frame, f"nobody publishes {self.depth_topic}"
         with self._arrived:

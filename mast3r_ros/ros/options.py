@@ -65,7 +65,8 @@ class NodeOptions:
     )
     rectified: bool = option(
         False,
-        "Images are rectified: use P of camera_info without distortion instead of K and D",
+        "Images are rectified: use P of camera_info without distortion instead of K and D; always "
+        "so where the name of the image topic begins with image_rect",
     )
     mask: str = option(
         "",

@@ -247,6 +247,8 @@ class Session:
 
     def _follow_time(self, stamp: int) -> list[str]:
         """Start TF over where time was set back, as when a bag loops; returns notes about it."""
+        if stamp == 0:  # no time at all
+            return []
         back = self._last_stamp - stamp
         if 0 <= back <= _TIME_JUMP:
             return []

@@ -23,7 +23,7 @@ from mast3r_ros.localization.map_odom import (
 )
 from mast3r_ros.ros.gate import JumpGate
 from mast3r_ros.ros.options import NodeOptions
-from mast3r_ros.ros.tf.source import Tf, TransformError
+from mast3r_ros.ros.tf.source import NO_STAMP, Tf, TransformError
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ class TfOutput:
         """
         options = self._options()
         if options.tf_mode == "map_camera":
+            if stamp == 0:
+                return f"map->camera not sent: {NO_STAMP}"
             return self._send_camera(map_camera, frame_id, stamp)
         if options.tf_mode == "none":
             return ""

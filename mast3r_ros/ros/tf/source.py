@@ -15,6 +15,7 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.messages import conversions
 
 _POLL = 0.005
+NO_STAMP = "an image with stamp 0 has no time of exposure: let the camera's driver stamp it"
 
 
 class Tf(ABC):
@@ -50,6 +51,9 @@ class Tf(ABC):
 
     def wait_for(self, target: str, source: str, stamp: int, timeout: float) -> Pose:
         """As `find`, and waits; not to be called by the executor's only thread."""
+        if stamp == 0:
+            # As a time to look up, 0 means the latest, which is not that of the image.
+            raise TransformError(NO_STAMP)
         deadline = time.monotonic() + timeout
         while True:
             try:
