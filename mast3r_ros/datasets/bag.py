@@ -17,13 +17,13 @@ from mast3r_ros.datasets.bag_cameras import Calibrations, choose, read_calibrati
 from mast3r_ros.datasets.bag_index import COMPRESSED, Index, Stamped, Topics, nearest
 from mast3r_ros.datasets.bag_reader import BagReader, Raw, deserialize, header
 from mast3r_ros.datasets.bag_runs import Runs, Stream
+from mast3r_ros.datasets.bag_stamps import ImageStamps
 from mast3r_ros.datasets.bag_truth import Truth, stream
 from mast3r_ros.datasets.dataset import Dataset
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.datasets.recording import PosedImage
 from mast3r_ros.datasets.summary import (
     IGNORED,
-    REFUSED,
     WITHOUT_DEPTH,
     WITHOUT_POSE,
     RecordingError,
@@ -78,9 +78,10 @@ class Bag(Dataset):
         index = Index(self._reader, self._topics, options, self.summary)
         self._images = index.images
         self.summary.images = len(self._images)
-        self._check_stamps()
         runs = self._runs = Runs(_streams(index))
-        self._refuse_frozen()
+        self._stamps = ImageStamps(
+            self._topics.image, self._images, partial(runs.of, _IMAGES), self.summary
+        )
         for record, back in runs.breaks():
             self.summary.note(
                 IGNORED,
@@ -99,6 +100,12 @@ class Bag(Dataset):
         self._frame_id = frame_id
         self._truth = Truth(index, runs, options, self.summary)
         self._truth.check_optical(self._topics.image, frame_id)
+        if self._stamps.twins and self._truth.contradictions:
+            raise RecordingError(
+                f"{self._stamps.twins} images of {self._topics.image} share their time with others, "
+                f"and {self._truth.contradictions} poses contradict others: runs of a reset simulation "
+                "that were recorded in simulated time cannot be told apart; record in wall time"
+            )
 
     def _calibrations(self, index: Index, frame_id: str) -> Calibrations:
         options, topic = self._options, self._topics.image
@@ -134,7 +141,7 @@ class Bag(Dataset):
         seen: set[str] = set()
         for number, raw in enumerate(self._reader.messages([self._topics.image])):
             entry = self._images[number]
-            if entry.stamp == 0 or number in self._frozen:
+            if number in self._stamps.refused:
                 continue
             run = self._runs.of(_IMAGES, entry.record)
             name = f"{entry.stamp / 1e9:.3f}" + (f" (run {run + 1})" if run else "")
@@ -152,47 +159,6 @@ class Bag(Dataset):
         """
         run = self._runs.of(_IMAGES, image.recorded)
         return self._truth.root(run, frame_id, image.stamp)
-
-    def _check_stamps(self) -> None:
-        """Note images without a stamp.
-
-        Raises:
-            RecordingError: none has one, or there is no image.
-        """
-        topic = self._topics.image
-        if not self._images:
-            raise RecordingError(f"{topic} has no messages")
-        zero = [number for number, entry in enumerate(self._images) if entry.stamp == 0]
-        reason = (
-            f"on {topic} with stamp 0, which is no time of exposure; --use-record-times takes the "
-            "times of recording"
-        )
-        if len(zero) == len(self._images):
-            raise RecordingError(f"all {len(zero)} images are {reason}")
-        for number in zero:
-            self.summary.note(REFUSED, f"image {number}", f"it is {reason}")
-
-    def _refuse_frozen(self) -> None:
-        """Note images with the stamp of one that was recorded long before.
-
-        Raises:
-            RecordingError: none of several has a stamp of its own.
-        """
-        self._frozen: set[int] = set()
-        first: dict[tuple[int, int], int] = {}
-        for number, entry in enumerate(self._images):
-            run = self._runs.of(_IMAGES, entry.record)
-            apart = entry.record - first.setdefault((run, entry.stamp), entry.record)
-            if entry.stamp == 0 or apart <= _MAX_DIFFERENCE:
-                continue
-            self._frozen.add(number)
-            reason = (
-                f"on {self._topics.image}: it has the stamp of an image that was recorded "
-                f"{apart / 1e9:.3f} s before; --use-record-times takes the times of recording"
-            )
-            if len(self._frozen) == len(self._images) - 1 > 1:
-                raise RecordingError(f"all {len(self._images)} images have one stamp, {reason}")
-            self.summary.note(REFUSED, f"image {number}", reason)
 
     def _pose(self, name: str, run: int, entry: Stamped) -> Pose | None:
         """map <- camera of an image; None, counted, where it is not known."""

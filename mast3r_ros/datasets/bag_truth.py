@@ -46,6 +46,8 @@ class Truth:
             summary: where transforms are noted that contradict others.
         """
         self._options, self._summary = options, summary
+        # Transforms of a time for which another one is known.
+        self.contradictions = 0
         longest = options.max_gap * 1e9
         self._trees = [TfBuffer(math.inf, longest, detect_jumps=False) for _ in range(len(runs))]
         # The pose topic replaces TF's own transform of its frame.
@@ -62,6 +64,7 @@ class Truth:
             run = runs.of(stream(t), t.record)
             before = known.setdefault((run, t.child, t.stamp), t.pose)
             if not (t.static or _alike(before, t.pose)):
+                self.contradictions += 1
                 self._summary.note(
                     IGNORED,
                     f"{t.parent} -> {t.child or 'camera'} at {t.stamp / 1e9:.3f} s",
