@@ -102,9 +102,9 @@ class Bag(Dataset):
         self._truth.check_optical(self._topics.image, frame_id)
         if self._stamps.twins and self._truth.contradictions:
             raise RecordingError(
-                f"{self._stamps.twins} images of {self._topics.image} share their time with others, "
-                f"and {self._truth.contradictions} poses contradict others: runs of a reset simulation "
-                "that were recorded in simulated time cannot be told apart; record in wall time"
+                f"{self._stamps.twins} images of {self._topics.image} have the time of others, and "
+                f"{self._truth.contradictions} poses contradict others: runs of a reset "
+                "simulation, recorded in simulated time, cannot be told apart; record in wall time"
             )
 
     def _calibrations(self, index: Index, frame_id: str) -> Calibrations:
