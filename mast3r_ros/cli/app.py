@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from mast3r_ros.cli import engines, map_exchange, map_refine, maps, train
+from mast3r_ros.cli import engines, map_check, map_exchange, map_refine, maps, train
 from mast3r_ros.cli.evaluate import evaluate
 from mast3r_ros.cli.localize import localize
 from mast3r_ros.cli.maps import FrontEndName
@@ -86,6 +86,7 @@ def doctor(json: JsonFile = None) -> None:
 engines.register(app)
 map_exchange.register(maps.app)
 map_refine.register(maps.app)
+map_check.register(maps.app)
 train.register(app)
 for _verb in (*app.registered_commands, *maps.app.registered_commands):
     assert _verb.callback is not None

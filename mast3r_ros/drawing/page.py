@@ -135,6 +135,12 @@ def picture_html(picture: Picture) -> str:
     )
 
 
+def of_height(image: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    """An image in another size, so that it fits beside others of that height [pixels]."""
+    width = max(round(image.shape[1] * height / image.shape[0]), 1)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _image(kind: str, data: bytes, alternative: str) -> str:
     encoded = base64.b64encode(data).decode()
     return f'<img alt="{escape(alternative)}" src="data:{kind};base64,{encoded}">'

@@ -67,17 +67,13 @@ def top_view(
         names: of the keyframes.
     """
     everything = np.concatenate([truths, keyframes])
-    down = everything[:, :3, 1].mean(0)
-    vertical = int(np.abs(down).argmax())
-    x, y = (axis for axis in range(3) if axis != vertical)
+    (x, y), flipped = seen_from_above(everything)
     accepted = np.isfinite(estimates).all((1, 2))
     with rc_context(STYLE):
         figure = Figure(figsize=(7.0, 5.0), layout="constrained")
         axes = figure.subplots()
         reach = np.ptp(everything[:, :3, 3], axis=0).max()
-        # Seen from above, the first axis turns into the second counterclockwise.
-        flipped = bool(np.cross(np.eye(3)[x], np.eye(3)[y])[vertical] * down[vertical] > 0)
-        _draw_keyframes(axes, keyframes, names, (x, y), flipped)
+        draw_keyframes(axes, keyframes, names, (x, y), flipped)
         axes.plot(*truths[:, [x, y], 3].T, ".", color=MUTED, ms=5, label="true positions")
         for group, color, label in (
             (accepted & ~wrong, GOOD, "estimates"),
@@ -100,7 +96,23 @@ def top_view(
         return svg(figure)
 
 
-def _draw_keyframes(
+def seen_from_above(poses: NDArray[np.float64]) -> tuple[tuple[int, int], bool]:
+    """The map's two axes of a floor plan, and whether the second one points down in it.
+
+    Above is where the cameras' images have their top, rounded to the nearest axis of the map.
+
+    Args:
+        poses: (N, 4, 4) map <- camera.
+    """
+    down = poses[:, :3, 1].mean(0)
+    vertical = int(np.abs(down).argmax())
+    x, y = (axis for axis in range(3) if axis != vertical)
+    # Seen from above, the first axis turns into the second counterclockwise.
+    flipped = bool(np.cross(np.eye(3)[x], np.eye(3)[y])[vertical] * down[vertical] > 0)
+    return (x, y), flipped
+
+
+def draw_keyframes(
     axes: Axes,
     poses: NDArray[np.float64],
     names: Sequence[str],

@@ -72,17 +72,18 @@ def verify_pairs(
         one, other = keyframes[pair.one], keyframes[pair.other]
         if one.camera is None or other.camera is None:
             continue
-        forth = _agreeing(pair.forth, one.camera, other.camera, front_end)
-        back = _agreeing(pair.back, other.camera, one.camera, front_end)
+        forth = epipolar_inliers(pair.forth, one.camera, other.camera, front_end)
+        back = epipolar_inliers(pair.back, other.camera, one.camera, front_end)
         if isinstance(front_end, FeatureFrontEnd):
             back = forth
         if forth is not None and back is not None:
             yield SeenPair(pair.one, pair.other, pair.forth.select(forth), pair.back.select(back))
 
 
-def _agreeing(
+def epipolar_inliers(
     found: Correspondences, reference: Camera, query: Camera, front_end: FrontEnd
 ) -> NDArray[np.bool_] | None:
+    """(N,) which matches agree on an epipolar geometry; None where that may be chance."""
     if len(found) < front_end.min_inliers:
         return None
     scale = front_end.pixel_error_scale((query.width, query.height))
