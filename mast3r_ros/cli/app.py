@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from mast3r_ros.cli import engines, map_check, map_exchange, map_refine, maps, train
+from mast3r_ros.cli.benchmark import benchmark
 from mast3r_ros.cli.evaluate import evaluate
 from mast3r_ros.cli.localize import localize
 from mast3r_ros.cli.maps import FrontEndName
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command("localize")(localize)
 app.command("evaluate")(evaluate)
 app.command("evaluate pairs")(evaluate_pairs)
+app.command("benchmark")(benchmark)
 app.add_typer(maps.app, name="map", no_args_is_help=True)
 
 

@@ -9,7 +9,7 @@ where tracking was lost. What is meant is clear, so all of it is read.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -115,6 +115,21 @@ def parse_pose(path: Path, number: int, words: list[str], summary: ReadSummary) 
         raise RecordingError(
             f"{path}, line {number}: expected tx ty tz qx qy qz qw, found {error}"
         ) from error
+
+
+def parse_numbers(path: Path, number: int, words: Sequence[str], count: int) -> list[float]:
+    """As many numbers as a line must have; NaN and infinity are numbers.
+
+    Raises:
+        RecordingError: there are more or fewer, or a word is none.
+    """
+    try:
+        values = [float(word) for word in words]
+    except ValueError as error:
+        raise RecordingError(f"{path}, line {number}: {error}") from error
+    if len(values) != count:
+        raise RecordingError(f"{path}, line {number}: {len(values)} numbers, expected {count}")
+    return values
 
 
 def _decode(path: Path, data: bytes) -> str:

@@ -48,14 +48,15 @@ class Worlds(Dataset):
 
 
 def rendered_pairs(
-    seed: int, size: tuple[int, int], min_overlap: float = 0.0
+    seed: int, size: tuple[int, int], min_overlap: float = 0.0, portrait: bool = False
 ) -> Iterator[PosedPair]:
     """Pairs of rendered rooms and textures that were held out of training, without end.
 
     Args:
         seed: of the rooms.
-        size: (width, height) [pixels].
+        size: (width, height) [pixels], in landscape.
         min_overlap: pairs that share less are left out.
+        portrait: width and height change places.
 
     Raises:
         RecordingError: what renders them is not installed.
@@ -70,7 +71,7 @@ def rendered_pairs(
         ) from error
     source = PairSource(seed, split="held-out", size=ImageSize(*size))
     for index in itertools.count():
-        pair = source.pair(index)
+        pair = source.pair(index, portrait)
         if pair.overlap >= min_overlap:
             yield PosedPair(
                 f"room {index}",

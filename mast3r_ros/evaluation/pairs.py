@@ -41,8 +41,8 @@ BOUNDS = (Bound.of(0.1, 2.0), Bound.of(0.5, 10.0))
 AUC_DEGREES = (5, 10, 20)
 _OVERLAPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
-# Every check of the relocalizer as weak as it can be.
-_UNCHECKED: dict[str, Any] = {
+# Options with every check of the relocalizer as weak as it can be.
+UNCHECKED: dict[str, Any] = {
     "min_inliers": 4,
     "min_inlier_ratio": 1e-9,
     "min_cells": 1,
@@ -116,7 +116,7 @@ def localize_pairs(
             answer = Relocalizer(keyframes, options).localize(query)
             pose = answer.pose
             if pose is None:
-                pose = Relocalizer(keyframes, replace(options, **_UNCHECKED)).localize(query).pose
+                pose = Relocalizer(keyframes, replace(options, **UNCHECKED)).localize(query).pose
             yield name, Attempt(_outcome(pair, answer, pose), query, answer, keyframes)
 
 

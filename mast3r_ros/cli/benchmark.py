@@ -1,0 +1,128 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The verb `benchmark`: a published benchmark on its own data, resumable."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mast3r_ros.cli.localize import RELOCALIZER_PANEL
+from mast3r_ros.cli.options import text, with_options
+from mast3r_ros.cli.output import JsonFile, console, print_table, progress, write_json
+from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
+from mast3r_ros.localization.options import RelocalizerOptions
+
+if TYPE_CHECKING:
+    from mast3r_ros.evaluation.benchmarks.base import Benchmark
+
+_NO_MOTION = "no-motion"
+
+
+@with_options(benchmark_options="Which part of the data", options=RELOCALIZER_PANEL)
+def benchmark(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help=text("One of mapfree, co3d, re10k, 7scenes, tum, fast-matching.")
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help=text(
+                "The benchmark's data, as its own archives unpack; or worlds: 50 rendered rooms in "
+                "the layout of mapfree or re10k, to try it."
+            ),
+        ),
+    ],
+    benchmark_options: BenchmarkOptions,
+    options: RelocalizerOptions,
+    front_end: Annotated[
+        str,
+        typer.Option(
+            "--front-end",
+            metavar="NAME",
+            help=text(
+                "sift, xfeat, mast3r, mast3r=CHECKPOINT, or no-motion, the guess that the camera "
+                "has not moved."
+            ),
+        ),
+    ] = "mast3r",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help=text(
+                "Run directory; resumes from its results. By default runs/NAME_FRONT-END_SPLIT."
+            ),
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=0, help=text("A smoke run of N queries; 0: all."))
+    ] = 0,
+    json: JsonFile = None,
+) -> None:
+    """Run a published benchmark on its own data, with the paper's figures beside."""
+    from mast3r_ros.evaluation.benchmarks import rendered, runner
+    from mast3r_ros.evaluation.benchmarks.answer import Solver
+    from mast3r_ros.evaluation.benchmarks.report import figures_table, write_report
+    from mast3r_ros.frontends import create
+
+    folder = out or Path("runs") / f"{name}_{_slug(front_end)}_{benchmark_options.split}"
+    opened = data
+    if str(data) == rendered.NAME and name in rendered.LAYOUTS:
+        opened = folder.parent / f"{name}_{rendered.NAME}"
+        rendered.render(name, benchmark_options.split, opened, benchmark_options.seed)
+    chosen = _open(name, opened, benchmark_options)
+    solver = Solver(None if front_end == _NO_MOTION else create(front_end), options)
+    asked = {
+        "benchmark": name,
+        "data": str(data),
+        "front_end": front_end,
+        "fingerprint": solver.front_end.fingerprint if solver.front_end else "",
+        "limit": limit,
+        "options": {**chosen.about(), **asdict(options)},
+    }
+    tasks = runner.limited(chosen.tasks(), limit)
+    run = runner.RunFolder(folder, asked)
+    left = runner.remaining(tasks, run.records)
+    records = (r for task in left for r in chosen.answered(task, task.queries, solver))
+    count = sum(len(task.queries) for task in left)
+    if run.records:
+        console.print(f"Resuming: {len(run.records)} queries are done, {count} are left")
+    for _ in progress(run.append(records), f"{name}, {front_end}", count):
+        pass
+    summary = runner.summary_of(chosen, tasks, run.records, asked)
+    run.conclude(summary)
+    ordered = [run.records[query] for task in tasks for query in task.queries]
+    write_report(folder / "report.html", summary, ordered, chosen.plots(ordered))
+    print_table("", figures_table(summary))
+    for file in chosen.submit(ordered, folder):
+        console.print(f"Submission: {file}")
+    if summary["unreadable"]:
+        console.print(
+            f"{summary['unreadable']} queries could not be read; the first: "
+            f"{summary['first_unreadable']}"
+        )
+    console.print(f"Run: {folder} (summary.json, report.html, results.jsonl)")
+    write_json(summary, json)
+
+
+def _open(name: str, data: Path, options: BenchmarkOptions) -> Benchmark:
+    from mast3r_ros.evaluation.benchmarks.base import BenchmarkError
+    from mast3r_ros.evaluation.benchmarks.registry import BENCHMARKS
+
+    if name not in BENCHMARKS:
+        known = "; ".join(f"{kind.name} ({kind.text})" for kind in BENCHMARKS.values())
+        raise BenchmarkError(f"no benchmark '{name}'; there are {known}")
+    return BENCHMARKS[name](data, options)
+
+
+def _slug(front_end: str) -> str:
+    """A front end's name as part of a folder's name."""
+    return "".join(c if c.isalnum() or c in "-." else "-" for c in front_end)

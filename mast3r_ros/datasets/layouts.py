@@ -1,0 +1,178 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Writes images with poses in the layouts of benchmarks: rendered rooms, for a trial.
+
+The readers beside this module (`mapfree`, `re10k`, `co3d`, `seven_scenes`) say what a layout is.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.datasets.co3d import ANNOTATIONS
+from mast3r_ros.datasets.mapfree import REFERENCE
+from mast3r_ros.frame import Frame
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.transforms import Pose
+
+# A frame with its camera, and world <- camera.
+PosedFrame = tuple[Frame, Pose]
+_QUALITY = 95
+
+
+def write_mapfree(
+    folder: Path,
+    reference: PosedFrame,
+    queries: Mapping[int, PosedFrame],
+    tracked: Mapping[int, Pose] | None = None,
+) -> None:
+    """Write a scene of the Map-free benchmark.
+
+    Args:
+        folder: of the scene.
+        reference: the image that is mapped.
+        queries: by frame number.
+        tracked: device's world <- camera, likewise.
+    """
+    intrinsics, poses = [], []
+    images = {REFERENCE: reference}
+    images |= {f"seq1/frame_{n:05d}.jpg": found for n, found in queries.items()}
+    for path, (frame, pose) in images.items():
+        _write_image(folder / path, frame)
+        camera = _camera(frame)
+        numbers = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
+        intrinsics.append(" ".join([path, *map(str, numbers)]))
+        poses.append(_mapfree_line(path, transforms.inverse(pose) @ reference[1]))
+    _write_lines(folder / "intrinsics.txt", intrinsics)
+    _write_lines(folder / "poses.txt", poses)
+    if tracked is not None:
+        _write_lines(
+            folder / "poses_device.txt",
+            [
+                _mapfree_line(f"seq1/frame_{n:05d}.jpg", transforms.inverse(pose))
+                for n, pose in tracked.items()
+            ],
+        )
+
+
+def write_re10k(folder: Path, clip: str, images: Mapping[int, PosedFrame]) -> None:
+    """Write a clip of RealEstate10K.
+
+    Args:
+        folder: of the split.
+        clip: its name.
+        images: by time [us].
+    """
+    lines = ["https://www.example.org/no-video"]
+    for time, (frame, pose) in images.items():
+        _write_image(folder / clip / f"{time}.png", frame)
+        camera = _camera(frame)
+        numbers = [
+            camera.fx / camera.width,
+            camera.fy / camera.height,
+            (camera.cx + 0.5) / camera.width,
+            (camera.cy + 0.5) / camera.height,
+            0,
+            0,
+            *transforms.inverse(pose)[:3].ravel(),
+        ]
+        lines.append(" ".join([str(time), *(f"{value:.9f}" for value in numbers)]))
+    _write_lines(folder / f"{clip}.txt", lines)
+
+
+def write_co3d(
+    root: Path, category: str, split: str, sequences: Mapping[str, Sequence[PosedFrame]]
+) -> None:
+    """Write a category of CO3Dv2, in isotropic normalized coordinates."""
+    frames, listed = [], []
+    flip = np.diag([-1.0, -1.0, 1.0])
+    for sequence, images in sequences.items():
+        for number, (frame, pose) in enumerate(images):
+            path = f"{category}/{sequence}/images/frame{number:06d}.jpg"
+            _write_image(root / path, frame)
+            camera, camera_world = _camera(frame), transforms.inverse(pose)
+            half = min(camera.width, camera.height) / 2.0
+            viewpoint = {
+                "R": (flip @ camera_world[:3, :3]).T.tolist(),
+                "T": (flip @ camera_world[:3, 3]).tolist(),
+                "focal_length": [camera.fx / half, camera.fy / half],
+                "principal_point": [
+                    (camera.width / 2.0 - camera.cx - 0.5) / half,
+                    (camera.height / 2.0 - camera.cy - 0.5) / half,
+                ],
+                "intrinsics_format": "ndc_isotropic",
+            }
+            frames.append(
+                {
+                    "sequence_name": sequence,
+                    "frame_number": number,
+                    "image": {"path": path, "size": [camera.height, camera.width]},
+                    "viewpoint": viewpoint,
+                }
+            )
+            listed.append([sequence, number, path])
+    (root / category / "set_lists").mkdir(parents=True, exist_ok=True)
+    (root / category / ANNOTATIONS).write_bytes(gzip.compress(json.dumps(frames).encode()))
+    lists = root / category / "set_lists/set_lists_fewview_dev.json"
+    lists.write_text(json.dumps({split: listed}))
+
+
+def write_seven_scenes(
+    folder: Path, sequences: Mapping[int, Sequence[PosedFrame]], test: Sequence[int]
+) -> None:
+    """Write a scene of 7-Scenes: images of 640 x 480, whatever their cameras.
+
+    Args:
+        folder: of the scene.
+        sequences: by number.
+        test: numbers of the test sequences.
+    """
+    for number, images in sequences.items():
+        for i, (frame, pose) in enumerate(images):
+            stem = folder / f"seq-{number:02d}/frame-{i:06d}"
+            _write_image(stem.with_suffix(".color.png"), frame)
+            if frame.depth is not None:
+                millimeters = np.where(np.isfinite(frame.depth), 1000.0 * frame.depth, 65535)
+                _write(stem.with_suffix(".depth.png"), millimeters.astype(np.uint16))
+            lines = ["\t".join(f"{value:.7e}" for value in row) for row in pose]
+            _write_lines(stem.with_suffix(".pose.txt"), lines)
+    for split, chosen in (
+        ("Train", [n for n in sequences if n not in test]),
+        ("Test", [n for n in sequences if n in test]),
+    ):
+        _write_lines(folder / f"{split}Split.txt", [f"sequence{n}" for n in chosen])
+
+
+def _mapfree_line(path: str, camera_world: Pose) -> str:
+    translation, (x, y, z, w) = transforms.to_quaternion(camera_world)
+    return " ".join([path, *(f"{value:.9g}" for value in (w, x, y, z, *translation))])
+
+
+def _camera(frame: Frame) -> Camera:
+    if frame.camera is None:
+        raise ValueError("a frame without a camera has no place in a benchmark")
+    return frame.camera
+
+
+def _write_image(path: Path, frame: Frame) -> None:
+    _write(path, cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+
+
+def _write(path: Path, pixels: NDArray[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]):
+        raise OSError(0, "the image cannot be written", str(path))
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))

@@ -1,0 +1,32 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the benchmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mast3r_ros.common.options import check, option
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """Which part of the data is run, and how."""
+
+    split: str = option("val", "Part of the data, as its folders or lists name it")
+    track: str = option(
+        "single",
+        "Queries of mapfree: one image each, or the nine images up to each (device tracking)",
+        choices=("single", "multi"),
+    )
+    map_every: int = option(10, "Every N-th training image of a scene is mapped (7scenes, tum)", 1)
+    depth: bool = option(True, "Use the depth of mapped images where the data has some")
+    images: int = option(10, "Images drawn from each clip or sequence (co3d, re10k)", 2, 1000)
+    pairs: int = option(100, "Pairs of images (fast-matching)", 1, 100_000)
+    known_intrinsics: bool = option(
+        False, "Use the true intrinsics where the protocol leaves them unknown (co3d, re10k)"
+    )
+    seed: int = option(0, "Seed of the images that are drawn", 0)
+
+    def __post_init__(self) -> None:
+        check(self)
