@@ -19,7 +19,7 @@ _NAMED = re.compile(
 )
 _BARE = re.compile(r"`(\w+\.(?:py|cu|hpp|cpp))`")
 # In the reader's own folders, or in other packages.
-_OUTSIDE = ("src/", "keyframes/0", "your_", "navigation_launch.py")
+_OUTSIDE = ("DIR/", "src/", "keyframes/0", "your_", "navigation_launch.py")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)")
 
 
