@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _STAGES = ("describe", "retrieve", "match", "solve", "match again")
 _ROOMS, _QUERIES = 2, 6
+# Queries of which windows are made.
+_WINDOWS = 12
 
 
 def rendered(front_end: str) -> tuple[KeyframeMap, list[Frame]]:
@@ -75,6 +78,22 @@ def localize(keyframes: KeyframeMap, queries: Sequence[Frame]) -> Iterator[Local
             yield loop.localize(query)
 
 
+def windows(keyframes: KeyframeMap, queries: Sequence[Frame]) -> Iterator[Localization]:
+    """Each image as the newest of a window of five, on a robot that stands still."""
+    from mast3r_ros.localization import relocalizer
+    from mast3r_ros.localization.window import Window
+
+    clock = SimpleNamespace(perf_counter=time.process_time)
+    with mock.patch.object(relocalizer, "time", clock):
+        window = Window(relocalizer.Relocalizer(keyframes))
+        spacing = round(window.options.spacing * 1e9)
+        for query in queries:
+            window.reset()
+            for number in range(window.options.count):
+                answer = window.localize(replace(query, stamp=number * spacing), np.eye(4))
+            yield answer
+
+
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -102,6 +121,15 @@ def main() -> int:
     first = [1e3 * sum(a.timings.values()) for a in answers if "match again" not in a.timings]
     print(
         f"  {'first look':12} median {np.median(first):6.1f}  p95 {np.percentile(first, 95):6.1f}"
+    )
+    last = [
+        1e3 * sum(answer.timings.values())
+        for answer in windows(keyframes, queries[:: max(len(queries) // _WINDOWS, 1)])
+        if "match again" not in answer.timings
+    ]
+    print(
+        f"  {'window of 5':12} median {np.median(last):6.1f}  p95 {np.percentile(last, 95):6.1f}, "
+        f"{np.median(last) / np.median(first):.2f} times one image"
     )
     return 0
 

@@ -241,3 +241,36 @@ def test_the_prior_of_the_body_is_moved_to_each_camera():
 def test_what_is_no_query_is_refused_by_name(views, told):
     with pytest.raises(ValueError, match=told):
         _relocalizer([_BODY]).localize(views)
+
+
+def _no_generalized_samples(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("samples of all views were drawn")
+
+    monkeypatch.setattr("mast3r_ros.geometry.generalized_pose.ransac", refuse)
+
+
+def test_where_one_image_is_sure_no_samples_of_all_views_are_drawn(monkeypatch):
+    bodies, tied = _history(4)
+    relocalizer = _relocalizer(bodies, count=300)
+    _no_generalized_samples(monkeypatch)
+
+    views = [View(_image(i), np.eye(4), *motion) for i, motion in enumerate(tied)]
+
+    _assert_at(relocalizer.localize(views), _BODY)
+
+
+def test_a_place_that_looks_alike_in_all_images_is_found_image_by_image(monkeypatch):
+    bodies, tied = _history(3)
+    away = [transforms.perturb(pose, [6.0, 0, 0, 0, 0, 0]) for pose in _KEYFRAMES]
+    relocalizer = _relocalizer(bodies, [*_KEYFRAMES, *away], count=300)
+    known = relocalizer.map.front_end.matches
+    for number in range(len(bodies)):
+        for keyframe in (0, 1):
+            # As if the other place were this one.
+            known[keyframe + 2, 100 + number] = known[keyframe, 100 + number]
+    _no_generalized_samples(monkeypatch)
+
+    views = [View(_image(i), np.eye(4), *motion) for i, motion in enumerate(tied)]
+
+    assert relocalizer.localize(views).reason is Reason.AMBIGUOUS

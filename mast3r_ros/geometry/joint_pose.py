@@ -89,7 +89,10 @@ class Matches:
 
     def without(self, these: NDArray[np.bool_]) -> Matches:
         """The matches but for some."""
-        rest = ~these
+        return self.select(~these)
+
+    def select(self, rest: NDArray[np.bool_] | NDArray[np.int64]) -> Matches:
+        """Some of the matches, by a mask or by their numbers."""
         return replace(
             self,
             rays=self.rays[rest],
@@ -104,11 +107,19 @@ class Matches:
 
     def of_view(self, view: int) -> tuple[NDArray[np.int64], Matches]:
         """The matches of one view of a rig as those of one camera, and which these are."""
+        return self._by_view[view]
+
+    @cached_property
+    def _by_view(self) -> list[tuple[NDArray[np.int64], Matches]]:
+        # Made once: each iteration of the estimators asks for all of them.
         assert self.rig is not None
         assert self.views is not None
-        own = self.views == view
-        focal = (float(self.rig.focals[view, 0]), float(self.rig.focals[view, 1]))
-        return np.flatnonzero(own), replace(self.without(~own), focal=focal, views=None, rig=None)
+        parts = []
+        for view, (fx, fy) in enumerate(self.rig.focals):
+            own = self.views == view
+            alone = replace(self.without(~own), focal=(float(fx), float(fy)), views=None, rig=None)
+            parts.append((np.flatnonzero(own), alone))
+        return parts
 
 
 def _cross(a: Array, b: Array) -> Array:
@@ -246,9 +257,48 @@ def _linearize_camera(pose: Pose, matches: Matches) -> Linearization:
 
 def agreeing(pose: Pose, matches: Matches) -> NDArray[np.bool_]:
     """(N,) which matches agree with a pose."""
-    seen = linearize(pose, matches)
+    if matches.rig is None:
+        error, ahead = _errors_camera(pose, matches)
+    else:
+        error, ahead = np.empty(len(matches.rays)), np.zeros(len(matches.rays), bool)
+        for view in range(len(matches.rig)):
+            at, own = matches.of_view(view)
+            error[at], ahead[at] = _errors_camera(pose @ matches.rig.body_cameras[view], own)
     with np.errstate(invalid="ignore"):
-        return np.asarray(seen.ahead & (np.hypot(*seen.residual.T) < matches.limits))
+        return np.asarray(ahead & (error < matches.limits))
+
+
+def _errors_camera(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool_]]:
+    """(N,) lengths of the residuals of `linearize` [pixels], without derivatives; and `ahead`."""
+    count = len(matches.rays)
+    length, ahead = np.full(count, np.inf), np.zeros(count, bool)
+    rotation, focal = pose[:3, :3], np.asarray(matches.focal)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        at = np.flatnonzero(matches.with_point)
+        offset = matches.points[at] - pose[:3, 3]
+        seen = offset @ rotation
+        depth = seen[:, 2:]
+        error = (seen[:, :2] / depth - matches.rays[at]) * focal
+        deviation = (matches.points[at] - matches.origins[at]) * matches.depth_sigmas[at, None]
+        moved = deviation @ rotation
+        image = (moved[:, :2] - moved[:, 2:] * seen[:, :2] / depth) / depth * focal
+        # As `_forgive`: the part along the image of the deviation is shortened.
+        squared, noise = (image**2).sum(1), matches.threshold / _THRESHOLD_SIGMAS
+        along = (error * image).sum(1) ** 2 / np.where(squared > 0, squared, 1.0)
+        forgiven = along * squared / (noise**2 + squared)
+        length[at] = np.sqrt(np.maximum((error**2).sum(1) - forgiven, 0.0))
+        ahead[at] = seen[:, 2] > 0
+        at = np.flatnonzero(matches.with_ray)
+        if len(at):
+            error, jacobian, ahead[at] = epipolar_residuals(
+                pose,
+                matches.origins[at],
+                matches.directions[at],
+                matches.rays[at],
+                float(np.mean(focal)),
+            )
+            length[at] = np.where(np.isfinite(jacobian).all(1), np.abs(error), np.inf)
+    return length, ahead & np.isfinite(length)
 
 
 def _forgive(

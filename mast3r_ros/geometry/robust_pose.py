@@ -12,6 +12,7 @@ what is said of the map as the prior. Residuals are weighed as those of Student'
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,10 @@ def estimate(
         near = first.ahead & (np.hypot(*first.residual.T) < _REACH * matches.threshold)
     if near.sum() < least:
         return None
-    solver = _Solver(start, matches.without(~near), shared, near)
+    # By keyframe: the normal equations of each are made from a slice.
+    at = np.flatnonzero(near)
+    at = at[np.argsort(matches.owners[at], kind="stable")]
+    solver = _Solver(start, matches.select(at), shared, shared.cells[at])
     for _ in range(_ITERATIONS):
         if not solver.step():
             return None
@@ -122,7 +126,7 @@ def estimate(
     common = np.repeat(solver.inflation, 3) * np.square(solver.sigmas[:, :6]).mean(0)
     covariance = solver.covariance + _COMMON * np.diag(common)
     inliers, costs = np.zeros(len(near), bool), np.full(len(near), np.inf)
-    inliers[near], costs[near] = solver.inliers, solver.costs
+    inliers[at], costs[at] = solver.inliers, solver.costs
     points = int((inliers & matches.with_point).sum())
     outlier_costs = matches.limits**2 / np.where(matches.with_ray, *solver.variances[::-1])
     return Estimate(
@@ -140,16 +144,19 @@ def estimate(
 
 
 class _Solver:
-    """The state of the iteration: pose, keyframes' errors, and their and the residuals' sizes."""
+    """The state of the iteration: pose, keyframes' errors, and their and the residuals' sizes.
+
+    The matches are in the order of their keyframes.
+    """
 
     def __init__(
-        self, start: Pose, matches: Matches, shared: SharedErrors, near: NDArray[np.bool_]
+        self, start: Pose, matches: Matches, shared: SharedErrors, cells: NDArray[np.int64]
     ) -> None:
         self.pose = start
         self.matches = matches
         self.sigmas = np.maximum(shared.sigmas, _LEAST_SIGMA)
         self.correlations = shared.correlations
-        self.cells = shared.cells[near]
+        self.cells = cells
         self.within_cell = shared.within_cell
         self.effects = np.zeros((len(shared.sigmas), 7))
         self.motion = np.zeros(matches.nuisances)
@@ -159,8 +166,8 @@ class _Solver:
         # Of residuals of points and of rays [pixels^2].
         self.variances = np.full(2, (matches.threshold / 3.0) ** 2)
         self.covariance = np.full((6, 6), np.inf)
-        self.inliers = np.zeros(int(near.sum()), bool)
-        self.costs = np.zeros(int(near.sum()))
+        self.inliers = np.zeros(len(cells), bool)
+        self.costs = np.zeros(len(cells))
         self.settled = False
 
     def step(self) -> bool:
@@ -175,14 +182,16 @@ class _Solver:
         if self.inliers.sum() < _FEWEST:
             return False
         weights = self._weigh(square)
-        blocks = np.concatenate([seen.by_pose, seen.by_keyframe, seen.residual[:, :, None]], axis=2)
+        used = np.flatnonzero(self.inliers)
+        parts = (seen.by_pose, seen.by_keyframe, seen.residual[:, :, None])
+        blocks = np.concatenate([part[used] for part in parts], axis=2)
+        blocks *= np.sqrt(weights[used])[:, None, None]
         width = blocks.shape[2]
         normal = np.zeros((len(self.effects), width, width))
-        for k in range(len(self.effects)):
-            own = self.inliers & (owners == k)
-            if own.any():
-                rows = (blocks[own] * np.sqrt(weights[own])[:, None, None]).reshape(-1, width)
-                normal[k] = rows.T @ rows
+        ends = np.searchsorted(owners[used], np.arange(len(self.effects) + 1))
+        for k, (begin, end) in enumerate(pairwise(ends)):
+            rows = blocks[begin:end].reshape(-1, width)
+            normal[k] = rows.T @ rows
         return self._solve(normal)
 
     def _weigh(self, square: Array) -> Array:

@@ -32,7 +32,7 @@ _CROWDED = 0.25
 # An image is taken from this part of the spacing on: cameras are not exactly periodic.
 _EARLY = 0.75
 # Matches that are kept of a past image: those of one cell count as one, so more say little.
-_MOST_MATCHES = 400
+_MOST_MATCHES = 160
 
 
 @dataclass(frozen=True)
