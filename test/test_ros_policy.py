@@ -34,7 +34,16 @@ def _allowed(namespace: str) -> dict[str, set[str]]:
                 name = f"/{namespace}/{profile.get('node')}{name[1:]}"
             elif not name.startswith("/"):
                 name = f"/{namespace}/{name}"
-            allowed.setdefault(rule, set()).add(name)
+            if block.tag == "actions":  # what SROS2 makes of one
+                parts = {
+                    "publish": ("feedback", "status"),
+                    "reply": ("send_goal", "cancel_goal", "get_result"),
+                }
+                for part, names in parts.items():
+                    full = {f"{name}/_action/{each}" for each in names}
+                    allowed.setdefault(part, set()).update(full)
+            else:
+                allowed.setdefault(rule, set()).add(name)
     return allowed
 
 

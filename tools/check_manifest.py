@@ -29,10 +29,12 @@ def problems(root: Path) -> list[str]:
             found.append(f"pyproject.toml: {key} differs from package.xml's: {value}")
 
     cmake = (root / "CMakeLists.txt").read_text()
-    listed = set(re.findall(r"^\s+((?:msg|srv)/\w+\.(?:msg|srv))$", cmake, re.MULTILINE))
+    listed = set(
+        re.findall(r"^\s+((?:action|msg|srv)/\w+\.(?:action|msg|srv))$", cmake, re.MULTILINE)
+    )
     present = {
         path.relative_to(root).as_posix()
-        for kind in ("msg", "srv")
+        for kind in ("action", "msg", "srv")
         for path in (root / kind).iterdir()
     }
     found += [f"CMakeLists.txt: does not build {name}" for name in sorted(present - listed)]

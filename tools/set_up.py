@@ -66,7 +66,7 @@ class SetUp:
                     self._build_messages(package, key)
 
         key = digest(
-            _files("msg/*", "srv/*", "scripts/*", "CMakeLists.txt", "package.xml")
+            _files("action/*", "msg/*", "srv/*", "scripts/*", "CMakeLists.txt", "package.xml")
             + _files("mast3r_ros/**/*.?pp", "mast3r_ros/**/*.cu*"),
             key,
             # Installed as links: only what files there are matters.

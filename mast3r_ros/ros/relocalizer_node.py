@@ -26,6 +26,7 @@ from mast3r_ros.localization.window import WindowOptions
 from mast3r_ros.ros import bond, parameters
 from mast3r_ros.ros.diagnostics import Diagnostics
 from mast3r_ros.ros.inputs import Incoming
+from mast3r_ros.ros.localize_action import LocalizeAction
 from mast3r_ros.ros.memory import give_back
 from mast3r_ros.ros.options import NodeOptions
 from mast3r_ros.ros.outputs import Outputs
@@ -81,6 +82,7 @@ class RelocalizerNode(LifecycleNode):
         self._outputs = Outputs(self)
         # (rclpy keeps lists of its own in `_services` and the like.)
         self._map_services = Services(self, lambda: self.session)
+        self._action = LocalizeAction(self, lambda: self.session)
         self.create_subscription(
             PoseWithCovarianceStamped,
             "initialpose",
@@ -166,6 +168,7 @@ class RelocalizerNode(LifecycleNode):
         """End the worker thread, too."""
         self.close()
         self._worker.close()
+        self._action.destroy()
         super().destroy_node()
 
     def close(self) -> None:

@@ -44,10 +44,17 @@ _DRAW_PERIOD = 1.0
 
 @dataclass(frozen=True)
 class Answered:
-    """What became of an image: its status, and its pose where localized."""
+    """What became of an image.
+
+    Attributes:
+        status: as it was published.
+        pose: of the camera in the map, where localized.
+        views: images that were solved together, itself included; 0 where it could not be used.
+    """
 
     status: RelocalizationStatus
     pose: PoseWithCovarianceStamped | None
+    views: int = 0
 
 
 class Session:
@@ -220,7 +227,7 @@ class Session:
         # What is drawn and told by keyframe is this image's part.
         own = tuple(match for match in answer.matches if match.view == 0)
         self.outputs.publish_details(frame, replace(answer, matches=own), self.map)
-        return Answered(status, pose)
+        return Answered(status, pose, max(self.window.history, 1))
 
     def _odometry(self, frame: Frame) -> Pose | TransformError:
         """odom <- camera at the image's stamp, or why it is not known."""
