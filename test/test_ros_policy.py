@@ -75,7 +75,10 @@ def _used(**parameters) -> dict[str, set[str]]:
 def test_the_policy_allows_exactly_what_the_node_uses():
     raw = _used(tf_mode="map_odom")
     packed = _used(
-        image_transport="compressed", depth_transport="compressedDepth", use_sim_time=True
+        image_transport="compressed",
+        depth_transport="compressedDepth",
+        use_sim_time=True,
+        odometry="topic",
     )
     allowed = _allowed("policy")
     for rule, names in allowed.items():

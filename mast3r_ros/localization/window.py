@@ -31,6 +31,8 @@ from mast3r_ros.localization.view import MatchedView, View, as_views
 _CROWDED = 0.25
 # An image is taken from this part of the spacing on: cameras are not exactly periodic.
 _EARLY = 0.75
+# Stamps of a few milliseconds' difference say little of a speed [s].
+_LEAST_TIME = 0.01
 # Matches that are kept of a past image: those of one cell count as one, so more say little.
 _MOST_MATCHES = 160
 
@@ -73,6 +75,15 @@ class WindowOptions:
         position = self.distance_noise * float(np.linalg.norm(moved[:3, 3]))
         return np.diag([position**2] * 3 + [self.rotation_noise**2] * 3)
 
+    def jumped(self, moved: Pose, seconds: float) -> bool:
+        """Whether a motion by odometry in a time is none: time went back, or it is too fast."""
+        if seconds < 0:
+            return True
+        seconds = max(seconds, _LEAST_TIME)
+        way = float(np.linalg.norm(moved[:3, 3]))
+        turned = transforms.rotation_angle(np.eye(4), moved)
+        return way > self.max_speed * seconds or turned > self.max_turn_rate * seconds
+
 
 @dataclass(frozen=True)
 class _Instant:
@@ -94,13 +105,14 @@ class Window:
 
     Attributes:
         history: instants that were solved together at last, the newest included.
+        jumped: whether time or odometry has jumped before the newest instant.
     """
 
     def __init__(self, relocalizer: Relocalizer, options: WindowOptions | None = None) -> None:
         """Begin without images."""
         self.relocalizer = relocalizer
         self.options = options or WindowOptions()
-        self.history = 0
+        self.history, self.jumped = 0, False
         self._instants: list[_Instant] = []  # newest first
 
     def __len__(self) -> int:
@@ -135,7 +147,7 @@ class Window:
         if not transforms.is_rigid(odom_body):
             raise ValueError(f"odom_body {odom_body.tolist()} is not a rigid transform")
         timings: dict[str, float] = {}
-        self.history, matched = 0, []
+        self.history, self.jumped, matched = 0, False, []
         for view in views:
             here = replace(view, T_now_then=np.eye(4), motion_covariance=None)
             compared = self.relocalizer.match(here, here.prior(prior), timings)
@@ -157,7 +169,8 @@ class Window:
     def _add(self, newest: _Instant) -> None:
         """Keep an instant, and forget what is no longer of use."""
         options = self.options
-        if self._instants and self._jumped(self._instants[0], newest):
+        self.jumped = bool(self._instants) and self._is_after_jump(newest)
+        if self.jumped:
             self._instants.clear()
         if self._instants:
             before = self._instants[0]
@@ -177,16 +190,10 @@ class Window:
         ][: round(options.count / _CROWDED) + 1]
         self._instants = [i for i in (_of_map(i, keyframes) for i in near) if i.views]
 
-    def _jumped(self, before: _Instant, now: _Instant) -> bool:
-        """Whether time or odometry jumped between two instants."""
-        seconds = (now.stamp - before.stamp) / 1e9
-        if seconds < 0:
-            return True
-        options, least = self.options, 0.01  # stamps of a few milliseconds' difference say little
-        moved = transforms.distance(now.odom_body, before.odom_body)
-        turned = transforms.rotation_angle(now.odom_body, before.odom_body)
-        seconds = max(seconds, least)
-        return moved > options.max_speed * seconds or turned > options.max_turn_rate * seconds
+    def _is_after_jump(self, newest: _Instant) -> bool:
+        before = self._instants[0]
+        moved = transforms.inverse(before.odom_body) @ newest.odom_body
+        return self.options.jumped(moved, (newest.stamp - before.stamp) / 1e9)
 
     def _together(self) -> list[MatchedView]:
         """The views of the instants that are solved together, newest first."""

@@ -82,6 +82,13 @@ class NodeOptions:
     odom_frame: str = option(
         "odom", "Odometry's frame: the child of the transform that `map_odom` publishes", fixed=True
     )
+    odometry: str = option(
+        "tf",
+        "Where odometry comes from: tf (`odom_frame` -> `base_frame`), or topic (`odometry`, "
+        "nav_msgs/Odometry in `odom_frame`)",
+        choices=("tf", "topic"),
+        fixed=True,
+    )
     base_frame: str = option(
         "base_link", "The robot's frame: `initialpose` is its pose in the map", fixed=True
     )

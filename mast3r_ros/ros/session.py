@@ -81,7 +81,12 @@ class Session:
         self.relocalizer = Relocalizer(keyframes, node.relocalizer_options)
         self.window = Window(self.relocalizer, window)
         self.tf_output = TfOutput(
-            tf, node.get_clock(), lambda: node.options, filtering, outputs.publish_filtered
+            tf,
+            node.get_clock(),
+            lambda: node.options,
+            filtering,
+            outputs.publish_filtered,
+            window.jumped,
         )
         self.inputs: Inputs | None = None
         self.localized = 0
@@ -197,6 +202,9 @@ class Session:
         near = prior.for_camera(frame.frame_id, self.tf) if prior else None
         odom_camera = self._odometry(frame)
         answer = self._localize(frame, odom_camera, near)
+        if self.window.jumped:
+            self.tf_output.reset()
+            notes.append("odometry jumped: the window and map->odom start over")
         timings.update(answer.timings)
         started = time.perf_counter()
         pose = None

@@ -11,7 +11,16 @@ from mast3r_ros.ros.tf.source import Tf
 
 
 def create(node: Host) -> Tf:
-    """What is installed here."""
+    """What is installed here, with the odometry that `odometry` names."""
+    tf = _installed(node)
+    if node.options.odometry == "tf":
+        return tf
+    from mast3r_ros.ros.tf.with_odometry import TfWithOdometry
+
+    return TfWithOdometry(node, lambda: node.options, tf)
+
+
+def _installed(node: Host) -> Tf:
     if importlib.util.find_spec("tf2_ros") is None:
         from mast3r_ros.ros.tf.own import OwnTf
 

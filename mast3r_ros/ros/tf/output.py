@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.map_odom import (
@@ -50,6 +51,7 @@ class TfOutput:
         options: Callable[[], NodeOptions],
         filtering: FilterOptions,
         publish: Callable[[Belief, int], None],
+        jumped: Callable[[Pose, float], bool],
     ) -> None:
         """Send by `tf`, dated by `clock`.
 
@@ -59,11 +61,15 @@ class TfOutput:
             options: the node's, as they now stand.
             filtering: those of the filter.
             publish: called with the robot's pose and its stamp [ns], at `tf_rate`.
+            jumped: whether a motion by odometry in so many seconds is none.
         """
         self._tf = tf
         self._clock = clock
         self._options = options
         self._publish = publish
+        self._jumped = jumped
+        # Where odometry last said that the robot was, and when [ns].
+        self._reckoned: tuple[Pose, int] | None = None
         self._gate = JumpGate()
         self._filter = MapOdomFilter(filtering)
         self._lock = threading.Lock()
@@ -73,6 +79,7 @@ class TfOutput:
         with self._lock:
             self._gate.reset()
             self._filter.reset()
+            self._reckoned = None
 
     @property
     def filtered(self) -> Filtered:
@@ -145,8 +152,19 @@ class TfOutput:
             odom_base, stamp = self._tf.latest(options.odom_frame, options.base_frame)
         except TransformError:
             return
+        if self._has_jumped(odom_base, stamp):
+            self.reset()
+            return
         here = belief.moved(odom_base, filtering)
         self._publish(planar(here) if options.planar else here, stamp)
+
+    def _has_jumped(self, odom_base: Pose, stamp: int) -> bool:
+        """Whether odometry was reset since it was asked last."""
+        with self._lock:
+            before, self._reckoned = self._reckoned, (odom_base, stamp)
+        if before is None or stamp < before[1]:  # time that goes back is the session's to judge
+            return False
+        return self._jumped(transforms.inverse(before[0]) @ odom_base, (stamp - before[1]) / 1e9)
 
     def _send_camera(self, map_camera: Pose, frame_id: str, stamp: int) -> str:
         options = self._options()
