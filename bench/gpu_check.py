@@ -36,26 +36,28 @@ class Part:
     Attributes:
         name: as in `bench.gpu_parts`.
         limit: most seconds on a GPU.
+        needs_gpu: a CPU leaves it out.
     """
 
     name: str
     limit: float
+    needs_gpu: bool = False
 
 
 # The build for TensorRT takes minutes: it is started before the other parts.
 PARTS = (
     Part("versions", 20),
-    Part("kernels", 40),
+    Part("kernels", 40, needs_gpu=True),
     Part("torch", 60),
     Part("matching", 30),
     Part("parity", 90),
     Part("profile", 60),
-    Part("tensorrt", 180),
+    Part("tensorrt", 180, needs_gpu=True),
     Part("query", 60),
 )
-MEMCHECK = Part("memcheck", 300)
+MEMCHECK = Part("memcheck", 300, needs_gpu=True)
 BEFORE = Part("reference", 600)  # the float32 network's outputs, on the CPU
-BUILD = Part("build", 1200)
+BUILD = Part("build", 1200, needs_gpu=True)
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,20 @@ class Check:
     Args:
         state: folder of the findings; a finding there that passed is not looked for again.
         words: arguments for every part.
-        scale: of the time limits; a CPU needs longer.
+        on_gpu: whether to run what needs one; a CPU gets ten times the time for the rest.
     """
 
-    def __init__(self, state: Path, words: Sequence[str], scale: float = 1.0) -> None:
+    def __init__(self, state: Path, words: Sequence[str], on_gpu: bool = True) -> None:
         self.state = state
         self.words = words
-        self.scale = scale
+        self.on_gpu = on_gpu
         self._running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         state.mkdir(parents=True, exist_ok=True)
 
     def start(self, part: Part) -> None:
-        """Start a part, unless it has passed already."""
-        if self._kept(part) is not None or part.name in self._running:
+        """Start a part, unless it has passed already or needs a GPU that is not there."""
+        left_out = part.needs_gpu and not self.on_gpu
+        if left_out or self._kept(part) is not None or part.name in self._running:
             return
         command = [sys.executable, "-m", "bench.gpu_parts", part.name, "--state", str(self.state)]
         # Into a file: nobody reads a pipe while a part runs in the background. And in a session of
@@ -102,12 +105,15 @@ class Check:
 
     def finish(self, part: Part) -> Finding:
         """What a part found; it is started where it is not running."""
+        if part.needs_gpu and not self.on_gpu:
+            return Finding(part.name, "left out", 0.0, ["it needs a GPU"])
         kept = self._kept(part)
         if kept is not None:
             return kept
         self.start(part)
         process, started = self._running.pop(part.name)
-        left = self.scale * part.limit - (time.monotonic() - started)
+        limit = part.limit * (1 if self.on_gpu else 10)
+        left = limit - (time.monotonic() - started)
         try:
             process.wait(timeout=max(left, 0.1))
             codes: dict[int, Status] = {0: "passed", NO_GPU: "left out"}
@@ -171,8 +177,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="run parts that have passed, too")
     parser.add_argument("--memcheck", action="store_true", help="run compute-sanitizer at the end")
     given, rest = parser.parse_known_args(words)
-    scale = 1.0 if given.device == "cuda" else 10.0
-    check = Check(given.state, ["--device", given.device, *rest], scale)
+    on_gpu = given.device == "cuda"
+    check = Check(given.state, ["--device", given.device, *rest], on_gpu)
     if given.again:
         check.forget()
     first = check.finish(PARTS[0])

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import synthetic
 
@@ -30,8 +32,9 @@ RECIPE = Recipe(
 )
 
 
+@cache
 def make_pair(number: int, portrait: bool = False, side: int = 64) -> Pair:
-    """Two looks at the synthetic room, 4:3 or 3:4 with the longer side given."""
+    """Two looks at the synthetic room, 4:3 or 3:4 with the longer side given. Kept, and shared."""
     random = np.random.default_rng(number)
     width, height = (side * 3 // 4, side) if portrait else (side, side * 3 // 4)
 
