@@ -72,3 +72,10 @@ def test_places_with_nothing_in_common_are_not_compared():
     right = _explanation(_outside(_pixels(1), 0, 320), np.eye(4))
     other = _explanation(_outside(_pixels(1), 320, 640), _OFFSET)
     assert advantage(right, other, _SIZE) == (0.0, 0)
+
+
+def test_a_small_part_of_many_matches_says_nothing():
+    right = _explanation(_pixels(1), np.eye(4))
+    other = _explanation(_outside(_pixels(1), 200, 250), _OFFSET)
+    assert advantage(right, other, _SIZE)[0] > 40.0
+    assert not tells_apart(right, other, _SIZE)

@@ -768,3 +768,40 @@ def test_a_keyframe_elsewhere_that_looks_alike_is_always_matched():
     # The numbers are what images look like: the last one looks like none of them.
     assert asked == {0, 1, 2, 3}
     assert answer.reason is Reason.AMBIGUOUS
+
+
+def _twin_elsewhere(looks: int, holding: int, matches: Correspondences):
+    """What is matched where one keyframe of three holds the pose, and a twin is not a candidate."""
+    poses = {holding + n: _KEYFRAME @ camera_pose(0.1 * n, 0.0, 0.0) for n in (-1, 0, 1)}
+    elsewhere = camera_pose(20.0)
+    twin = elsewhere @ transforms.inverse(_KEYFRAME) @ _QUERY
+    told = {n: _wild(30, n) for n in poses} | {holding: matches}
+    told[looks] = _matches(twin, elsewhere, count=200, seed=3)
+    return _compared(told, poses | {looks: elsewhere}, num_candidates=3)
+
+
+def test_what_looks_like_the_keyframes_of_a_pose_is_matched_though_no_candidate():
+    # The image is some 20 degrees from the keyframe that holds its pose, 40 from that one's twin.
+    asked, answer = _twin_elsewhere(120, 60, _matches(count=150))
+
+    assert asked == {0, 1, 2, 3}
+    assert answer.reason is Reason.AMBIGUOUS
+
+    asked, answer = _twin_elsewhere(240, 60, _matches(count=150))
+    assert asked == {0, 1, 2}
+    _assert_at(answer, _QUERY)
+
+
+def test_a_weak_pose_is_compared_with_places_that_look_less_alike():
+    asked, answer = _twin_elsewhere(240, 60, _matches(count=60))
+
+    assert asked == {0, 1, 2, 3}
+    assert answer.reason is Reason.AMBIGUOUS or answer.pose[0, 3] > 15.0
+
+
+def test_another_pose_of_half_a_weak_ones_inliers_makes_it_ambiguous():
+    poses = {0: _KEYFRAME, 1: _ELSEWHERE}
+    other = _ELSEWHERE @ camera_pose(0.3, turn=0.2)
+    told = {0: _matches(count=26), 1: _matches(other, _ELSEWHERE, count=17, seed=5)}
+
+    assert _compared(told, poses)[1].reason is Reason.AMBIGUOUS

@@ -17,9 +17,16 @@ class RelocalizerOptions:
     sure_inliers: float = option(
         4.0,
         "Match keyframes beyond the third only where fewer inliers than so many times the fewest "
-        "have a pose in common, or where one stands elsewhere and looks alike; 1000 matches all",
+        "have a pose in common; 1000 matches all",
         1.0,
         1000.0,
+    )
+    look_alikes: int = option(
+        3,
+        "Keyframes matched before a pose is accepted because they stand elsewhere and look like "
+        "the image or the keyframes that hold the pose; 0: none",
+        0,
+        100,
     )
     reprojection_threshold: float = option(
         4.0,

@@ -21,7 +21,6 @@ from mast3r_ros.frontends.base import (
 )
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.overlap import shares_view
 from mast3r_ros.geometry.relative_pose import RelativePose
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.robust_pose import Estimate, estimate
@@ -30,6 +29,7 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
+from mast3r_ros.localization.look_alikes import look_alikes
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
@@ -42,10 +42,6 @@ _MIN_POINTS = 10
 # So many keyframes are matched in any case: the robot's body, ambiguity and the disagreement of
 # keyframes show in several only.
 _FEWEST_KEYFRAMES = 3
-# A keyframe looks as much like an image as another one up to this factor and this difference of
-# 1 - cos of their descriptors, which is some 0.05 for the right keyframe and 0.1 for any other.
-_AS_ALIKE = 1.5
-_ALIKE = 0.02
 # With less than this between the views, a direction is noise [rad].
 _MIN_PARALLAX = np.deg2rad(0.3)
 # A smaller part of the matches at one pixel of several keyframes may be chance.
@@ -150,41 +146,35 @@ class Relocalizer:
             rest = keyframes[first:]
             return self._compare_doubtful(compared, rest) if rest else compared
 
-    def _compare(self, view: MatchedView, keyframes: Sequence[Keyframe]) -> MatchedView:
-        """Match an image with more keyframes."""
+    def _compare(
+        self, view: MatchedView, keyframes: Sequence[Keyframe], again: bool = False
+    ) -> MatchedView:
+        """Match an image with more keyframes, by the second matcher if `again`."""
         if not keyframes:
             return view
         assert view.query is not None
-        found = self.map.front_end.match(
-            [k.description for k in keyframes],
-            view.query,
-            query_points=self.options.pose_method == "procrustes",
+        front_end, references = self.map.front_end, [k.description for k in keyframes]
+        if again:
+            assert has_second_matcher(front_end)
+            found = list(front_end.match_again(references, view.query))
+        else:
+            found = front_end.match(
+                references, view.query, query_points=self.options.pose_method == "procrustes"
+            )
+        return replace(
+            view,
+            keyframes=(*view.keyframes, *keyframes),
+            found=(*view.found, *found),
+            sure_pose=None,
         )
-        return replace(view, keyframes=(*view.keyframes, *keyframes), found=(*view.found, *found))
 
     def _compare_doubtful(self, view: MatchedView, rest: Sequence[Keyframe]) -> MatchedView:
-        """Match those of the other keyframes that may change the answer.
-
-        Where the first ones are sure of a pose, the others beside it add little. One that stands
-        elsewhere may speak for another place if it looks as much like the image as they do.
-        """
+        """Match the other candidates where the first ones are not sure of a pose."""
         if self.options.pose_method != "pnp":
             return self._compare(view, rest)
-        assert view.query is not None
-        look = view.query.global_descriptor
         scale = self.map.front_end.pixel_error_scale(view.size)
-        enough = self.options.sure_inliers * self.min_inliers
-        sure = solving.sure_pose(view, scale, self.options, enough)
-        if sure is None:
-            return self._compare(view, rest)
-        best = min(_unlikeness(look, view.keyframes[i]) for i in sure.keyframes)
-        rivals = [
-            k
-            for k in rest
-            if _unlikeness(look, k) <= _AS_ALIKE * best + _ALIKE
-            and not shares_view(sure.pose, k.pose, sure.distance)
-        ]
-        return self._compare(view, rivals) if rivals else replace(view, sure_pose=sure.pose)
+        sure = solving.sure_pose(view, scale, self.options, self._sure_inliers)
+        return self._compare(view, rest) if sure is None else replace(view, sure_pose=sure)
 
     def solve(self, views: Sequence[MatchedView], timings: dict[str, float]) -> Localization:
         """One verified pose over all matches of all views.
@@ -197,7 +187,9 @@ class Relocalizer:
         with timed(timings, "solve"):
             answer = self._solve(views)
         if answer.reason in MENDABLE and self._looks_again():
-            answer = self._look_again(views, timings)
+            answer, views = self._look_again(views, timings)
+        if answer.localized:
+            answer = self._look_elsewhere(answer, views, timings)
         estimated = any(view.camera_estimated for view in views)
         return replace(answer, timings=timings, camera_estimated=estimated)
 
@@ -206,12 +198,40 @@ class Relocalizer:
         """Fewest inliers of an accepted pose."""
         return self.options.min_inliers or self.map.front_end.min_inliers
 
+    @property
+    def _sure_inliers(self) -> float:
+        return self.options.sure_inliers * self.min_inliers
+
     def _looks_again(self) -> bool:
         # The second matcher's matches have no points of the query's own.
         allowed = self.options.second_look > 0 and self.options.pose_method != "procrustes"
         return allowed and has_second_matcher(self.map.front_end)
 
-    def _look_again(self, views: Sequence[MatchedView], timings: dict[str, float]) -> Localization:
+    def _look_elsewhere(
+        self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
+    ) -> Localization:
+        """Match keyframes elsewhere that look alike, too; where there are any, solve once more."""
+        assert answer.pose is not None
+        count, wider = self.options.look_alikes, list(views)
+        sure = answer.inliers >= self._sure_inliers
+        for i, view in enumerate(views):
+            matches = [m for m in answer.matches if m.view == i]
+            if view.query is None or not count or not any(m.inliers.any() for m in matches):
+                continue
+            pose = answer.pose @ view.body_camera
+            with timed(timings, "retrieve"):
+                elsewhere = look_alikes(self.map, view.query, pose, matches, count, sure)
+            with timed(timings, "match again" if answer.matcher else "match"):
+                wider[i] = self._compare(view, elsewhere, again=bool(answer.matcher))
+        if all(len(w.keyframes) == len(v.keyframes) for w, v in zip(wider, views, strict=True)):
+            return answer
+        with timed(timings, "solve"):
+            wider_answer = self._solve(wider)
+        return self._by_second(wider_answer) if answer.matcher else wider_answer
+
+    def _look_again(
+        self, views: Sequence[MatchedView], timings: dict[str, float]
+    ) -> tuple[Localization, Sequence[MatchedView]]:
         """Match a refused query by the second matcher, and solve once more."""
         front_end = self.map.front_end
         assert has_second_matcher(front_end)
@@ -219,6 +239,12 @@ class Relocalizer:
             views = match_again(front_end, views, self.options.second_look)
         with timed(timings, "solve"):
             answer = self._solve(views)
+        return self._by_second(answer), views
+
+    def _by_second(self, answer: Localization) -> Localization:
+        """Say that an answer rests on the second matcher."""
+        front_end = self.map.front_end
+        assert has_second_matcher(front_end)
         name = front_end.second_matcher
         return replace(answer, message=f"{answer.message}; second look by {name}", matcher=name)
 
@@ -290,11 +316,6 @@ class Relocalizer:
             fixed_share=share,
             views=verdict.views,
         )
-
-
-def _unlikeness(look: NDArray[np.float32], keyframe: Keyframe) -> float:
-    """1 - cos of the angle between an image's descriptor and a keyframe's."""
-    return 1.0 - float(look @ keyframe.description.global_descriptor)
 
 
 def _by_keyframe(

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -187,6 +187,8 @@ def _from_points(views: Sequence[MatchedView], matches: Matches, enough: float) 
     A sample of a generalized camera takes about ten times as long as one of a single camera, so it
     is drawn only where no image alone finds a pose that enough points of the whole agree on.
     """
+    if matches.rig is None and views[0].sure_pose is not None:
+        return views[0].sure_pose  # by the same matches
     if matches.rig is None or len(views) == 1:
         return from_points(matches)
     for number, view in enumerate(views):
@@ -199,24 +201,9 @@ def _from_points(views: Sequence[MatchedView], matches: Matches, enough: float) 
     return from_points(matches)
 
 
-@dataclass(frozen=True)
-class SurePose:
-    """A pose that enough matches of one view agree on, to begin with.
-
-    Attributes:
-        pose: map <- camera.
-        distance: median distance of their points [m].
-        keyframes: numbers of the keyframes that hold most of them.
-    """
-
-    pose: Pose
-    distance: float
-    keyframes: NDArray[np.int64]
-
-
 def sure_pose(
     view: MatchedView, scale: float, options: RelocalizerOptions, enough: float
-) -> SurePose | None:
+) -> Pose | None:
     """The pose of one view's camera where enough of its matches agree on one, None elsewhere.
 
     Args:
@@ -228,13 +215,7 @@ def sure_pose(
     alone = replace(view, T_body_camera=np.eye(4), T_now_then=np.eye(4), motion_covariance=None)
     matches = gather([alone], [options.reprojection_threshold * scale], options)
     pose = from_points(matches)
-    if pose is None or not _sure(pose, matches, enough):
-        return None
-    agreed = agreeing(pose, matches) & matches.with_point
-    of_keyframe = np.bincount(matches.owners[agreed], minlength=2)
-    holding = np.flatnonzero(of_keyframe >= enough / len(view.keyframes))
-    away = np.linalg.norm(matches.points[agreed] - pose[:3, 3], axis=1)
-    return SurePose(pose, float(np.median(away)), holding)
+    return pose if _sure(pose, matches, enough) else None
 
 
 def _most_matches(compared: Sequence[tuple[int, Keyframe, Correspondences]]) -> list[int]:

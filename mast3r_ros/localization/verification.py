@@ -23,6 +23,9 @@ from mast3r_ros.localization.view import MatchedView, distinct_keyframes, same_c
 # that tells two places apart may be small.
 _SPREAD_GRID = (8, 8)
 _EVIDENCE_GRID = (24, 18)
+# Another pose with this part of a weak answer's inliers is compared with it, too, though it would
+# not be accepted itself.
+_WEAK = 0.5
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ def verify(
     features = _features(explained)
     cells = image_cells(views, numbers, _EVIDENCE_GRID)
     least = np.inf
-    least_support = max(min_inliers, options.max_ambiguity * answer.support)
+    least_support = max(
+        min(min_inliers, _WEAK * answer.support), options.max_ambiguity * answer.support
+    )
     for other in other_poses(answer, matches, shared, least_support, options):
         evidence = compare(answer, other, features, cells).evidence
         least = min(least, evidence)
