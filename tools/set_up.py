@@ -89,7 +89,8 @@ class SetUp:
     def _install_packages(self, key: str) -> None:
         self._runner.begin("Python packages" if self._ros else "Python packages, among them ROS 2")
         self._stamps.begin("packages")
-        names = ["core", "report", "mast3r", "lighterglue", "onnx", "mapping", "train", "dev"]
+        names = ["core", "report", "mast3r", "lighterglue", "onnx", "mapping", "cluster"]
+        names += ["train", "dev"]
         if self._ros:
             requirements, constraints = _beside_ros(names)
         else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,11 +15,6 @@ from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_table, progress, write_json
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.localization.options import RelocalizerOptions
-
-if TYPE_CHECKING:
-    from mast3r_ros.evaluation.benchmarks.base import Benchmark
-
-_NO_MOTION = "no-motion"
 
 
 @with_options(benchmark_options="Which part of the data", options=RELOCALIZER_PANEL)
@@ -65,21 +60,32 @@ def benchmark(
     limit: Annotated[
         int, typer.Option(metavar="N", min=0, help=text("A smoke run of N queries; 0: all."))
     ] = 0,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|auto",
+            help=text("Answer on a Ray cluster; auto takes or starts that of this machine."),
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help=text("Processes with --ray; 0: one a GPU or core.")),
+    ] = 0,
     json: JsonFile = None,
 ) -> None:
     """Run a published benchmark on its own data, with the paper's figures beside."""
     from mast3r_ros.evaluation.benchmarks import rendered, runner
-    from mast3r_ros.evaluation.benchmarks.answer import Solver
+    from mast3r_ros.evaluation.benchmarks.answer import make_solver
+    from mast3r_ros.evaluation.benchmarks.registry import open_benchmark
     from mast3r_ros.evaluation.benchmarks.report import figures_table, write_report
-    from mast3r_ros.frontends import create
 
     folder = out or Path("runs") / f"{name}_{_slug(front_end)}_{benchmark_options.split}"
     opened = data
     if str(data) == rendered.NAME and name in rendered.LAYOUTS:
         opened = folder.parent / f"{name}_{rendered.NAME}"
         rendered.render(name, benchmark_options.split, opened, benchmark_options.seed)
-    chosen = _open(name, opened, benchmark_options)
-    solver = Solver(None if front_end == _NO_MOTION else create(front_end), options)
+    chosen = open_benchmark(name, opened, benchmark_options)
+    solver = make_solver(front_end, options)
     asked = {
         "benchmark": name,
         "data": str(data),
@@ -91,7 +97,13 @@ def benchmark(
     tasks = runner.limited(chosen.tasks(), limit)
     run = runner.RunFolder(folder, asked)
     left = runner.remaining(tasks, run.records)
-    records = (r for task in left for r in chosen.answered(task, task.queries, solver))
+    if ray is not None:
+        from mast3r_ros.evaluation.benchmarks import cluster
+
+        plan = cluster.Plan(name, opened.resolve(), benchmark_options, front_end, options)
+        records = cluster.answers(plan, left, ray, workers)
+    else:
+        records = (r for task in left for r in chosen.answered(task, task.queries, solver))
     count = sum(len(task.queries) for task in left)
     if run.records:
         console.print(f"Resuming: {len(run.records)} queries are done, {count} are left")
@@ -111,16 +123,6 @@ def benchmark(
         )
     console.print(f"Run: {folder} (summary.json, report.html, results.jsonl)")
     write_json(summary, json)
-
-
-def _open(name: str, data: Path, options: BenchmarkOptions) -> Benchmark:
-    from mast3r_ros.evaluation.benchmarks.base import BenchmarkError
-    from mast3r_ros.evaluation.benchmarks.registry import BENCHMARKS
-
-    if name not in BENCHMARKS:
-        known = "; ".join(f"{kind.name} ({kind.text})" for kind in BENCHMARKS.values())
-        raise BenchmarkError(f"no benchmark '{name}'; there are {known}")
-    return BENCHMARKS[name](data, options)
 
 
 def _slug(front_end: str) -> str:

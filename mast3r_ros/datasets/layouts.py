@@ -169,7 +169,8 @@ def _write_image(path: Path, frame: Frame) -> None:
 
 def _write(path: Path, pixels: NDArray[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]):
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix == ".jpg" else []
+    if not cv2.imwrite(str(path), pixels, quality):
         raise OSError(0, "the image cannot be written", str(path))
 
 

@@ -27,6 +27,9 @@ from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.view import MatchedView, View, as_views
 
+# In place of a front end's name: the guess.
+NO_MOTION = "no-motion"
+
 # Of a camera that nobody calibrated, over the longer side of its image: as COLMAP guesses.
 _FOCAL_FACTOR = 1.2
 
@@ -150,6 +153,13 @@ class Solver:
         focal = _FOCAL_FACTOR * max(width, height)
         camera = Camera(width, height, focal, focal, (width - 1) / 2.0, (height - 1) / 2.0)
         return replace(frame, camera=camera)
+
+
+def make_solver(front_end: str, options: RelocalizerOptions) -> Solver:
+    """The solver of a front end's name, or of `NO_MOTION`."""
+    from mast3r_ros.frontends import create
+
+    return Solver(None if front_end == NO_MOTION else create(front_end), options)
 
 
 def _direction(answer: Localization) -> Pose | None:

@@ -4,12 +4,27 @@
 
 from __future__ import annotations
 
-from mast3r_ros.evaluation.benchmarks.base import Benchmark
+from pathlib import Path
+
+from mast3r_ros.evaluation.benchmarks.base import Benchmark, BenchmarkError
 from mast3r_ros.evaluation.benchmarks.fast_matching import FastMatching
 from mast3r_ros.evaluation.benchmarks.mapfree import MapFree
+from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.evaluation.benchmarks.recall import SevenScenes, TumRooms
 from mast3r_ros.evaluation.benchmarks.relative import Co3d, RealEstate
 
 BENCHMARKS: dict[str, type[Benchmark]] = {
     kind.name: kind for kind in (MapFree, Co3d, RealEstate, SevenScenes, TumRooms, FastMatching)
 }
+
+
+def open_benchmark(name: str, data: Path, options: BenchmarkOptions) -> Benchmark:
+    """A benchmark by its name, on its data.
+
+    Raises:
+        BenchmarkError: there is none of that name, or no data.
+    """
+    if name not in BENCHMARKS:
+        known = "; ".join(f"{kind.name} ({kind.text})" for kind in BENCHMARKS.values())
+        raise BenchmarkError(f"no benchmark '{name}'; there are {known}")
+    return BENCHMARKS[name](data, options)
