@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,14 @@ class Memory:
 
 
 class EmulatedDevice:
-    """A `Device` whose kernels are nearest.cu compiled by g++."""
+    """A `Device` whose kernels are nearest.cu compiled by g++, once for all tests of a run."""
+
+    _libraries: ClassVar[dict[int, ctypes.CDLL]] = {}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.launches: list[str] = []
         self.downloaded = 0  # bytes
-        self._libraries: dict[int, ctypes.CDLL] = {}
 
     def allocate(self, size: int) -> Memory:
         return Memory(size)

@@ -79,7 +79,7 @@ def filled(config: MAST3RConfig, full_size: bool = False) -> MAST3R:
 
 
 # With its camera's rays, as our own networks, and with the patches of all real ones.
-EXPORTED = replace(TINY, patch_size=16, rays=True)
+EXPORTED = replace(TINY, patch_size=16, rays=True, encoder_depth=1)
 
 
 def random_network(config: MAST3RConfig = TINY, seed: int = 0) -> MAST3R:

@@ -3,6 +3,7 @@
 """The engine that was asked for, or a fallback that says so."""
 
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.network import fetch
 from mast3r_ros.network.checkpoint import save_checkpoint
 from mast3r_ros.network.fetch import checkpoint_hash
+
+SIZE = ImageSize(48, 32)
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 
@@ -53,12 +56,21 @@ def test_auto_falls_back_and_says_so(checkpoint: Path, caplog: pytest.LogCapture
     assert "falling back to engine torch" in caplog.text
 
 
-def test_exported_graphs_run_where_there_are_no_weights(cache: Path) -> None:
-    config = replace(TINY, head="linear", encoder_depth=1, decoder_depth=1)
-    size = ImageSize(48, 32)
-    export(random_network(config), graphs_folder(), [size], [(size, size)])
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights, and graphs that were exported from them."""
+    folder = tmp_path_factory.mktemp("exported")
+    model = random_network(replace(TINY, head="linear", encoder_depth=1, decoder_depth=1))
+    path = folder / "weights.safetensors"
+    save_checkpoint(model, path)
+    export(model, folder / "graphs", [SIZE], [(SIZE, SIZE)], checkpoint=checkpoint_hash(path))
+    return folder
+
+
+def test_exported_graphs_run_where_there_are_no_weights(exported: Path) -> None:
+    shutil.copytree(exported / "graphs", graphs_folder())
     info = open_engine().info()
-    assert (info.name, info.sizes) == ("onnxruntime", (size,))
+    assert (info.name, info.sizes) == ("onnxruntime", (SIZE,))
     assert [note.split()[0] for note in info.notes][1:] == ["tensorrt", "torch"]
     assert "onnxruntime-gpu" in info.notes[0]
     assert open_engine(EngineChoice("onnxruntime", device="cpu")).info().notes == ()
@@ -79,12 +91,9 @@ def test_our_own_small_network_stands_in_and_says_so(caplog: pytest.LogCaptureFi
         open_engine(EngineChoice("torch", "published"))
 
 
-def test_graphs_of_other_weights_are_refused(checkpoint: Path, tmp_path: Path) -> None:
-    config = replace(TINY, head="linear", encoder_depth=1, decoder_depth=1)
-    other, size = tmp_path / "other.safetensors", ImageSize(48, 32)
-    model = random_network(config)
-    save_checkpoint(model, other)
-    export(model, graphs_folder(), [size], [(size, size)], checkpoint=checkpoint_hash(other))
+def test_graphs_of_other_weights_are_refused(checkpoint: Path, exported: Path) -> None:
+    shutil.copytree(exported / "graphs", graphs_folder())
+    other = exported / "weights.safetensors"
     engine = open_engine(EngineChoice("onnxruntime", other, device="cpu"))
     assert engine.info().checkpoint == checkpoint_hash(other)
     with pytest.raises(EngineUnavailableError, match=r"other weights than .*weights\.safetensors"):
