@@ -195,3 +195,26 @@ def test_constraints_name_each_package_once(tools):
             v.partition(";")[2] for n, (_, _, v) in zip(names, pins, strict=True) if n == name
         ]
         assert sorted(m.split()[1] for m in markers) == ["<", ">="], name
+
+
+def test_plugins_of_a_ros_installation_do_not_break_pytest(tmp_path):
+    """Those of launch_testing have arguments that pytest 9 removed, and need each other."""
+    for package, name in (
+        ("launch_testing", "launch_testing"),
+        ("launch_testing_ros", "launch_ros"),
+    ):
+        module = f"plugin_of_{package}"
+        (tmp_path / f"{module}.py").write_text("def pytest_no_such_hook(path): pass\n")
+        about = tmp_path / f"{package}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[pytest11]\n{name} = {module}\n")
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider",
+         "test/test_options.py"],
+        cwd=_ROOT, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert result.returncode == 0, result.stdout + result.stderr
