@@ -94,7 +94,7 @@ def test_another_calibration(folder, tmp_path):
         ("groundtruth.txt", None, "no image with a known pose: there is no .*groundtruth.txt"),
         ("groundtruth.txt", "# nothing\n", "no lines"),
         ("groundtruth.txt", "0.0 1 2 3 0 0 0\n", "line 1: expected .* found 6 numbers"),
-        ("groundtruth.txt", "\n0.0 1 2 3 0 0 0 0\n", "line 2: .*not a pose"),
+        ("groundtruth.txt", "\n0.0 1 2 3 0 0 0 0\n", "none of its 1 lines is a pose"),
         ("groundtruth.txt", "now 1 2 3 0 0 0 1\n", "line 1: 'now' is not a time"),
         (
             "groundtruth.txt",
@@ -218,15 +218,35 @@ def test_times_in_nanoseconds(folder, unit):
     assert [image.stamp for image in recording] == _NANOSECONDS
 
 
-def test_where_tracking_was_lost_there_is_no_pose(folder):
+@pytest.mark.parametrize("lost", [7 * " nan", " -nan(ind)" + 6 * " 0", 7 * " 0", 7 * " inf"])
+def test_where_tracking_was_lost_there_is_no_pose(folder, lost):
     lines = _plain()
-    lines[2] = "1.000000" + 7 * " nan"
+    lines[2] = "1.000000" + lost
     (folder / "groundtruth.txt").write_text("\n".join(lines))
 
     recording = read_tum(folder)
 
     assert [image.pose is None for image in recording] == [i == 2 for i in range(7)]
     assert recording.summary.reasons(IGNORED)[0][1].endswith("groundtruth.txt, line 3")
+
+
+def test_of_two_poses_of_one_time_the_first_is_taken_and_the_other_counted(folder):
+    lines = _plain()
+    again = f"{lines[2].split()[0]} 9 9 9 0 0 0 1"
+    (folder / "groundtruth.txt").write_text("\n".join([*lines, lines[1], again]))
+
+    recording = read_tum(folder)
+
+    np.testing.assert_allclose([i.pose for i in recording], POSES, atol=1e-8)
+    ((count, where, _),) = recording.summary.reasons(IGNORED)
+    assert (count, where.rpartition(", ")[2]) == (1, "line 9")
+
+
+def test_names_with_spaces_in_a_list_of_images(folder):
+    (folder / "rgb" / "1.000000.png").rename(folder / "rgb" / "my image.png")
+    (folder / "rgb.txt").write_text("1.000000 rgb/my image.png\n")
+
+    assert [image.load(False).stamp for image in read_tum(folder)] == [10**9]
 
 
 def test_columns_beyond_the_pose_are_told(folder):

@@ -46,7 +46,7 @@ class PosedFolder(ImageList):
                 raise RecordingError(f"{poses}, line {number}: there is no image {path}")
             pose = parse_pose(poses, number, values, self.summary)
             if pose is None:
-                self.summary.note(WITHOUT_POSE, name, "its pose is NaN")
+                self.summary.note(WITHOUT_POSE, name, "its line is not a pose")
             load = partial(_load, reader, path, len(self.images))
             self.images.append(PosedImage(name, pose, load, len(self.images), summary=self.summary))
         if not self.images:

@@ -9,9 +9,13 @@ where tracking was lost. What is meant is clear, so all of it is read.
 from __future__ import annotations
 
 import codecs
+import math
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+
+import numpy as np
 
 from mast3r_ros.common.untrusted import read_file
 from mast3r_ros.datasets.summary import IGNORED, ReadSummary, RecordingError, StrictError
@@ -23,6 +27,10 @@ Line = tuple[int, list[str]]
 _MAX_BYTES = 1 << 28
 # Times from here on are milli-, micro- and nanoseconds: as seconds, the first is the year 5138.
 _LATEST = 1 << 62  # [ns]
+# Not a number, as C libraries write it: nan, -nan, -nan(ind), 1.#QNAN, -1.#IND.
+_NAN = re.compile(r"nan|#ind", re.IGNORECASE)
+# Poses of one time that differ by more contradict each other, in any entry of the matrix.
+_ROUNDING = 1e-3
 _UNITS = ((1e17, 1), (1e14, 1_000), (1e11, 1_000_000))
 
 
@@ -35,11 +43,17 @@ def read_poses(path: Path, summary: ReadSummary) -> dict[int, Pose]:
         RecordingError: the file cannot be read, or a line is not a pose.
     """
     poses: dict[int, Pose] = {}
-    for number, (time, *values) in read_lines(path):
+    lines = read_lines(path)
+    for number, (time, *values) in lines:
         stamp = parse_time(path, number, time)
         pose = parse_pose(path, number, values, summary)
-        if pose is not None:
-            poses[stamp] = pose
+        if pose is None:
+            continue
+        if not np.allclose(poses.setdefault(stamp, pose), pose, rtol=0.0, atol=_ROUNDING):
+            reason = "there is another pose of this time in the file: the first is taken"
+            summary.note(IGNORED, f"{path}, line {number}", reason)
+    if not poses and lines:
+        raise RecordingError(f"{path}: none of its {len(lines)} lines is a pose (NaN, zeros)")
     if not poses:
         raise RecordingError(f"{path} has no lines `timestamp tx ty tz qx qy qz qw`")
     return poses
@@ -96,17 +110,18 @@ def parse_time(path: Path, number: int, word: str) -> int:
 
 
 def parse_pose(path: Path, number: int, words: list[str], summary: ReadSummary) -> Pose | None:
-    """A pose from seven words; None, counted, where one of them is NaN.
+    """A pose from seven words; None, counted, where it is NaN, infinite or has no direction.
 
     Raises:
         RecordingError: the words are not a pose.
     """
     try:
-        values = [float(word) for word in words]
+        values = [math.nan if _NAN.search(word) else float(word) for word in words]
         if len(values) != 7:
             raise ValueError(f"{len(values)} numbers")
-        if any(value != value for value in values):
-            summary.note(IGNORED, f"{path}, line {number}", "a pose with NaN")
+        if not (all(map(math.isfinite, values)) and any(values[3:])):
+            reason = "not a pose (NaN, or a quaternion of zeros)"
+            summary.note(IGNORED, f"{path}, line {number}", reason)
             return None
         return transforms.from_quaternion(values[:3], values[3:])
     except StrictError:

@@ -100,7 +100,7 @@ def _listing(folder: Path, kind: str) -> dict[int, Path]:
     index = folder / f"{kind}.txt"
     if index.is_file():
         return {
-            parse_time(index, number, words[0]): folder / words[-1]
+            parse_time(index, number, words[0]): folder / " ".join(words[1:])
             for number, words in read_lines(index)
         }
     files = sorted(file for file in (folder / kind).glob("*") if is_image(file))
