@@ -129,7 +129,7 @@ def test_the_manifest_agrees_with_the_build(tools, tmp_path):
 
     for name in ("package.xml", "pyproject.toml", "CMakeLists.txt"):
         (tmp_path / name).write_text((_ROOT / name).read_text())
-    for kind in ("msg", "srv"):
+    for kind in ("action", "msg", "srv"):
         (tmp_path / kind).mkdir()
     (tmp_path / "msg/Forgotten.msg").touch()
     (tmp_path / "package.xml").write_text(
