@@ -50,6 +50,10 @@ _TRAJECTORY = "# timestamp tx ty tz qx qy qz qw\n" + "\n".join(
 )
 
 
+def _listing(kind):
+    return "\n".join(f"{1403636579 + i}.763555584 {kind}/{i}.png" for i in range(5))
+
+
 def _encoded(suffix, pixels=_PIXELS):
     return bytes(cv2.imencode(suffix, pixels)[1])
 
@@ -98,16 +102,27 @@ def _read_bag(path):
         pass
 
 
-def _read_tum(path):
-    """The mutated file as each text of a folder in turn."""
-    folder = path.parent / "walk"
-    for name in ("groundtruth.txt", "rgb.txt", "depth.txt"):
+def _as_text_of_a_folder(name):
+    """The mutated file as one of the texts of a TUM folder, whose others are whole."""
+
+    def read(path):
+        folder = path.parent / "walk"
         (folder / name).write_bytes(path.read_bytes())
-        try:
-            for _ in read_frames(open_dataset(folder), with_depth=True):
-                pass
-        finally:
-            (folder / name).write_text(_TRAJECTORY)
+        for _ in read_frames(open_dataset(folder), with_depth=True):
+            pass
+
+    return read
+
+
+def _write_walk(folder):
+    """A TUM folder of five images with depth and poses."""
+    for kind, pixels in (("rgb", _PIXELS), ("depth", _DEPTH)):
+        (folder / kind).mkdir(parents=True)
+        for i in range(5):
+            (folder / kind / f"{i}.png").write_bytes(_encoded(".png", pixels))
+        (folder / f"{kind}.txt").write_text(_listing(kind))
+    (folder / "camera_info.yaml").write_text(_CALIBRATIONS[0])
+    (folder / "groundtruth.txt").write_text(_TRAJECTORY)
 
 
 def _as_message(convert, form=""):
@@ -156,7 +171,13 @@ _BGR = _encoded(".jpg"), _encoded(".png"), _encoded(".webp"), _encoded(".tiff"),
 READERS = {
     "calibration": (".yaml", [t.encode() for t in _CALIBRATIONS], _read_calibration),
     "trajectory": (".txt", [_TRAJECTORY.encode()], lambda p: read_poses(p, ReadSummary())),
-    "tum folder": (".txt", [_TRAJECTORY.encode()], _read_tum),
+    "poses of a TUM folder": (
+        ".txt", [_TRAJECTORY.encode()], _as_text_of_a_folder("groundtruth.txt")
+    ),
+    "images of a TUM folder": (".txt", [_listing("rgb").encode()], _as_text_of_a_folder("rgb.txt")),
+    "depth of a TUM folder": (
+        ".txt", [_listing("depth").encode()], _as_text_of_a_folder("depth.txt")
+    ),
     "image file": (".png", _BGR, lambda p: read_rgb(p, _LIMIT)),
     "depth file": (".png", [_encoded(".png", _DEPTH)], read_depth),
     "CompressedImage": (".bin", _BGR, _as_message(images.decompress)),
@@ -204,10 +225,7 @@ def _bases(name, folder):
 def test_a_mutated_input_is_read_or_told(name, tmp_path):
     suffix, bases, read = READERS[name]
     bases = bases or _bases(name, tmp_path)
-    (tmp_path / "walk" / "rgb").mkdir(parents=True)
-    (tmp_path / "walk" / "camera_info.yaml").write_text(_CALIBRATIONS[0])
-    for text in ("groundtruth.txt", "rgb.txt"):
-        (tmp_path / "walk" / text).write_text(_TRAJECTORY)
+    _write_walk(tmp_path / "walk")
     path = tmp_path / f"mutated{suffix}"
 
     def read_mutated(one):
@@ -217,6 +235,6 @@ def test_a_mutated_input_is_read_or_told(name, tmp_path):
 
     for base in bases:  # unharmed, it is read
         path.write_bytes(base)
-        if name not in ("tum folder", "compressedDepth 32FC1", "compressedDepth"):
+        if name not in ("compressedDepth 32FC1", "compressedDepth"):
             read(path)
     fuzz(name, st.tuples(st.sampled_from(bases), EDITS), read_mutated)
