@@ -601,7 +601,7 @@ def test_a_transform_that_joins_no_frames_is_ignored(tmp_path, parent, child):
 
     np.testing.assert_allclose([i.pose for i in bag], POSES[:2], atol=1e-9)
     ((_, where, reason),) = bag.summary.reasons(IGNORED)
-    assert where == f"'{parent}' -> '{child}' on /tf recorded at {SECOND + 5}"
+    assert where == f"'{parent}' -> '{child}' on /tf recorded at {SECOND + 5} ns"
     assert "a frame is not its own parent" in reason
 
 

@@ -159,7 +159,7 @@ class Index:
     def _has_stamp(self, raw: Raw, stamp: int, thing: str) -> bool:
         if stamp == 0:
             reason = "stamp 0: no time; --use-record-times takes the times of recording"
-            self._summary.note(IGNORED, f"{thing} on {raw.topic} recorded at {raw.time}", reason)
+            self._summary.note(IGNORED, f"{thing} on {raw.topic} recorded at {raw.time} ns", reason)
         return stamp != 0
 
     def _take_pose(self, raw: Raw) -> None:
@@ -172,7 +172,7 @@ class Index:
         try:
             pose = conversions.to_pose(POSES[raw.kind](message))
         except ValueError:
-            self._not_a_pose(raw, f"{parent} -> {child}")
+            self._not_a_pose(raw, f"{parent} -> {child or 'camera'}")
             return
         self.poses.append(Transform(raw.time, entry.stamp, parent, child, pose, False))
 
@@ -187,7 +187,7 @@ class Index:
                 continue
             if not conversions.joins_frames(entry):
                 reason = "a transform needs two frames, and a frame is not its own parent"
-                thing = f"'{parent}' -> '{child}' on {raw.topic} recorded at {raw.time}"
+                thing = f"'{parent}' -> '{child}' on {raw.topic} recorded at {raw.time} ns"
                 self._summary.note(IGNORED, thing, reason)
                 continue
             try:
@@ -199,7 +199,7 @@ class Index:
 
     def _not_a_pose(self, raw: Raw, thing: str) -> None:
         reason = "not a pose (NaN, or a quaternion of zeros)"
-        self._summary.note(IGNORED, f"{thing} on {raw.topic} recorded at {raw.time}", reason)
+        self._summary.note(IGNORED, f"{thing} on {raw.topic} recorded at {raw.time} ns", reason)
 
 
 def nearest(times: np.ndarray[Any, np.dtype[np.int64]], time: int, most: int) -> int | None:

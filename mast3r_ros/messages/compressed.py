@@ -83,7 +83,7 @@ def decode(data: bytes, max_megapixels: float) -> NDArray[Any]:
     except cv2.error as error:
         raise ImageError(f"damaged image of {len(data)} bytes: {error}") from error
     if pixels is None:
-        raise ImageError(f"damaged image of {len(data)} bytes")
+        raise ImageError(f"damaged image of {len(data)} bytes: look at its driver, or record anew")
     check_size(pixels.shape[1], pixels.shape[0], max_megapixels)
     return np.asarray(pixels)
 
