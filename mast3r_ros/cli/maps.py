@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from mast3r_ros.cli.map_odometry import ODOMETRY_PANEL, SELECTION_PANEL, straightened_map
 from mast3r_ros.cli.map_reconstruct import RECONSTRUCTION_PANEL, reconstruct_map
 from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_facts, progress, write_json
 from mast3r_ros.datasets.options import SourceOptions
-from mast3r_ros.mapping.options import ReconstructionOptions
+from mast3r_ros.mapping.options import (
+    OdometryMapOptions,
+    ReconstructionOptions,
+    SelectionOptions,
+)
 
 if TYPE_CHECKING:
     from mast3r_ros.datasets.dataset import Dataset
@@ -58,7 +63,12 @@ app = typer.Typer(help="Build and inspect maps.")
 
 
 @app.command("build")
-@with_options(source_options=SOURCE_PANEL, reconstruction=RECONSTRUCTION_PANEL)
+@with_options(
+    source_options=SOURCE_PANEL,
+    selection=SELECTION_PANEL,
+    straightening=ODOMETRY_PANEL,
+    reconstruction=RECONSTRUCTION_PANEL,
+)
 def build(
     source: Annotated[
         Path,
@@ -68,6 +78,8 @@ def build(
         ),
     ],
     source_options: SourceOptions,
+    selection: SelectionOptions,
+    straightening: OdometryMapOptions,
     reconstruction: ReconstructionOptions,
     folder: Annotated[
         Path | None, typer.Argument(metavar="MAP", help="The folder to save the map to.")
@@ -84,7 +96,8 @@ def build(
         str,
         typer.Option(
             metavar="NAME",
-            help="given: the source's own; none: reconstructed from the images (extra mapping).",
+            help="given: the source's own; odometry: these, straightened by loop closures; none: "
+            "reconstructed from the images (both: extra mapping).",
         ),
     ] = "given",
     scale_from: ScaleFrom = None,
@@ -95,13 +108,13 @@ def build(
 
     if (folder is None) == (out is None):
         raise typer.BadParameter("give the folder to save the map to, once: MAP or --out PATH")
-    if poses not in ("given", "none"):
+    if poses not in ("given", "odometry", "none"):
         raise typer.BadParameter(
-            f"--poses {poses}: choose given or none; a file of poses is --pose-file"
+            f"--poses {poses}: choose given, odometry or none; a file of poses is --pose-file"
         )
-    if scale_from is not None and poses == "given":
+    if scale_from is not None and poses != "none":
         raise typer.BadParameter("--scale-from: given poses are in meters; it needs --poses none")
-    posed = poses == "given"
+    posed = poses != "none"
     dataset, chosen_front_end = open_source(source, source_options, posed), create(front_end)
     images = itertools.islice(dataset.posed() if posed else dataset, 0, None, every)
     count, about = -(-len(dataset) // every), dict[str, object]()
@@ -109,8 +122,12 @@ def build(
         keyframes, about = reconstruct_map(
             images, chosen_front_end, depth, count, reconstruction, scale_from
         )
+    elif poses == "odometry":
+        keyframes, about = straightened_map(
+            images, chosen_front_end, depth, count, selection, straightening
+        )
     else:
-        keyframes = make_map(images, chosen_front_end, depth, count)
+        keyframes = make_map(images, chosen_front_end, depth, count, selection)
     print_reading(dataset, source_options, posed)
     about["reading"] = dataset.summary.as_dict()
     save_map(keyframes, folder or out or Path(), json, about)
@@ -130,14 +147,19 @@ def info(
 
 
 def make_map(
-    images: Iterable[PosedImage], front_end: FrontEnd, depth: bool, count: int | None = None
+    images: Iterable[PosedImage],
+    front_end: FrontEnd,
+    depth: bool,
+    count: int | None = None,
+    selection: SelectionOptions | None = None,
 ) -> KeyframeMap:
-    """A map of all the images, of which there are `count`."""
-    from mast3r_ros.evaluation.run import add_keyframes
+    """A map of the images that are selected, all by default, of `count`."""
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.mapping.selection import add_selected
 
     keyframes = KeyframeMap(front_end)
-    for _ in progress(add_keyframes(keyframes, images, depth), "Mapping", count):
+    added = add_selected(keyframes, images, depth, selection or SelectionOptions())
+    for _ in progress(added, "Mapping", count):
         pass
     return keyframes
 

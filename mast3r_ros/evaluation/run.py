@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Maps some images of a recording, and localizes others in the map."""
+"""Localizes images of a recording in a map of others."""
 
 from __future__ import annotations
 
@@ -48,18 +48,6 @@ def every_nth(images: Iterable[_T], every: int, offset: int = 0) -> Iterator[_T]
 def the_others(images: Iterable[_T], every: int, offset: int = 0) -> Iterator[_T]:
     """The queries of a recording: all images that `every_nth` leaves out."""
     return (image for i, image in enumerate(images) if i < offset or (i - offset) % every)
-
-
-def add_keyframes(
-    keyframes: KeyframeMap, images: Iterable[PosedImage], with_depth: bool
-) -> Iterator[int]:
-    """Add images to a map in their order; yields each new keyframe's id.
-
-    Raises:
-        RecordingError: none of the images can be read.
-    """
-    for image, frame in read_frames(images, with_depth):
-        yield keyframes.add(frame, image.true_pose)
 
 
 def localize(relocalizer: Relocalizer, queries: Iterable[PosedImage]) -> Iterator[Attempt]:

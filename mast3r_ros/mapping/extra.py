@@ -11,7 +11,10 @@ from typing import Any
 from mast3r_ros.common.errors import UserError
 
 # Where the publishers have no wheel, for the error's remedy.
-_WITHOUT_WHEEL = {"pycolmap": "; pycolmap has no wheel for Linux on aarch64: build it from source"}
+_WITHOUT_WHEEL = {
+    "pycolmap": "; pycolmap has no wheel for Linux on aarch64: build it from source",
+    "gtsam": "; gtsam has no wheel for Python 3.10 that works with numpy 2: use a newer Python",
+}
 
 
 class MappingError(UserError, ValueError):

@@ -53,3 +53,46 @@ class RefineOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class OdometryMapOptions:
+    """How poses that drift are straightened by loop closures."""
+
+    drift: float = option(
+        0.02, "Standard deviation of odometry's distance, over the distance", 0.0, 1.0
+    )
+    drift_rotation: float = option(
+        0.3,
+        "Standard deviation of odometry's orientation after a meter, about each axis [degrees]; it "
+        "grows with the square root of the distance",
+        0.0,
+        90.0,
+    )
+    closure_alike: int = option(
+        6, "Keyframes that look most alike, which may show the same place", 1, 100
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class SelectionOptions:
+    """Which images with poses become keyframes."""
+
+    keyframe_distance: float = option(
+        0.0, "A keyframe is due after this distance [m]; 0: the distance plays no part", 0.0, 100.0
+    )
+    keyframe_angle: float = option(
+        0.0, "A keyframe is due after this turn [degrees]; 0: the turn plays no part", 0.0, 180.0
+    )
+    sharpness: float = option(
+        0.6,
+        "An image less sharp than this part of the median of recent ones is passed over",
+        0.0,
+        1.0,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
