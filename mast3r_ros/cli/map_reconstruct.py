@@ -50,13 +50,15 @@ def reconstruct_map(
     descriptions = [k.description for k in unposed]
     pairs = similar_pairs(descriptions, options.alike, options.successors)
     matches = progress(match_pairs(descriptions, pairs, chosen), "Matching", len(pairs))
-    sure = verified(list(unposed), matches, chosen, options.seed)
+    sure = list(verified(list(unposed), matches, chosen, options.seed))
     model = reconstruction.register(unposed, sure, options)
     if scale_from is None:
         scale = reconstruction.scale_from_depth(model, unposed)
     else:
         scale = reconstruction.scale_from_distance(model, unposed, ids, *scale_from)
     keyframes = reconstruction.posed(unposed, model, scale)
+    if scale_from is None:
+        keyframes, scale = reconstruction.fitted_to_depth(keyframes, unposed, sure, scale)
     registered = {k.id for k in keyframes}
     left = [name for name, i in ids.items() if i not in registered]
     error = float(model.compute_mean_reprojection_error())
