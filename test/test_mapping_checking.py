@@ -17,6 +17,7 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.mapping import checking
 from mast3r_ros.mapping.check_report import floor_points, write_report
 from mast3r_ros.mapping.extra import MappingError
+from mast3r_ros.mapping.show_report import write_page
 
 # Five that see one wall; one that sees another place.
 ROW = [camera_pose(x=0.2 * i - 0.4, turn=-0.05 * i) for i in range(5)]
@@ -133,3 +134,14 @@ def test_a_plan_shows_the_points_of_the_place(row):
     points = floor_points(row)
     assert len(points) > 500
     assert 1.5 < np.median(points[:, 2]) < 3.1
+
+
+def test_a_page_shows_the_map(row, tmp_path):
+    row.save(tmp_path / "map")
+    run("map", "show", tmp_path / "map", tmp_path / "show.html")
+
+    shown = (tmp_path / "show.html").read_text()
+    assert shown.count("<figure>") == 6
+    assert "5:</b> at 8.00, 0.00, 0.00 m" in shown
+    with pytest.raises(MappingError, match="nothing to show"):
+        write_page(tmp_path / "none.html", KeyframeMap(row.front_end), "none")

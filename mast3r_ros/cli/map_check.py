@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The verb `map check`: where a robot with this map will get lost."""
+"""The verbs `map check` and `map show`: pages that people look at before a robot drives."""
 
 from __future__ import annotations
 
@@ -48,6 +48,20 @@ def check(
     write_json({**figures, "advice": checking.advice(places)}, json)
 
 
+def show(
+    path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
+    out: Annotated[Path, typer.Argument(metavar="PAGE", help="The page to write (HTML).")],
+    front_end: MapFrontEnd = None,
+) -> None:
+    """Write a page with the floor plan of a map and the thumbnails of its keyframes."""
+    from mast3r_ros.mapping.show_report import write_page
+
+    keyframes = open_map(path, front_end)
+    write_page(expand(out), keyframes, path.name)
+    typer.echo(f"{len(keyframes)} keyframes shown in {out}")
+
+
 def register(app: typer.Typer) -> None:
-    """Add the verb to those of maps."""
+    """Add the verbs to those of maps."""
     app.command("check")(check)
+    app.command("show")(show)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mast3r_ros.cli.output import console, progress
+from mast3r_ros.cli.refining import refine_map
 from mast3r_ros.mapping.options import OdometryMapOptions, RefineOptions, SelectionOptions
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def straightened_map(
         images: in the order of time, with odometry's poses.
         count: number of images.
     """
-    from mast3r_ros.cli.map_refine import refine_map
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.localization.options import RelocalizerOptions
     from mast3r_ros.mapping import loop_closure

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from math import degrees
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -14,13 +14,8 @@ from rich.markup import escape
 from mast3r_ros.cli.maps import MapFrontEnd, open_map, save_map
 from mast3r_ros.cli.options import with_options
 from mast3r_ros.cli.output import JsonFile, console, progress
+from mast3r_ros.cli.refining import REFINE_PANEL, refine_map
 from mast3r_ros.mapping.options import RefineOptions
-
-if TYPE_CHECKING:
-    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-    from mast3r_ros.mapping.refinement import Refinement
-
-REFINE_PANEL = "How keyframes are adjusted"
 
 
 @with_options(refining=REFINE_PANEL)
@@ -64,31 +59,6 @@ def merge(
     merging.check_merged(refined, one)
     about: dict[str, object] = {"alignment": alignment.as_dict(), "refinement": refined.as_dict()}
     save_map(refined.keyframes, out, json, about)
-
-
-def refine_map(keyframes: KeyframeMap, options: RefineOptions) -> Refinement:
-    """Refine a map with a bar of progress, and say what came of it."""
-    from mast3r_ros.mapping import refinement
-
-    pairs = refinement.candidate_pairs(keyframes, options)
-    matches = progress(refinement.matched_pairs(keyframes, pairs), "Matching", len(pairs))
-    found = refinement.refine(keyframes, matches, options)
-    console.print(escape("\n".join(_lines(found))))
-    return found
-
-
-def _lines(found: Refinement) -> list[str]:
-    facts = found.as_dict()
-    lines = [
-        f"{len(found.agreeing)} pairs of keyframes agree, {len(found.contradicting)} contradict "
-        "the others",
-        f"median reprojection error: {found.before_px:.2f} pixels before, {found.after_px:.2f} "
-        "after",
-        f"keyframes moved by {100 * facts['moved_median_m']:.1f} cm and "
-        f"{facts['moved_median_deg']:.2f} degrees in the median, "
-        f"{100 * facts['moved_max_m']:.1f} cm and {facts['moved_max_deg']:.2f} degrees at the most",
-    ]
-    return lines + [f"keyframe {i}: {why}" for i, why in found.suspicious.items()]
 
 
 def register(app: typer.Typer) -> None:
