@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The verbs `map refine` and `map merge`: keyframes that disagree agree afterwards."""
+"""The verbs `map refine`, `map merge` and `map prune`, which change maps by their matches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from mast3r_ros.cli.maps import MapFrontEnd, open_map, save_map
-from mast3r_ros.cli.options import with_options
+from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, progress
 from mast3r_ros.cli.refining import REFINE_PANEL, refine_map
 from mast3r_ros.mapping.options import RefineOptions
@@ -61,7 +61,33 @@ def merge(
     save_map(refined.keyframes, out, json, about)
 
 
+def prune(
+    path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="Save the rest here.")],
+    covered: Annotated[
+        float,
+        typer.Option(
+            metavar="X", help="Part of its view that other keyframes must show.", min=0.1, max=1.0
+        ),
+    ] = 0.9,
+    reach: Annotated[
+        float, typer.Option(metavar="M", help=text("They stand no further away [m]."), min=0.0)
+    ] = 1.0,
+    front_end: MapFrontEnd = None,
+    json: JsonFile = None,
+) -> None:
+    """Leave out keyframes whose view others near them show."""
+    from mast3r_ros.mapping import pruning, refinement
+
+    keyframes = open_map(path, front_end)
+    pairs = refinement.candidate_pairs(keyframes, RefineOptions())
+    matches = progress(refinement.matched_pairs(keyframes, pairs), "Matching", len(pairs))
+    pruned = pruning.prune(keyframes, matches, covered, reach)
+    save_map(pruned.keyframes, out, json, {"removed": sorted(pruned.removed)})
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to those of maps."""
     app.command("refine")(refine)
     app.command("merge")(merge)
+    app.command("prune")(prune)

@@ -93,6 +93,12 @@ class _WithoutOne(KeyframeMap):
     def __len__(self) -> int:
         return len(self.whole) - 1
 
+    def __iter__(self) -> Iterator[Keyframe]:
+        return (keyframe for keyframe in self.whole if keyframe.id != self.hidden)
+
+    def __getitem__(self, keyframe_id: int) -> Keyframe:
+        return self.whole[keyframe_id]
+
     def nearest(
         self, description: Description, k: int, prior: PosePrior | None = None
     ) -> list[Keyframe]:
