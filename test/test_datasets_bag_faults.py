@@ -290,6 +290,8 @@ def test_a_prefix_of_the_frames_in_tf(tmp_path):
     (found,) = _open(tmp_path, messages, frame_prefix="r1/")
 
     np.testing.assert_allclose(found.pose, POSES[1], atol=1e-9)
+    with pytest.raises(RecordingError, match="TF has 'r1/lens': give --frame-prefix r1/"):
+        list(Bag(tmp_path / "bag").posed())
 
 
 _OPTICAL = transforms.make([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [0, 0, 0])

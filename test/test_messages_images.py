@@ -302,7 +302,9 @@ def test_depth_in_millimeters_and_meters():
 
 
 def test_depth_of_another_encoding():
-    with pytest.raises(ImageError, match="depth with encoding 'rgb8'"):
+    with pytest.raises(
+        ImageError, match="depth with encoding 'rgb8': expected 16UC1, mono16, 32FC1"
+    ):
         images.to_depth(_message(_scene(), "rgb8", 16, 12), LIMIT)
 
 

@@ -48,6 +48,7 @@ class Truth:
         self._options, self._summary = options, summary
         # Transforms of a time for which another one is known.
         self.contradictions = 0
+        self._frames = {t.child.lstrip("/") for t in index.transforms}
         longest = options.max_gap * 1e9
         self._trees = [TfBuffer(math.inf, longest, detect_jumps=False) for _ in range(len(runs))]
         # The pose topic replaces TF's own transform of its frame.
@@ -97,13 +98,24 @@ class Truth:
         try:
             return self._trees[run].find(options.map_frame, source, stamp)
         except TransformError as error:
-            if not self._other_frames:
+            hint = self._hint(source)
+            if not hint:
                 raise
+            raise TransformError(f"{error}; {hint}") from error
+
+    def _hint(self, source: str) -> str:
+        """What may be meant where TF does not know the way to a frame; empty where nothing is."""
+        if self._other_frames:
             frames = ", ".join(self._other_frames)
-            raise TransformError(
-                f"{error}; the pose topic gives poses in frame {frames}: if that is the map, give "
-                "it as --map-frame"
-            ) from error
+            return (
+                f"the pose topic gives poses in frame {frames}: if that is the map, give it as "
+                "--map-frame"
+            )
+        longer = sorted(f for f in self._frames if f.endswith(f"/{source}"))
+        if source and source not in self._frames and longer:
+            prefix = longer[0].removesuffix(source)
+            return f"TF has '{longer[0]}': give --frame-prefix {prefix}"
+        return ""
 
     def root(self, run: int, frame_id: str, stamp: int) -> tuple[str, Pose]:
         """The root above a frame, and root <- frame; the frame itself where it is not known."""

@@ -103,6 +103,11 @@ def to_rgb(message: Image, max_megapixels: float) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
+def _names(*encodings: str) -> str:
+    """Encodings as ROS writes them."""
+    return ", ".join(e.upper() if e[0].isdigit() else e for e in encodings)
+
+
 @functools.cache
 def _cv_bridge() -> Any:
     """cv_bridge's converter, made once; None where it is not installed."""
@@ -115,7 +120,7 @@ def _cv_bridge() -> Any:
 
 def _by_cv_bridge(message: Image) -> NDArray[np.uint8]:
     """What this file does not know, cv_bridge may."""
-    known = f"encoding '{message.encoding}': known are {', '.join([*_COLOR, *_PLANAR])}"
+    known = f"encoding '{message.encoding}': known are {_names(*_COLOR, *_PLANAR)}"
     bridge = _cv_bridge()
     if bridge is None:
         raise ImageError(known)
@@ -134,7 +139,7 @@ def to_depth(message: Image, max_megapixels: float) -> NDArray[np.float32]:
     check_size(message.width, message.height, max_megapixels)
     encoding = message.encoding.lower()
     if encoding not in _DEPTH:
-        raise ImageError(f"depth with encoding '{message.encoding}': expected {', '.join(_DEPTH)}")
+        raise ImageError(f"depth with encoding '{message.encoding}': expected {_names(*_DEPTH)}")
     kind, unit = _DEPTH[encoding]
     samples = _samples(message, kind, 1, message.height)[..., 0]
     if unit == 1.0:
