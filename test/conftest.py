@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parent.parent
 
+# Before anything imports NumPy or PyTorch, and for every process that a test starts: small networks
+# wait for a second thread, busily, longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Before anything imports rclpy, and for every process that a test starts: no other run's nodes are
 # seen, nothing leaves this machine, images fit the transport, and logs do not need a home folder.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
