@@ -43,8 +43,8 @@ def benchmark(
             "--front-end",
             metavar="NAME",
             help=text(
-                "sift, xfeat, mast3r, mast3r=CHECKPOINT, or no-motion, the guess that the camera "
-                "has not moved."
+                "sift, xfeat, mast3r, mast3r=CHECKPOINT, loftr, or no-motion, the guess that the "
+                "camera has not moved."
             ),
         ),
     ] = "mast3r",

@@ -53,6 +53,7 @@ PrecisionOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.command("fetch-checkpoint")(fetch_checkpoint)
+    app.command("fetch-loftr")(fetch_loftr)
     app.command("export")(export)
     app.command("build-engine")(build_engine)
 
@@ -68,6 +69,22 @@ def fetch_checkpoint(
     if accept_license:
         typer.echo(fetch.TERMS, err=True)
     typer.echo(fetch.fetch_checkpoint(accept_license))
+
+
+def fetch_loftr(
+    weights: Annotated[
+        str, typer.Option(metavar="NAME", help="outdoor (MegaDepth) or indoor_new (ScanNet).")
+    ] = "outdoor",
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="You have read the terms and accept them.")
+    ] = False,
+) -> None:
+    """Show the terms of LoFTR's weights, a baseline, and once accepted, download them (46 MB)."""
+    from mast3r_ros.frontends import loftr_weights
+
+    if accept_license:
+        typer.echo(loftr_weights.TERMS, err=True)
+    typer.echo(loftr_weights.fetch_weights(weights, accept_license))
 
 
 def export(

@@ -20,6 +20,8 @@ _FRONT_ENDS = {
     "xfeat": ("mast3r_ros.frontends.xfeat", "XFeatFrontEnd"),
 }
 NAMES = tuple(_FRONT_ENDS)
+# Baselines to compare with: for `evaluate` and `benchmark`, not for a robot.
+_BASELINES = {"loftr": ("mast3r_ros.frontends.loftr", "LoftrFrontEnd")}
 # The options of a front end, which its constructor takes as `options`. A node declares them as
 # parameters with the front end's name before theirs: `mast3r.engine`.
 OPTIONS: dict[str, type] = {"mast3r": Mast3rOptions, "sift": SiftOptions, "xfeat": XfeatOptions}
@@ -28,7 +30,8 @@ _GROUP = "mast3r_ros.front_ends"
 
 def names() -> tuple[str, ...]:
     """Those of this package, then those that other packages registered."""
-    return (*NAMES, *sorted({entry.name for entry in entry_points(group=_GROUP)} - set(NAMES)))
+    others = {entry.name for entry in entry_points(group=_GROUP)}
+    return (*NAMES, *_BASELINES, *sorted(others - {*NAMES, *_BASELINES}))
 
 
 def create(name: str, options: Any = None, **arguments: Any) -> FrontEnd:
@@ -54,8 +57,9 @@ def create(name: str, options: Any = None, **arguments: Any) -> FrontEnd:
 
 def _kind(name: str) -> Any:
     """The class of a front end."""
-    if name in _FRONT_ENDS:
-        module, kind = _FRONT_ENDS[name]
+    known = {**_FRONT_ENDS, **_BASELINES}
+    if name in known:
+        module, kind = known[name]
         return getattr(import_module(module), kind)
     for entry in entry_points(group=_GROUP):
         if entry.name == name:

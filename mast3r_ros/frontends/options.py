@@ -51,3 +51,20 @@ class XfeatOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class LoftrOptions:
+    """How LoFTR, a baseline, matches images."""
+
+    weights: str = option("outdoor", "outdoor, indoor_new, or a file of weights")
+    max_image_side: int = option(
+        640, "Long side of the images that the network sees, at the most [pixels]", 64, 2048
+    )
+    min_confidence: float = option(0.2, "Smallest confidence of a coarse match", 0.0, 1.0)
+    device: str = option(
+        "auto", "Where the network runs: auto (the GPU if there is one), cpu, cuda or cuda:N"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
