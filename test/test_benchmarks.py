@@ -246,7 +246,7 @@ def test_co3d_needs_fifty_images_and_averages_categories(tmp_path):
 
 
 def test_seven_scenes_reads_images_depth_and_poses(seven):
-    benchmark = SevenScenes(seven, BenchmarkOptions(map_every=2))
+    benchmark = SevenScenes(seven, BenchmarkOptions(every=2))
     mapped, queries = benchmark.images("chess")
     assert [i.name for i in mapped] == ["seq-01/frame-000000", "seq-01/frame-000002"]
     assert [i.name for i in queries] == ["seq-02/frame-000000", "seq-02/frame-000001"]
@@ -276,7 +276,7 @@ def test_lost_poses_of_seven_scenes_are_left_out_and_broken_ones_named(seven, tm
 
 def test_refused_poses_rank_below_accepted_ones(tmp_path):
     write_tum(tmp_path / "wall")
-    benchmark = TumRooms(tmp_path, BenchmarkOptions(map_every=3))
+    benchmark = TumRooms(tmp_path, BenchmarkOptions(every=3))
     front_end = create("sift")
     accepted = run(benchmark, Solver(front_end))
     figures = benchmark.summarize(accepted)

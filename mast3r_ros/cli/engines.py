@@ -73,7 +73,7 @@ def fetch_checkpoint(
 
 def fetch_loftr(
     weights: Annotated[
-        str, typer.Option(metavar="NAME", help="outdoor (MegaDepth) or indoor_new (ScanNet).")
+        str, typer.Argument(metavar="NAME", help="outdoor (MegaDepth) or indoor_new (ScanNet).")
     ] = "outdoor",
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="You have read the terms and accept them.")

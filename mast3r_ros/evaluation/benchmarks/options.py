@@ -19,7 +19,7 @@ class BenchmarkOptions:
         "Queries of mapfree: one image each, or the nine images up to each (device tracking)",
         choices=("single", "multi"),
     )
-    map_every: int = option(10, "Every N-th training image of a scene is mapped (7scenes, tum)", 1)
+    every: int = option(10, "Every N-th training image of a scene is mapped (7scenes, tum)", 1)
     depth: bool = option(True, "Use the depth of mapped images where the data has some")
     images: int = option(10, "Images drawn from each clip or sequence (co3d, re10k)", 2, 1000)
     pairs: int = option(100, "Pairs of images (fast-matching)", 1, 100_000)

@@ -81,7 +81,7 @@ class MappedRooms(Benchmark):
 
     def about(self) -> dict[str, Any]:
         """How the map is made."""
-        return {"map_every": self.options.map_every, "depth": self.options.depth}
+        return {"every": self.options.every, "depth": self.options.depth}
 
 
 def _figures(records: Sequence[Record]) -> dict[str, float]:
@@ -120,7 +120,7 @@ class SevenScenes(MappedRooms):
         """Every N-th training image, and all test images."""
         train = seven_scenes.read_scene(self.data / scene, "train")
         test = seven_scenes.read_scene(self.data / scene, "test")
-        return list(every_nth(train, self.options.map_every)), test
+        return list(every_nth(train, self.options.every)), test
 
 
 class TumRooms(MappedRooms):
@@ -140,7 +140,7 @@ class TumRooms(MappedRooms):
     def images(self, scene: str) -> tuple[Sequence[PosedImage], Sequence[PosedImage]]:
         """Every N-th image, and the others."""
         posed = _posed(self, scene)
-        every = self.options.map_every
+        every = self.options.every
         return list(every_nth(posed, every)), list(the_others(posed, every))
 
 
