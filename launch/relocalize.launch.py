@@ -24,6 +24,13 @@ _ARGUMENTS = (
     ("map", "", f"Folder of the map to load. {_AS_IN_FILE}", ()),
     ("params_file", "", "The node's parameters (YAML). Empty: config/relocalizer.yaml", ()),
     ("camera", "camera", "Namespace of the camera: its image_raw and camera_info are used", ()),
+    (
+        "cameras",
+        "",
+        "Namespaces of a rig's cameras, with commas, in place of `camera`: image_raw, camera_info "
+        f"and depth/image_raw of each. {_AS_IN_FILE}",
+        (),
+    ),
     ("depth", "", "Topic of registered depth. Empty: depth/image_raw of the camera", ()),
     (
         "image_transport",
@@ -70,6 +77,7 @@ _ARGUMENTS = (
 # Arguments that are parameters of the node.
 _PARAMETERS = (
     "map",
+    "cameras",
     "image_transport",
     "depth_transport",
     "front_end",
@@ -144,6 +152,7 @@ def _relocalizer(
             ("camera_info", f"{camera}/camera_info"),
             ("depth", depth),
             ("depth/compressedDepth", f"{depth}/compressedDepth"),
+            *(pair for name in values["cameras"].split(",") for pair in _of_rig(name.strip())),
             *_tf_remappings(values),
         ],
         arguments=["--ros-args", "--log-level", values["log_level"]],
@@ -152,6 +161,19 @@ def _relocalizer(
         additional_env=environment,
         output="screen",
     )
+
+
+def _of_rig(camera: str) -> list[tuple[str, str]]:
+    """A camera's topics by the names that drivers give them."""
+    if not camera:
+        return []
+    depth = f"{camera}/depth/image_raw"
+    return [
+        (f"{camera}/image", f"{camera}/image_raw"),
+        (f"{camera}/image/compressed", f"{camera}/image_raw/compressed"),
+        (f"{camera}/depth", depth),
+        (f"{camera}/depth/compressedDepth", f"{depth}/compressedDepth"),
+    ]
 
 
 def _tf_remappings(values: dict[str, str]) -> list[tuple[str, str]]:

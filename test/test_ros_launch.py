@@ -108,6 +108,17 @@ def test_the_node_and_its_topics(start):
     }
 
 
+def test_a_rig_has_the_topics_of_each_camera(start):
+    started, context = start(cameras="front, left")
+
+    node = _node(started)
+    assert _parameters(node, context)[1]["cameras"] == "front, left"
+    remappings = _remappings(node, context)
+    for camera in ("front", "left"):
+        assert remappings[f"{camera}/image"] == f"{camera}/image_raw"
+        assert remappings[f"{camera}/depth"] == f"{camera}/depth/image_raw"
+
+
 def test_compressed_depth_is_beside_the_raw_topic(start):
     started, context = start(depth="/aligned", depth_transport="compressedDepth")
 

@@ -23,6 +23,8 @@ uint8 STATE_NO_MAP = 4
 uint8 STATE_BAD_INPUT = 5
 uint8 STATE_ERROR = 6
 std_msgs/Header header
+string[] cameras
+string[] silent_cameras
 uint8 state
 string reason
 StageLatency[] latency
@@ -49,6 +51,7 @@ float64 distance_since_fix
 float64 seconds_since_fix
 """,
     RELATIVE_POSE: """std_msgs/Header header
+string camera
 uint32 keyframe_id
 builtin_interfaces/Time keyframe_stamp
 geometry_msgs/PoseWithCovariance pose

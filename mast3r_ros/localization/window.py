@@ -157,7 +157,6 @@ class Window:
         when = views[0].frame.stamp if stamp is None else stamp
         self._add(_Instant(when, odom_body, tuple(matched)))
         together = self._together()
-        self.history = len(together) // len(matched) if matched else 0
         answer = self.relocalizer.solve(together, timings)
         if answer.reason is Reason.DISAGREEING and len(together) > len(matched):
             alone = self.relocalizer.solve(matched, timings)
@@ -203,6 +202,7 @@ class Window:
                 break
             if chosen[-1].stamp - instant.stamp >= _EARLY * self.options.spacing * 1e9:
                 chosen.append(instant)
+        self.history = len(chosen)
         now = transforms.inverse(chosen[0].odom_body)
         views = list(chosen[0].views)
         covariance = np.zeros((6, 6))

@@ -62,11 +62,14 @@ def map_pose(answer: Localization, stamp: int, map_frame: str) -> PoseWithCovari
     )
 
 
-def relative_pose(match: KeyframeMatch, keyframe: Keyframe, stamp: int) -> RelativePose:
-    """The pose of the query camera in one keyframe's camera."""
+def relative_pose(
+    match: KeyframeMatch, keyframe: Keyframe, stamp: int, camera: str
+) -> RelativePose:
+    """The pose of the query camera, of a name, in one keyframe's camera."""
     assert match.pose is not None
     return RelativePose(
         header=Header(stamp=conversions.to_stamp(stamp), frame_id=f"keyframe_{keyframe.id}"),
+        camera=camera,
         keyframe_id=keyframe.id,
         keyframe_stamp=conversions.to_stamp(keyframe.stamp),
         pose=pose_with_covariance(match.pose, match.covariance),
@@ -77,11 +80,14 @@ def relative_pose(match: KeyframeMatch, keyframe: Keyframe, stamp: int) -> Relat
     )
 
 
-def correspondences(match: KeyframeMatch, keyframe: Keyframe, frame: Frame) -> Correspondences:
-    """All matches of the query with one keyframe."""
+def correspondences(
+    match: KeyframeMatch, keyframe: Keyframe, frame: Frame, camera: str
+) -> Correspondences:
+    """All matches of the query, of a camera of a name, with one keyframe."""
     found = match.correspondences
     message = Correspondences(
         header=Header(stamp=conversions.to_stamp(frame.stamp), frame_id=frame.frame_id),
+        camera=camera,
         keyframe_id=keyframe.id,
         keyframe_stamp=conversions.to_stamp(keyframe.stamp),
         reference_width=keyframe.size[0],

@@ -43,10 +43,12 @@ class Incoming:
     Attributes:
         message: Image or CompressedImage.
         arrival: when, on the monotonic clock [s].
+        camera: the name of a rig's camera, else empty.
     """
 
     message: Any
     arrival: float
+    camera: str = ""
 
     @property
     def stamp(self) -> int:
@@ -55,18 +57,29 @@ class Incoming:
 
 
 class Inputs:
-    """Subscriptions of the camera; turns a message into a `Frame` when asked, not before."""
+    """Subscriptions of one camera; turns a message into a `Frame` when asked, not before."""
 
     def __init__(
-        self, node: Host, options: Callable[[], NodeOptions], on_image: Callable[[Incoming], None]
+        self,
+        node: Host,
+        options: Callable[[], NodeOptions],
+        on_image: Callable[[Incoming], None],
+        camera: str = "",
     ) -> None:
         """Subscribe; `on_image` is called with every image, in the executor's thread.
+
+        Args:
+            node: to subscribe with.
+            options: as they now stand.
+            on_image: called with every image, in the executor's thread.
+            camera: namespace of the topics; empty for the node's own.
 
         Raises:
             FrameError: the mask cannot be read.
         """
         self._node = node
         self._options = options
+        self._camera, within = camera, f"{camera}/" if camera else ""
         self._on_image = on_image
         self._arrived = threading.Condition()
         self._latest: Incoming | None = None
@@ -74,7 +87,7 @@ class Inputs:
         self._calibrations: deque[CameraInfo] = deque(maxlen=_KEPT)
         self._depths: deque[Image | CompressedImage] = deque(maxlen=_KEPT)
         now = options()
-        self._mask = read_mask(now.mask) if now.mask else None
+        self._mask = read_mask(now.mask.replace("{camera}", camera)) if now.mask else None
         compressed = now.image_transport == "compressed"
         topic = "image/compressed" if compressed else "image"
         packed = now.depth_transport == "compressedDepth"
@@ -83,7 +96,7 @@ class Inputs:
         self._subscriptions = [
             node.create_subscription(
                 kind,
-                name,
+                f"{within}{name}",
                 callback,
                 # A profile for each: the overrides are written into it.
                 QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy[now.reliability.upper()]),
@@ -108,7 +121,7 @@ class Inputs:
                 self._node.destroy_subscription(subscription)
 
     def _take_image(self, message: Any) -> None:
-        incoming = Incoming(message, time.monotonic())
+        incoming = Incoming(message, time.monotonic(), self._camera)
         with self._arrived:
             self._latest = incoming
             self._arrived.notify_all()
@@ -129,7 +142,7 @@ class Inputs:
             return None
         return self._node.create_subscription(
             CameraInfo,
-            "camera_info",
+            self.calibration_topic,
             self._take_calibration,
             QoSProfile(depth=_QUEUE, durability=latched),
             callback_group=self._group,

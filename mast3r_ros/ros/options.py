@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mast3r_ros import frontends
 from mast3r_ros.common.options import check, option
+
+# A relative or absolute namespace of ROS.
+_CAMERA_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,18 @@ class NodeOptions:
         fixed=True,
         path=True,
     )
+    cameras: str = option(
+        "",
+        "Namespaces of a rig's cameras, with commas: `front,left` reads `front/image`, "
+        "`left/image` and so on, and `pose` is that of `base_frame`; empty: one camera",
+        fixed=True,
+    )
+    camera_tolerance: float = option(
+        0.01, "Largest difference between the stamps of a rig's images of one instant [s]", 0.0, 1.0
+    )
+    camera_silence: float = option(
+        1.0, "A camera of a rig that has sent nothing for so long is not waited for [s]", 0.0, 60.0
+    )
     image_transport: str = option(
         "raw",
         "Subscribe to `image` or to `image/compressed`",
@@ -71,7 +87,7 @@ class NodeOptions:
     mask: str = option(
         "",
         "Image file of the camera's size that is black where images are not used, such as at the "
-        "robot's own body; empty: all is used",
+        "robot's own body; `{camera}` stands for the name of a rig's camera; empty: all is used",
         fixed=True,
         path=True,
     )
@@ -152,3 +168,20 @@ class NodeOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        names = self.camera_names
+        valid = all(_CAMERA_NAME.fullmatch(name) for name in names)
+        if not valid or len(set(names)) < len(names):
+            raise ValueError(
+                f"cameras = '{self.cameras}': must be different namespaces with commas, such as "
+                "front,left"
+            )
+        if names and self.camera_frame:
+            raise ValueError(
+                f"camera_frame = '{self.camera_frame}': the frames of a rig's cameras are those of "
+                "their images; leave it empty with `cameras`"
+            )
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Of a rig; none where there is one camera."""
+        return tuple(name.strip() for name in self.cameras.split(",")) if self.cameras else ()

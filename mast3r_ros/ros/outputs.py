@@ -57,17 +57,31 @@ class Outputs:
         """Publish, for now and for those who come later."""
         self._status.publish(status)
 
-    def publish_details(self, frame: Frame, answer: Localization, keyframes: KeyframeMap) -> None:
-        """What each keyframe said, and pictures of it."""
+    def publish_details(
+        self, frame: Frame, answer: Localization, keyframes: KeyframeMap, camera: str, drawn: bool
+    ) -> None:
+        """What each keyframe said of one camera's image.
+
+        Args:
+            frame: the image.
+            answer: its part of it: the pose of its camera, and its matches.
+            keyframes: the map.
+            camera: its name in a rig, else empty.
+            drawn: whether to publish pictures of it, too.
+        """
         if _heard(self._relative):
             for match in answer.matches:
                 if match.pose is not None:
                     keyframe = keyframes[match.keyframe_id]
-                    self._relative.publish(answers.relative_pose(match, keyframe, frame.stamp))
+                    told = answers.relative_pose(match, keyframe, frame.stamp, camera)
+                    self._relative.publish(told)
         if _heard(self._correspondences):
             for match in answer.matches:
                 keyframe = keyframes[match.keyframe_id]
-                self._correspondences.publish(answers.correspondences(match, keyframe, frame))
+                told = answers.correspondences(match, keyframe, frame, camera)
+                self._correspondences.publish(told)
+        if not drawn:
+            return
         if _heard(self._matches_image) and answer.matches:
             best = answer.matches[0]
             picture = pictures.matches_image(best, keyframes[best.keyframe_id], frame)

@@ -25,12 +25,12 @@ from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.window import WindowOptions
 from mast3r_ros.ros import bond, parameters
 from mast3r_ros.ros.diagnostics import Diagnostics
-from mast3r_ros.ros.inputs import Incoming
 from mast3r_ros.ros.localize_action import LocalizeAction
 from mast3r_ros.ros.memory import give_back
 from mast3r_ros.ros.options import NodeOptions
 from mast3r_ros.ros.outputs import Outputs
 from mast3r_ros.ros.prior import Prior
+from mast3r_ros.ros.rig import Instant
 from mast3r_ros.ros.services import Services
 from mast3r_ros.ros.session import Session
 from mast3r_ros.ros.tf import choose as tf
@@ -73,7 +73,7 @@ class RelocalizerNode(LifecycleNode):
         self.failure = ""
         self._configured = False
         self._bond: bond.Bond | None = None
-        self._worker: Worker[Incoming] = Worker()
+        self._worker: Worker[Instant] = Worker()
         super().__init__("relocalizer")
         parameters.declare(self)
         self.options = parameters.read(self, NodeOptions)

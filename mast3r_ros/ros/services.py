@@ -24,8 +24,9 @@ from mast3r_ros.keyframes import store as storage
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.messages import conversions
 from mast3r_ros.ros.host import Host
-from mast3r_ros.ros.inputs import Incoming, Inputs
+from mast3r_ros.ros.inputs import Incoming
 from mast3r_ros.ros.prior import Prior
+from mast3r_ros.ros.rig import Rig
 from mast3r_ros.ros.session import Session
 from mast3r_ros.srv import (
     AddKeyframe,
@@ -93,7 +94,7 @@ class Services:
             raise ServiceError("the node is not configured: configure it first")
         return session
 
-    def _inputs(self) -> Inputs:
+    def _inputs(self) -> Rig:
         inputs = self._session.inputs
         if inputs is None:
             raise ServiceError("the node takes no images: activate it first")
@@ -108,7 +109,11 @@ class Services:
         return self._session.worker.submit(job).result()
 
     def _add(self, request: AddKeyframe.Request, response: AddKeyframe.Response) -> str:
-        session, inputs = self._session, self._inputs()
+        session, rig = self._session, self._inputs()
+        try:
+            inputs = rig.of(request.camera)
+        except KeyError as error:  # its message says which there are
+            raise ServiceError(error.args[0]) from error
         deadline = time.monotonic() + self._timeout(request.timeout)
         incoming = inputs.wait_for_image(request.wait_for_next, deadline - time.monotonic())
         if incoming is None:

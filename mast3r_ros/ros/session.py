@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.frame import Frame, FrameError
+from mast3r_ros.frontends.base import estimates_camera
 from mast3r_ros.geometry.camera import CameraError
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
@@ -23,15 +25,16 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.map_odom import FilterOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
+from mast3r_ros.localization.view import View
 from mast3r_ros.localization.window import Window, WindowOptions
 from mast3r_ros.messages.images import ImageError
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.ros import answers
 from mast3r_ros.ros.host import Host
-from mast3r_ros.ros.inputs import Incoming, Inputs
 from mast3r_ros.ros.outputs import Outputs
 from mast3r_ros.ros.prior import Prior
 from mast3r_ros.ros.requests import Belief, Requests
+from mast3r_ros.ros.rig import Instant, Rig
 from mast3r_ros.ros.tf.output import TfOutput
 from mast3r_ros.ros.tf.source import Tf, TransformError
 from mast3r_ros.ros.worker import Worker
@@ -66,7 +69,7 @@ class Session:
     def __init__(
         self,
         node: Host,
-        worker: Worker[Incoming],
+        worker: Worker[Instant],
         keyframes: KeyframeMap,
         tf: Tf,
         outputs: Outputs,
@@ -88,7 +91,7 @@ class Session:
             outputs.publish_filtered,
             window.jumped,
         )
-        self.inputs: Inputs | None = None
+        self.inputs: Rig | None = None
         self.localized = 0
         self.last_status = RelocalizationStatus()
         self._belief = Belief()
@@ -112,7 +115,7 @@ class Session:
 
     def activate(self) -> None:
         """Take images."""
-        self.inputs = Inputs(self._node, lambda: self._node.options, self.worker.offer)
+        self.inputs = Rig(self._node, lambda: self._node.options, self.worker.offer)
         waiting = f"no image yet on {self.inputs.image_topic}"
         self.outputs.publish_status(self._status(RelocalizationStatus.STATE_WAITING, waiting))
 
@@ -159,8 +162,8 @@ class Session:
     def _draw_map(self) -> None:
         self.worker.submit(lambda: self.outputs.publish_keyframes(self.map))
 
-    def _handle(self, incoming: Incoming) -> None:
-        """Everything that happens to an image, in the worker thread; never raises."""
+    def _handle(self, incoming: Instant) -> None:
+        """All that happens to the images of an instant, in the worker thread; never raises."""
         inputs = self.inputs
         if inputs is None:
             return
@@ -177,7 +180,7 @@ class Session:
             if request.result.set_running_or_notify_cancel():
                 request.result.set_result(answered)
 
-    def _failed(self, incoming: Incoming, error: Exception) -> Answered:
+    def _failed(self, incoming: Instant, error: Exception) -> Answered:
         """What a user can put right is told in the status; a bug is logged with its traceback."""
         reason = str(error) if isinstance(error, UserError) else repr(error)
         details = "" if isinstance(error, UserError) else f"\n{traceback.format_exc()}"
@@ -186,22 +189,23 @@ class Session:
         self.outputs.publish_status(answered.status)
         return answered
 
-    def _answer(self, inputs: Inputs, incoming: Incoming, requested: Prior | None) -> Answered:
+    def _answer(self, rig: Rig, incoming: Instant, requested: Prior | None) -> Answered:
         node, timings = self._node, {"wait": time.monotonic() - incoming.arrival}
         notes = self._follow_time(incoming.stamp)
         started = time.perf_counter()
-        try:
-            frame = inputs.frame(incoming)
-        except (ImageError, CameraError, FrameError) as error:
-            reason = "; ".join([str(error), *notes])
+        views, faults = self._views(rig, incoming)
+        if not views:
+            reason = "; ".join([*faults, *notes])
             status = self._status(RelocalizationStatus.STATE_BAD_INPUT, reason, incoming)
             self.outputs.publish_status(status)
             return Answered(status, None)
         timings["convert"] = time.perf_counter() - started
+        notes += [*faults, *(f"camera {name} is silent" for name in incoming.silent)]
+        body = node.options.base_frame if rig.is_rig else views[""].frame.frame_id
         prior = requested or self._belief.get(node.options.prior_timeout)
-        near = prior.for_camera(frame.frame_id, self.tf) if prior else None
-        odom_camera = self._odometry(frame)
-        answer = self._localize(frame, odom_camera, near)
+        near = prior.for_camera(body, self.tf) if prior else None
+        odom_body = self._odometry(body, incoming.stamp)
+        answer = self._localize(list(views.values()), incoming.stamp, odom_body, near)
         if self.window.jumped:
             self.tf_output.reset()
             notes.append("odometry jumped: the window and map->odom start over")
@@ -209,56 +213,93 @@ class Session:
         started = time.perf_counter()
         pose = None
         if answer.localized:
-            assert answer.pose is not None
             self._belief.used(prior)
-            self.localized += 1
-            pose = answers.map_pose(answer, frame.stamp, node.options.map_frame)
-            self.outputs.publish_pose(pose)
-            if answer.matcher:
-                notes.append(f"localized by a second look ({answer.matcher})")
-            assert answer.covariance is not None
-            notes.append(
-                self.tf_output.take(
-                    answer.pose, answer.covariance, frame.frame_id, frame.stamp, odom_camera
-                )
-            )
+            pose = self._accept(answer, body, incoming.stamp, odom_body, notes)
         elif answer.reason is Reason.NO_CAMERA:
-            notes.insert(0, f"no camera_info on {inputs.calibration_topic}")
+            notes.insert(0, f"no camera_info on {rig.calibration_topic}")
         else:
             notes.insert(0, answer.message)
         if not answer.localized:
-            self.tf_output.miss(frame.frame_id, frame.stamp, odom_camera)
+            self.tf_output.miss(body, incoming.stamp, odom_body)
         timings["publish"] = time.perf_counter() - started
         reason = "; ".join(filter(None, notes))
         status = self._status(answers.state_of(answer.reason), reason, incoming, answer, timings)
         self.outputs.publish_status(status)
-        # What is drawn and told by keyframe is this image's part.
-        own = tuple(match for match in answer.matches if match.view == 0)
-        self.outputs.publish_details(frame, replace(answer, matches=own), self.map)
+        self._publish_details(views, answer)
         return Answered(status, pose, max(self.window.history, 1))
 
-    def _odometry(self, frame: Frame) -> Pose | TransformError:
-        """odom <- camera at the image's stamp, or why it is not known."""
+    def _views(self, rig: Rig, incoming: Instant) -> tuple[dict[str, View], list[str]]:
+        """The images of an instant that can be used, by camera, and why others cannot."""
+        views: dict[str, View] = {}
+        faults = []
+        for image in incoming.images:
+            try:
+                frame = rig.of(image.camera).frame(image)
+                views[image.camera] = self._view(frame) if rig.is_rig else View(frame)
+            except (ImageError, CameraError, FrameError, TransformError) as error:
+                faults.append(f"camera {image.camera}: {error}" if rig.is_rig else str(error))
+        return views, faults
+
+    def _view(self, frame: Frame) -> View:
+        """An image of a rig: where its camera sits on the robot, TF knows."""
+        if frame.camera is None and not estimates_camera(self.map.front_end):
+            raise FrameError("no camera_info")
+        return View(frame, self.tf.find(self._node.options.base_frame, frame.frame_id, 0))
+
+    def _accept(
+        self,
+        answer: Localization,
+        body: str,
+        stamp: int,
+        odom_body: Pose | TransformError,
+        notes: list[str],
+    ) -> PoseWithCovarianceStamped:
+        """Publish a pose, and correct map -> odom by it."""
+        assert answer.pose is not None
+        assert answer.covariance is not None
+        self.localized += 1
+        pose = answers.map_pose(answer, stamp, self._node.options.map_frame)
+        self.outputs.publish_pose(pose)
+        if answer.matcher:
+            notes.append(f"localized by a second look ({answer.matcher})")
+        notes.append(self.tf_output.take(answer.pose, answer.covariance, body, stamp, odom_body))
+        return pose
+
+    def _publish_details(self, views: Mapping[str, View], answer: Localization) -> None:
+        """What is drawn and told by keyframe: the part of each image of this instant."""
+        best = next((m.view for m in answer.matches if m.view < len(views)), 0)
+        for number, (camera, view) in enumerate(views.items()):
+            pose = None if answer.pose is None else answer.pose @ view.T_body_camera
+            own = tuple(match for match in answer.matches if match.view == number)
+            part = replace(answer, matches=own, pose=pose)
+            self.outputs.publish_details(view.frame, part, self.map, camera, number == best)
+
+    def _odometry(self, body: str, stamp: int) -> Pose | TransformError:
+        """odom <- body at the image's stamp, or why it is not known."""
         options = self._node.options
         # Where map -> odom is not published there need be no odometry, so nobody waits for it.
         timeout = options.tf_timeout if options.tf_mode == "map_odom" else 0.0
         try:
-            return self.tf.wait_for(options.odom_frame, frame.frame_id, frame.stamp, timeout)
+            return self.tf.wait_for(options.odom_frame, body, stamp, timeout)
         except TransformError as error:
             # With its traceback it would hold the image and the answer until the garbage collector
             # looks for cycles.
             return error.with_traceback(None)
 
     def _localize(
-        self, frame: Frame, odom_camera: Pose | TransformError, near: PosePrior | None
+        self,
+        views: Sequence[View],
+        stamp: int,
+        odom_body: Pose | TransformError,
+        near: PosePrior | None,
     ) -> Localization:
         """Together with the images before, where odometry ties them."""
-        if self._forget_window or isinstance(odom_camera, TransformError):
+        if self._forget_window or isinstance(odom_body, TransformError):
             self._forget_window = False
             self.window.reset()
-        if isinstance(odom_camera, TransformError):
-            return self.relocalizer.localize(frame, near)
-        return self.window.localize(frame, odom_camera, prior=near)
+        if isinstance(odom_body, TransformError):
+            return self.relocalizer.localize(views, near)
+        return self.window.localize(views, odom_body, stamp, near)
 
     def _follow_time(self, stamp: int) -> list[str]:
         """Start TF over where time was set back, as when a bag loops; returns notes about it."""
@@ -279,7 +320,7 @@ class Session:
         self,
         state: int,
         reason: str,
-        incoming: Incoming | None = None,
+        incoming: Instant | None = None,
         answer: Localization | None = None,
         timings: dict[str, float] | None = None,
     ) -> RelocalizationStatus:
@@ -308,6 +349,8 @@ class Session:
             status.protection_rotation = answer.protection_rotation
             status.intrinsics_estimated = answer.camera_estimated
         if incoming is not None:
-            status.header = incoming.message.header
+            status.header = incoming.images[0].message.header
+            status.cameras = list(filter(None, incoming.cameras))
+            status.silent_cameras = list(incoming.silent)
             status.total_seconds = time.monotonic() - incoming.arrival
         return status
