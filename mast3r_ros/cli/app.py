@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from mast3r_ros.cli import engines, map_check, map_exchange, map_refine, maps, train
 from mast3r_ros.cli.benchmark import benchmark
+from mast3r_ros.cli.drives import evaluate_drives
 from mast3r_ros.cli.evaluate import evaluate
 from mast3r_ros.cli.localize import localize
 from mast3r_ros.cli.maps import FrontEndName
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.command("localize")(localize)
 app.command("evaluate")(evaluate)
 app.command("evaluate pairs")(evaluate_pairs)
+app.command("evaluate drives")(evaluate_drives)
 app.command("benchmark")(benchmark)
 app.add_typer(maps.app, name="map", no_args_is_help=True)
 

@@ -72,6 +72,14 @@ class FilterOptions:
         6.3,
     )
 
+    smoothing: float = option(
+        0.0,
+        "Time constant in which the published map -> odom follows a correction [s]; 0: at once. A "
+        "robot that is found elsewhere moves at once",
+        0.0,
+        60.0,
+    )
+
     def __post_init__(self) -> None:
         check(self)
 
@@ -125,11 +133,13 @@ class MapOdomFilter:
     Attributes:
         driven: the way since the last fix that was believed [m].
         agreeing: consecutive fixes elsewhere that agree with each other.
+        moves: how often the robot was found elsewhere, the start included.
     """
 
     def __init__(self, options: FilterOptions | None = None) -> None:
         """Nothing is known yet."""
         self.options = options or FilterOptions()
+        self.moves = 0
         self.reset()
 
     def reset(self) -> None:
@@ -206,6 +216,7 @@ class MapOdomFilter:
             if self.agreeing < confirmations:
                 return False
             self._belief, self._elsewhere, self.agreeing = fix, None, 0
+            self.moves += 1
         self.driven, self._fixed = 0.0, stamp
         return True
 

@@ -108,6 +108,13 @@ class NodeOptions:
     base_frame: str = option(
         "base_link", "The robot's frame: `initialpose` is its pose in the map", fixed=True
     )
+    output_frame: str = option(
+        "camera",
+        "Whose pose `pose` is: of the camera's optical frame, or base: of `base_frame`, by TF "
+        "between the two; of a rig it is always that of `base_frame`",
+        choices=("camera", "base"),
+        fixed=True,
+    )
     tf_mode: str = option(
         "map_odom",
         "map_odom: publish map -> odom, for robots with odometry; map_camera: publish map -> "
@@ -180,6 +187,11 @@ class NodeOptions:
                 f"camera_frame = '{self.camera_frame}': the frames of a rig's cameras are those of "
                 "their images; leave it empty with `cameras`"
             )
+
+    @property
+    def poses_base(self) -> bool:
+        """Whether poses are those of `base_frame`, not of the one camera."""
+        return bool(self.cameras) or self.output_frame == "base"
 
     @property
     def camera_names(self) -> tuple[str, ...]:

@@ -201,7 +201,8 @@ class Session:
             return Answered(status, None)
         timings["convert"] = time.perf_counter() - started
         notes += [*faults, *(f"camera {name} is silent" for name in incoming.silent)]
-        body = node.options.base_frame if rig.is_rig else views[""].frame.frame_id
+        on_base = node.options.poses_base
+        body = node.options.base_frame if on_base else views[""].frame.frame_id
         prior = requested or self._belief.get(node.options.prior_timeout)
         near = prior.for_camera(body, self.tf) if prior else None
         odom_body = self._odometry(body, incoming.stamp)
@@ -235,13 +236,14 @@ class Session:
         for image in incoming.images:
             try:
                 frame = rig.of(image.camera).frame(image)
-                views[image.camera] = self._view(frame) if rig.is_rig else View(frame)
+                on_base = self._node.options.poses_base
+                views[image.camera] = self._view(frame) if on_base else View(frame)
             except (ImageError, CameraError, FrameError, TransformError) as error:
                 faults.append(f"camera {image.camera}: {error}" if rig.is_rig else str(error))
         return views, faults
 
     def _view(self, frame: Frame) -> View:
-        """An image of a rig: where its camera sits on the robot, TF knows."""
+        """An image of a robot: where its camera sits on it, TF knows."""
         if frame.camera is None and not estimates_camera(self.map.front_end):
             raise FrameError("no camera_info")
         return View(frame, self.tf.find(self._node.options.base_frame, frame.frame_id, 0))

@@ -22,6 +22,7 @@ from mast3r_ros.localization.map_odom import (
     MapOdomFilter,
     planar,
 )
+from mast3r_ros.localization.smoothing import Smoothing
 from mast3r_ros.ros.gate import JumpGate
 from mast3r_ros.ros.options import NodeOptions
 from mast3r_ros.ros.tf.source import NO_STAMP, Tf, TransformError
@@ -72,6 +73,8 @@ class TfOutput:
         self._reckoned: tuple[Pose, int] | None = None
         self._gate = JumpGate()
         self._filter = MapOdomFilter(filtering)
+        self._smoothing = Smoothing()
+        self._sent = 0  # when map -> odom was sent last [ns]
         self._lock = threading.Lock()
 
     def reset(self) -> None:
@@ -79,6 +82,7 @@ class TfOutput:
         with self._lock:
             self._gate.reset()
             self._filter.reset()
+            self._smoothing.reset()
             self._reckoned = None
 
     @property
@@ -145,9 +149,14 @@ class TfOutput:
             belief, filtering = self._filter.belief, self._filter.options
         if belief is None or options.tf_mode != "map_odom":
             return
-        shown = planar(belief) if options.planar else belief
-        ahead = self._clock.now().nanoseconds + round(options.transform_tolerance * 1e9)
-        self._tf.send(options.map_frame, options.odom_frame, shown.map_odom, ahead)
+        shown, now = planar(belief) if options.planar else belief, self._clock.now().nanoseconds
+        with self._lock:
+            passed, self._sent = (now - self._sent) / 1e9, now
+            map_odom = self._smoothing.follow(
+                shown, self._filter.moves, passed, filtering.smoothing
+            )
+        ahead = now + round(options.transform_tolerance * 1e9)
+        self._tf.send(options.map_frame, options.odom_frame, map_odom, ahead)
         try:
             odom_base, stamp = self._tf.latest(options.odom_frame, options.base_frame)
         except TransformError:
