@@ -198,7 +198,7 @@ def linearize(pose: Pose, matches: Matches) -> Linearization:
         matches: of all keyframes.
     """
     if matches.rig is None:
-        seen = _linearize_camera(pose, matches)
+        seen = linearize_camera(pose, matches)
         return replace(seen, by_pose=np.concatenate([seen.by_pose, *_by_turn(seen, matches)], 2))
     count = len(matches.rays)
     residual, ahead = np.zeros((count, 2)), np.zeros(count, bool)
@@ -207,7 +207,7 @@ def linearize(pose: Pose, matches: Matches) -> Linearization:
     by_keyframe = np.zeros((count, 2, 7))
     for view in range(len(matches.rig)):
         at, own = matches.of_view(view)
-        seen = _linearize_camera(pose @ matches.rig.body_cameras[view], own)
+        seen = linearize_camera(pose @ matches.rig.body_cameras[view], own)
         residual[at], ahead[at], by_keyframe[at] = seen.residual, seen.ahead, seen.by_keyframe
         with np.errstate(invalid="ignore", over="ignore"):
             by_pose[at, :, :tied] = seen.by_pose @ matches.rig.by_body(view, pose)
@@ -223,7 +223,8 @@ def _by_turn(seen: Linearization, matches: Matches) -> list[Array]:
     return [seen.by_pose[:, :, 3:6] * matches.readout[:, None, None]]
 
 
-def _linearize_camera(pose: Pose, matches: Matches) -> Linearization:
+def linearize_camera(pose: Pose, matches: Matches) -> Linearization:
+    """As `linearize`, of one camera, its own pose alone."""
     count = len(matches.rays)
     ahead = np.zeros(count, bool)
     residual, jacobian = np.zeros((count, 2)), np.zeros((count, 2, 13))
@@ -257,15 +258,20 @@ def _linearize_camera(pose: Pose, matches: Matches) -> Linearization:
 
 def agreeing(pose: Pose, matches: Matches) -> NDArray[np.bool_]:
     """(N,) which matches agree with a pose."""
-    if matches.rig is None:
-        error, ahead = _errors_camera(pose, matches)
-    else:
-        error, ahead = np.empty(len(matches.rays)), np.zeros(len(matches.rays), bool)
-        for view in range(len(matches.rig)):
-            at, own = matches.of_view(view)
-            error[at], ahead[at] = _errors_camera(pose @ matches.rig.body_cameras[view], own)
+    length, ahead = lengths(pose, matches)
     with np.errstate(invalid="ignore"):
-        return np.asarray(ahead & (error < matches.limits))
+        return np.asarray(ahead & (length < matches.limits))
+
+
+def lengths(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool_]]:
+    """(N,) lengths of the residuals of `linearize` [pixels], and its `ahead`."""
+    if matches.rig is None:
+        return _errors_camera(pose, matches)
+    length, ahead = np.empty(len(matches.rays)), np.zeros(len(matches.rays), bool)
+    for view in range(len(matches.rig)):
+        at, own = matches.of_view(view)
+        length[at], ahead[at] = _errors_camera(pose @ matches.rig.body_cameras[view], own)
+    return length, ahead
 
 
 def _errors_camera(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool_]]:

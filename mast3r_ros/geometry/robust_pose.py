@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, linearize
+from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, lengths, linearize_camera
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.geometry.uncertainty import invert_information
 
@@ -109,14 +109,15 @@ def estimate(
     Returns:
         None where too few matches agree or they do not bind the pose.
     """
-    first = linearize(start, matches)
+    length, ahead = lengths(start, matches)
     with np.errstate(invalid="ignore"):
-        near = first.ahead & (np.hypot(*first.residual.T) < _REACH * matches.threshold)
+        near = ahead & (length < _REACH * matches.threshold)
     if near.sum() < least:
         return None
-    # By keyframe: the normal equations of each are made from a slice.
+    # By keyframe and view: the normal equations of each are made from a slice.
     at = np.flatnonzero(near)
-    at = at[np.argsort(matches.owners[at], kind="stable")]
+    views = np.zeros(len(near), np.int64) if matches.views is None else matches.views
+    at = at[np.lexsort((views[at], matches.owners[at]))]
     solver = _Solver(start, matches.select(at), shared, shared.cells[at])
     for _ in range(_ITERATIONS):
         if not solver.step():
@@ -146,7 +147,7 @@ def estimate(
 class _Solver:
     """The state of the iteration: pose, keyframes' errors, and their and the residuals' sizes.
 
-    The matches are in the order of their keyframes.
+    The matches are in the order of their keyframes, and of their views.
     """
 
     def __init__(
@@ -157,6 +158,8 @@ class _Solver:
         self.sigmas = np.maximum(shared.sigmas, _LEAST_SIGMA)
         self.correlations = shared.correlations
         self.cells = cells
+        count = len(matches.rays)
+        self.views = np.zeros(count, np.int64) if matches.views is None else matches.views
         self.within_cell = shared.within_cell
         self.effects = np.zeros((len(shared.sigmas), 7))
         self.motion = np.zeros(matches.nuisances)
@@ -172,27 +175,85 @@ class _Solver:
 
     def step(self) -> bool:
         """One iteration; False where the pose is lost."""
-        seen = linearize(self.pose, self.matches)
+        residual, by_camera, by_keyframe, ahead = self._linearize()
         owners = self.matches.owners
-        corrected = seen.residual + (seen.by_keyframe @ self.effects[owners][:, :, None])[..., 0]
-        corrected += seen.by_pose[:, :, 6:] @ self.motion
+        tied = self._tied()
+        # What is known of the nuisances moves each view's camera, and turns it by the rows.
+        moved = np.stack([by[:, 6:] @ self.motion for by in tied])[self.views]
+        corrected = residual + (by_keyframe @ self.effects[owners][:, :, None])[..., 0]
+        corrected += (by_camera @ moved[:, :, None])[..., 0]
         with np.errstate(invalid="ignore"):
-            square = np.where(seen.ahead, (corrected**2).sum(1), np.inf)
+            square = np.where(ahead, (corrected**2).sum(1), np.inf)
         self.inliers = square < self.matches.limits**2
         if self.inliers.sum() < _FEWEST:
             return False
         weights = self._weigh(square)
         used = np.flatnonzero(self.inliers)
-        parts = (seen.by_pose, seen.by_keyframe, seen.residual[:, :, None])
+        parts = (by_camera, by_keyframe, residual[:, :, None])
         blocks = np.concatenate([part[used] for part in parts], axis=2)
         blocks *= np.sqrt(weights[used])[:, None, None]
-        width = blocks.shape[2]
-        normal = np.zeros((len(self.effects), width, width))
-        ends = np.searchsorted(owners[used], np.arange(len(self.effects) + 1))
-        for k, (begin, end) in enumerate(pairwise(ends)):
-            rows = blocks[begin:end].reshape(-1, width)
-            normal[k] = rows.T @ rows
-        return self._solve(normal)
+        return self._solve(self._normal(blocks, used, tied))
+
+    def _linearize(self) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+        """Residuals, their derivatives by camera and keyframe, and which are ahead.
+
+        Those by camera are (N, 2, 6), or (N, 2, 9) with its turn during the readout.
+        """
+        matches = self.matches
+        if matches.rig is None:
+            seen = linearize_camera(self.pose, matches)
+            residual, by_keyframe, ahead = seen.residual, seen.by_keyframe, seen.ahead
+            by_camera = seen.by_pose
+        else:
+            count = len(matches.rays)
+            residual, ahead = np.zeros((count, 2)), np.zeros(count, bool)
+            by_camera, by_keyframe = np.zeros((count, 2, 6)), np.zeros((count, 2, 7))
+            for view in range(len(matches.rig)):
+                at, own = matches.of_view(view)
+                seen = linearize_camera(self.pose @ matches.rig.body_cameras[view], own)
+                residual[at], ahead[at] = seen.residual, seen.ahead
+                by_camera[at], by_keyframe[at] = seen.by_pose, seen.by_keyframe
+        if matches.readout is not None:
+            turned = by_camera[:, :, 3:6] * matches.readout[:, None, None]
+            by_camera = np.concatenate([by_camera, turned], axis=2)
+        return residual, by_camera, by_keyframe, ahead
+
+    def _tied(self) -> list[Array]:
+        """How each view's camera, and its turn, follow from the pose and the other errors."""
+        rig, turns = self.matches.rig, self.matches.readout is not None
+        tied = []
+        for view in range(1 if rig is None else len(rig)):
+            body = np.eye(6) if rig is None else rig.by_body(view, self.pose)
+            by = np.zeros((9 if turns else 6, 6 + len(self.motion)))
+            by[:6, : body.shape[1]] = body
+            if turns:
+                first = body.shape[1] + 3 * view
+                by[6:, first : first + 3] = np.eye(3)
+            tied.append(by)
+        return tied
+
+    def _normal(self, blocks: Array, used: NDArray[np.int64], tied: list[Array]) -> Array:
+        """(K, 14 + S, 14 + S) normal equations by keyframe, of weighted rows.
+
+        The rows of a view are few columns wide; only their squares are spread over all errors.
+        """
+        keyframes, views = len(self.effects), len(tied)
+        width = 6 + len(self.motion) + 8
+        normal = np.zeros((keyframes, width, width))
+        cells = self.matches.owners[used] * views + self.views[used]
+        ends = np.searchsorted(cells, np.arange(keyframes * views + 1))
+        for cell, (begin, end) in enumerate(pairwise(ends)):
+            if begin == end:
+                continue
+            rows = blocks[begin:end].reshape(-1, blocks.shape[2])
+            square, by = rows.T @ rows, tied[cell % views]
+            count, of = len(by), normal[cell // views]
+            of[:-8, :-8] += by.T @ square[:count, :count] @ by
+            across = by.T @ square[:count, count:]
+            of[:-8, -8:] += across
+            of[-8:, :-8] += across.T
+            of[-8:, -8:] += square[count:, count:]
+        return normal
 
     def _weigh(self, square: Array) -> Array:
         """(N,) weights, after the variances of the residuals are estimated anew."""
