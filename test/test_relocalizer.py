@@ -805,3 +805,12 @@ def test_another_pose_of_half_a_weak_ones_inliers_makes_it_ambiguous():
     told = {0: _matches(count=26), 1: _matches(other, _ELSEWHERE, count=17, seed=5)}
 
     assert _compared(told, poses)[1].reason is Reason.AMBIGUOUS
+
+
+def test_another_pose_of_one_keyframe_is_compared_with_the_best_keyframe_of_the_answer():
+    poses = {0: _KEYFRAME, 1: _KEYFRAME @ camera_pose(0.1, 0.0, 0.0), 2: _ELSEWHERE}
+    other = _ELSEWHERE @ camera_pose(0.3, turn=0.2)
+    told = {n: _matches(keyframe_pose=poses[n], count=100, seed=n) for n in range(2)}
+    told[2] = _matches(other, _ELSEWHERE, count=40, seed=5)
+
+    assert _compared(told, poses)[1].reason is Reason.AMBIGUOUS

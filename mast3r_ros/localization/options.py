@@ -56,7 +56,8 @@ class RelocalizerOptions:
     )
     max_ambiguity: float = option(
         0.3,
-        "Another pose is compared with the answer from this share of its inliers on",
+        "Another pose is compared with the answer from this share of its inliers on; one of another"
+        " place from this share of those of its best keyframe",
         0.05,
         1.0,
     )

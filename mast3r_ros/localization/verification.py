@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry.joint_pose import Matches
+from mast3r_ros.geometry.overlap import shares_view
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors
 from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -23,8 +24,8 @@ from mast3r_ros.localization.view import MatchedView, distinct_keyframes, same_c
 # that tells two places apart may be small.
 _SPREAD_GRID = (8, 8)
 _EVIDENCE_GRID = (24, 18)
-# Another pose with this part of a weak answer's inliers is compared with it, too, though it would
-# not be accepted itself.
+# A pose elsewhere with this part of a weak answer's inliers is compared with it, too, though it
+# would not be accepted itself.
 _WEAK = 0.5
 
 
@@ -88,10 +89,14 @@ def verify(
     features = _features(explained)
     cells = image_cells(views, numbers, _EVIDENCE_GRID)
     least = np.inf
-    least_support = max(
-        min(min_inliers, _WEAK * answer.support), options.max_ambiguity * answer.support
+    least_beside = max(min_inliers, options.max_ambiguity * answer.support)
+    least_elsewhere = max(
+        min(min_inliers, _WEAK * answer.support),
+        options.max_ambiguity * _most_of_one(answer, explained),
     )
-    for other in other_poses(answer, matches, shared, least_support, options):
+    for other in other_poses(answer, matches, shared, least_elsewhere, options):
+        if other.support < least_beside and _beside(answer, other, matches):
+            continue
         evidence = compare(answer, other, features, cells).evidence
         least = min(least, evidence)
         elsewhere = not _by_the_same_matches(answer, other)
@@ -115,6 +120,23 @@ def verify(
     )
     confidence = 1.0 - 1.0 / min(measures.values())
     return Verdict(Reason.LOCALIZED, figures, confidence, measures, ratios)
+
+
+def _most_of_one(answer: Estimate, explained: Sequence[KeyframeMatch]) -> float:
+    """The support of an answer by its best keyframe: of another place, fewer may be matched."""
+    inliers: dict[int, int] = {}
+    for m in explained:
+        inliers[m.keyframe_id] = inliers.get(m.keyframe_id, 0) + int(m.inliers.sum())
+    return answer.support * max(inliers.values()) / max(sum(inliers.values()), 1)
+
+
+def _beside(answer: Estimate, other: Estimate, matches: Matches) -> bool:
+    """Whether two poses see one place: their support may be compared as it is."""
+    points = matches.points[answer.inliers & matches.with_point]
+    if not len(points):
+        return True
+    away = np.linalg.norm(points - answer.pose[:3, 3], axis=1)
+    return shares_view(answer.pose, other.pose, float(np.median(away)))
 
 
 def _by_the_same_matches(answer: Estimate, other: Estimate) -> bool:
