@@ -64,7 +64,7 @@ def test_keyframes_are_localized_by_the_others_and_blind_spots_are_not(places):
     assert (figures["checked"], figures["localized"], figures["wrong"]) == (6, 5, 0)
     assert figures["without_neighbor"] == 1
     (line,) = checking.advice(places)
-    assert line.startswith("Keyframes 5 have no neighbor")
+    assert line.startswith("No neighbor stands beside keyframe 5")
 
 
 def test_places_that_look_alike_fool_each_other(twins):
@@ -77,6 +77,16 @@ def test_places_that_look_alike_fool_each_other(twins):
     assert all(not p.strength for p in places)
     lines = " ".join(checking.advice(places))
     assert "show different places that match" in lines
+
+
+def test_one_thing_seen_from_two_sides_fools_nobody(sift):
+    keyframes = KeyframeMap(sift)
+    for pose in (camera_pose(x=-2.2, z=-0.4, turn=0.4), camera_pose(x=2.2, z=-0.4, turn=-0.4)):
+        keyframes.add(view(pose, ROOM), pose)
+    for near in (camera_pose(x=-1.0, turn=0.2), camera_pose(x=1.0, turn=-0.2)):
+        keyframes.add(view(near, ROOM), near)
+
+    assert not checking.fooling_pairs(list(checking.check(keyframes)))
 
 
 def test_a_keyframe_with_a_wrong_pose_is_named(row):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.frontends.base import Description
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.joint_pose import Matches, agreeing
 from mast3r_ros.geometry.overlap import shares_view
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
@@ -24,11 +25,15 @@ from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.mapping.extra import MappingError
 from mast3r_ros.mapping.sightings import epipolar_inliers
+from mast3r_ros.matching.correspondences import Correspondences
 
 # Beyond these a pose is wrong [m, rad].
 _WRONG_POSITION, _WRONG_ROTATION = 0.25, np.deg2rad(5.0)
 # Keyframes that look most alike are asked whether they could be taken for one another.
 _ALIKE = 10
+# Of matches of one place, so many agree with the keyframes' poses, as far as a map's poses are
+# exact: 20 pixels are some 2 degrees.
+_ALLOWED_PX, _AGREEING = 20.0, 0.3
 # How far a camera sees where no depth says so [m].
 _VIEW_DISTANCE = 3.0
 
@@ -166,10 +171,33 @@ def _rivals(keyframe: Keyframe, rest: KeyframeMap, beside: Sequence[int]) -> dic
     for other, matches in zip(away, found, strict=True):
         assert other.camera is not None
         assert keyframe.camera is not None
-        agreeing = epipolar_inliers(matches, other.camera, keyframe.camera, front_end)
-        if agreeing is not None:
-            rivals[other.id] = int(agreeing.sum())
+        fitting = epipolar_inliers(matches, other.camera, keyframe.camera, front_end)
+        if fitting is None:
+            continue
+        kept = matches.select(fitting)
+        # Cameras that look at one thing from different sides do not fool each other.
+        if _contradicts(other, keyframe, kept):
+            rivals[other.id] = len(kept)
     return rivals
+
+
+def _contradicts(reference: Keyframe, query: Keyframe, found: Correspondences) -> bool:
+    """Whether matches of two keyframes cannot be where their poses are."""
+    assert reference.camera is not None
+    assert query.camera is not None
+    count = len(found)
+    rays = reference.camera.normalize(found.reference_pixels)
+    matches = Matches(
+        query.camera.normalize(found.query_pixels),
+        transforms.apply(reference.pose, found.reference_points),
+        np.broadcast_to(reference.pose[:3, 3], (count, 3)),
+        np.column_stack([rays, np.ones(count)]) @ reference.pose[:3, :3].T,
+        found.depth_sigma.astype(np.float64),
+        np.zeros(count, np.int64),
+        (query.camera.fx, query.camera.fy),
+        _ALLOWED_PX,
+    )
+    return float(agreeing(query.pose, matches).mean()) < _AGREEING
 
 
 def fooling_pairs(places: Sequence[Place]) -> list[tuple[int, int, int]]:
@@ -209,18 +237,18 @@ def advice(places: Sequence[Place]) -> list[str]:
     alone = [p for p in lost if not p.neighbors]
     if alone:
         lines.append(
-            f"Keyframes {_ids(alone)} have no neighbor that stands beside them and looks the same "
-            f"way: add images between them and the next ones, at {_positions(alone)}."
+            f"No neighbor stands beside {_ids(alone)} and looks the same way: add images between "
+            f"there and the next keyframes, at {_positions(alone)}."
         )
     for reason, remedy in _REMEDIES.items():
         some = [p for p in lost if p.neighbors and p.answer.reason is reason]
         if some:
-            lines.append(f"Keyframes {_ids(some)} are refused ({reason.value}): {remedy}.")
+            lines.append(f"Refused ({reason.value}): {_ids(some)}. Remedy: {remedy}.")
     pairs = fooling_pairs(places)
     if pairs:
         named = ", ".join(f"{a} and {b}" for a, b, _ in pairs[:5])
         lines.append(
-            f"Keyframes {named} show different places that match: put something into one of them "
+            f"Keyframes show different places that match, {named}: put something into one of them "
             "that the other has not, map both well, or give the node a prior."
         )
     return lines or ["Nothing: each keyframe is localized by the others, and none looks elsewhere."]
@@ -241,6 +269,7 @@ _REMEDIES = {
 def _ids(places: Sequence[Place]) -> str:
     """Ids of places, a few of them."""
     named = ", ".join(str(p.keyframe_id) for p in places[:12])
+    named = f"keyframe {named}" if len(places) == 1 else f"keyframes {named}"
     return named + (f" and {len(places) - 12} more" if len(places) > 12 else "")
 
 
