@@ -29,7 +29,7 @@ from mast3r_ros.mapping.extra import MappingError, library
 from mast3r_ros.mapping.options import ReconstructionOptions, RefineOptions
 from mast3r_ros.mapping.pairs import MatchedPair, feature_description
 from mast3r_ros.mapping.refinement import refine
-from mast3r_ros.mapping.sightings import SeenPair
+from mast3r_ros.mapping.sightings import SeenPair, thinned
 from mast3r_ros.matching.correspondences import Correspondences
 
 # Fewer points or images with depth say nothing of the meters.
@@ -200,7 +200,7 @@ def fitted_to_depth(
         SeenPair(
             at[every[pair.one].id],
             at[every[pair.other].id],
-            *_both_ways(every[pair.one], every[pair.other], pair.rows),
+            *_both_ways(every[pair.one], every[pair.other], thinned(pair.rows)),
         )
         for pair in matches
         if every[pair.one].id in at and every[pair.other].id in at

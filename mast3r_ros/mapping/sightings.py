@@ -93,12 +93,17 @@ def epipolar_inliers(
     least = max(front_end.min_inliers, front_end.min_inlier_ratio * len(found))
     if relative is None or relative.inliers.sum() < least:
         return None
-    chosen = np.flatnonzero(relative.inliers)
-    if len(chosen) > _MOST:
-        chosen = chosen[np.linspace(0, len(chosen) - 1, _MOST).astype(int)]
+    chosen = thinned(np.flatnonzero(relative.inliers))
     kept = np.zeros(len(found), np.bool_)
     kept[chosen] = True
     return kept
+
+
+def thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most 400 of a pair's matches, evenly chosen: more of a cell count no more than one."""
+    if len(rows) <= _MOST:
+        return rows
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, _MOST).astype(int)])
 
 
 def sightings_of(
