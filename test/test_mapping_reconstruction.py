@@ -96,6 +96,23 @@ def test_the_map_has_the_axes_of_the_first_camera_after_rep_103(with_depth):
     np.testing.assert_allclose(first[:3, :3] @ [1, 0, 0], [0, -1, 0], atol=1e-9)
 
 
+def test_a_scale_that_is_off_is_fitted_to_depth(with_depth, sift):
+    keyframes, model = with_depth
+    median = reconstruction.scale_from_depth(model, keyframes)
+    wrong = replace(median, meters=1.03 * median.meters)
+    descriptions = [k.description for k in keyframes]
+    pairs = similar_pairs(descriptions, OPTIONS.alike, OPTIONS.successors)
+    sure = list(verified(list(keyframes), match_pairs(descriptions, pairs, sift), sift, 0))
+
+    posed = reconstruction.posed(keyframes, model, wrong)
+    fitted = reconstruction.scale_fitted_to_depth(posed, keyframes, sure, wrong)
+
+    found = reconstruction.posed(keyframes, model, fitted)
+    length = transforms.distance(found[0].pose, found[5].pose)
+    assert length == pytest.approx(transforms.distance(POSES[0], POSES[5]), rel=0.015)
+    assert fitted.sigma > 0.015
+
+
 def test_a_depth_sensor_that_is_wrong_shows_in_meters_alone(with_depth):
     keyframes, model = with_depth
     sensor = keyframes.derive(_deeper(k, 1.1) for k in keyframes)

@@ -58,7 +58,8 @@ def reconstruct_map(
         scale = reconstruction.scale_from_distance(model, unposed, ids, *scale_from)
     keyframes = reconstruction.posed(unposed, model, scale)
     if scale_from is None:
-        keyframes, scale = reconstruction.fitted_to_depth(keyframes, unposed, sure, scale)
+        scale = reconstruction.scale_fitted_to_depth(keyframes, unposed, sure, scale)
+        keyframes = reconstruction.posed(unposed, model, scale)
     registered = {k.id for k in keyframes}
     left = [name for name, i in ids.items() if i not in registered]
     error = float(model.compute_mean_reprojection_error())
