@@ -423,7 +423,7 @@ def test_a_map_is_saved_where_it_is_said_once(walk, tmp_path, monkeypatch):
 
     run("map", "build", walk, "$MAPS/one", "--front-end", "sift", "--every", 3)
 
-    assert (tmp_path / "one/map.yaml").is_file()
+    assert (tmp_path / "one/map.sqlite").is_file()
     assert json.loads(run("map", "info", "$MAPS/one", "--json", "-"))["keyframes"] > 0
     said = told("map", "build", walk, tmp_path / "two", "--front-end", "sift", "--every", 3)
     assert "3 of 7 images read" in said

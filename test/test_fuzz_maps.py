@@ -5,11 +5,15 @@
 A map or checkpoint may come from anybody: its checksums are those of whoever made it.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import pickle
+import sqlite3
 import zipfile
+import zlib
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +29,7 @@ from synthetic import camera_pose, view
 from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.store import FILE, PAGE_SIZE
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.network import checkpoint
 
@@ -34,6 +39,7 @@ VALUES = st.one_of(
     st.integers(-(10**22), 10**22), st.sampled_from([0, 1, -1, 2**31, 2**32, 2**63, 10**400]),
     st.lists(st.integers(0, 3), max_size=5), st.dictionaries(st.text(max_size=3), st.none()),
 )  # fmt: skip
+BYTES = st.integers(0, 255)
 
 
 @cache
@@ -47,50 +53,120 @@ def _query():
 
 
 def _use(folder: Path) -> None:
-    """What becomes of a map that is read: it is searched, matched and saved again."""
+    """What becomes of a map that is read: it is searched, matched, changed, saved and copied."""
     keyframes = KeyframeMap.load(folder, _front_end())
     Relocalizer(keyframes).localize(_query())
+    if len(keyframes) > 2:
+        keyframes.remove(int(keyframes.ids[0]))
+    keyframes.save(folder)
     keyframes.save(folder.parent / "again")
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     keyframes = KeyframeMap(_front_end())
-    for x in (0.0, 0.1, 0.2):
+    for x in (0.0, 0.1, 0.2, 0.3):
         keyframes.add(view(camera_pose(x), depth=True), camera_pose(x))
     keyframes.save(tmp_path / "map")
+    whole = (tmp_path / "map" / FILE).read_bytes()
     _use(tmp_path / "map")
+    (tmp_path / "map" / FILE).write_bytes(whole)
     return tmp_path / "map"
 
 
-def test_a_mutated_manifest_is_read_or_told(folder):
-    whole = (folder / "map.yaml").read_bytes()
+def test_a_mutated_map_is_read_or_told(folder):
+    """Anywhere in the file: SQLite's pages, rows, and what is in them."""
+    whole = (folder / FILE).read_bytes()
 
     def read(edits):
-        (folder / "map.yaml").write_bytes(mutated(whole, edits))
+        (folder / FILE).write_bytes(mutated(whole, edits))
         _use(folder)
 
-    fuzz("map.yaml", EDITS, read)
+    fuzz("map.sqlite", EDITS, read)
 
 
-def _forge(folder: Path, manifest: str, name: str, was: str, data: bytes) -> None:
-    """Other bytes for a keyframe's file, under a checksum that is right."""
-    (folder / "keyframes" / name).write_bytes(data)
-    (folder / "map.yaml").write_text(manifest.replace(was, hashlib.sha256(data).hexdigest()))
+def test_a_map_of_other_pages_is_read_or_told(folder):
+    """Bytes of SQLite's own structure: the first bytes of each page."""
+    whole = (folder / FILE).read_bytes()
+    flips = st.lists(
+        st.tuples(st.integers(0, len(whole) // PAGE_SIZE - 1), st.integers(0, 120), BYTES),
+        min_size=1,
+        max_size=6,
+    )
+
+    def read(edits):
+        data = bytearray(whole)
+        for page, at, value in edits:
+            data[page * PAGE_SIZE + at] = value
+        (folder / FILE).write_bytes(data)
+        _use(folder)
+
+    fuzz("map.sqlite, pages", flips, read)
 
 
-def _keyframe(folder: Path) -> tuple[str, str, bytes]:
-    """Name, checksum and bytes of a keyframe's file."""
-    file = next((folder / "keyframes").glob("000001-*.npz"))
-    data = file.read_bytes()
-    return file.name, hashlib.sha256(data).hexdigest(), data
+def test_a_map_of_other_rows_is_read_or_told(folder):
+    """Well-formed databases: other values anywhere, under checksums that are right or not."""
+    whole = (folder / FILE).read_bytes()
+    columns = {
+        "meta": ("name", "value"),
+        "keyframe": ("id", "flags", "cell", "entry", "entry_crc", "about", "about_crc"),
+        "contents": ("id", "arrays", "thumbnail"),
+        "centroid": ("cell", "vector"),
+    }
+    places = st.sampled_from([(table, c) for table, names in columns.items() for c in names])
+    values = st.one_of(
+        st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.binary(max_size=300),
+        st.sampled_from([0, 1, 2, 3, -1, 2**32, "sift", "", "x" * 70_000]),
+    )  # fmt: skip
+
+    def read(changes):
+        (folder / FILE).write_bytes(whole)
+        with closing(sqlite3.connect(folder / FILE)) as connection, connection:
+            for (table, column), value, row in changes:
+                name = connection.execute(f"SELECT * FROM {table} LIMIT 1 OFFSET {row}").fetchone()
+                if name is None:
+                    continue
+                key = columns[table][0]
+                with contextlib.suppress(sqlite3.IntegrityError):
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (value, name[0])
+                    )
+        _use(folder)
+
+    fuzz(
+        "map.sqlite, rows",
+        st.lists(st.tuples(places, values, st.integers(0, 5)), min_size=1, max_size=3),
+        read,
+    )
+
+
+def _forge(folder: Path, about: str, arrays: bytes) -> None:
+    """Other contents for a keyframe, under checksums that are right."""
+    with contextlib.suppress(ValueError, TypeError, LookupError):
+        said = json.loads(about)
+        said["sha256"][0] = hashlib.sha256(arrays).hexdigest()
+        about = json.dumps(said)
+    checksum = zlib.crc32(about.encode())
+    with closing(sqlite3.connect(folder / FILE)) as connection, connection:
+        connection.execute("UPDATE contents SET arrays = ? WHERE id = 1", (arrays,))
+        connection.execute(
+            "UPDATE keyframe SET about = ?, about_crc = ? WHERE id = 1", (about, checksum)
+        )
+
+
+def _keyframe(folder: Path) -> tuple[str, bytes]:
+    """What is said about a keyframe, and its arrays."""
+    with closing(sqlite3.connect(folder / FILE)) as connection:
+        return connection.execute(
+            "SELECT about, arrays FROM keyframe JOIN contents USING (id) WHERE id = 1"
+        ).fetchone()
 
 
 def test_a_mutated_keyframe_with_its_checksum_is_read_or_told(folder):
-    manifest, (name, was, whole) = (folder / "map.yaml").read_text(), _keyframe(folder)
+    about, whole = _keyframe(folder)
 
     def read(edits):
-        _forge(folder, manifest, name, was, mutated(whole, edits))
+        _forge(folder, about, mutated(whole, edits))
         _use(folder)
 
     fuzz("keyframe, bytes", EDITS, read)
@@ -109,10 +185,10 @@ _FILLS = st.sampled_from([0, 1, -1, np.nan, np.inf, 1e30, 65504.0])
 
 def test_a_keyframe_of_other_values_is_read_or_told(folder):
     """Well-formed archives: other arrays, and other values of what is said about the keyframe."""
-    manifest, (name, was, whole) = (folder / "map.yaml").read_text(), _keyframe(folder)
+    text, whole = _keyframe(folder)
     with np.load(io.BytesIO(whole)) as archive:
         arrays = {key: archive[key] for key in archive.files}
-    about = json.loads(str(arrays["about"]))
+    about = json.loads(text)
     said = st.tuples(st.just("about"), st.sampled_from(sorted(about)), VALUES)
     calibrated = st.tuples(st.just("camera"), st.sampled_from(sorted(about["camera"])), VALUES)
     shaped = st.tuples(st.just("array"), st.sampled_from(sorted(arrays)), _SHAPES, _DTYPES)
@@ -129,9 +205,7 @@ def test_a_keyframe_of_other_values_is_read_or_told(folder):
                 forged[key] = np.zeros(*values)
             elif kind == "fill" and forged[key].dtype.kind == "f":
                 forged[key] = np.full_like(forged[key], values[0])
-        if changes[0][:2] != ("array", "about"):
-            forged["about"] = np.array(json.dumps(now))
-        _forge(folder, manifest, name, was, _packed(forged))
+        _forge(folder, json.dumps(now), _packed(forged))
         _use(folder)
 
     fuzz(

@@ -344,9 +344,11 @@ def test_neighbors_are_the_first_from_another_place_that_look_the_same_way():
         frame = numbered(number, camera=None if number == 1 else make_camera(64, 48))
         keyframes.add(frame, camera_pose(x, turn=turn))
 
-    assert _ids(choose_neighbors(keyframes[0], list(keyframes), 3)) == [3, 5]
-    assert _ids(choose_neighbors(keyframes[0], list(keyframes), 1)) == [3]
-    assert choose_neighbors(keyframes[1], list(keyframes), 3) == []
+    places = [keyframes._keyframes.places[i] for i in range(6)]
+
+    assert _ids(choose_neighbors(keyframes[0], places, 3)) == [3, 5]
+    assert _ids(choose_neighbors(keyframes[0], places, 1)) == [3]
+    assert choose_neighbors(keyframes[1], places, 3) == []
 
 
 def test_matches_in_blocks_are_those_of_one_table(sift, monkeypatch):

@@ -5,7 +5,9 @@
 import os
 import resource
 import shutil
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -18,6 +20,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.store import FILE
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.srv import AddKeyframe, ClearMap, LoadMap, RemoveKeyframe, SaveMap
 
@@ -49,7 +52,9 @@ def _build(robot, count=2):
 
 def _whole(path):
     """The keyframes of a map on disk, which must be whole."""
-    return len(KeyframeMap.load(path, create("sift")))
+    keyframes = KeyframeMap.load(path, create("sift"))
+    assert list(keyframes.verify()) == []
+    return len(keyframes)
 
 
 @pytest.fixture(scope="module")
@@ -119,35 +124,37 @@ def test_the_next_image_becomes_a_keyframe(robot):
 
 
 def _truncate(path):
-    file = next((path / "keyframes").glob("*.npz"))
+    file = path / FILE
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def _lose(path):
-    next((path / "keyframes").glob("*.npz")).unlink()
-
-
-def _edit(old, new):
+def _edit(statement):
     def edit(path):
-        manifest = path / "map.yaml"
-        text = manifest.read_text()
-        assert old in text
-        manifest.write_text(text.replace(old, new))
+        with closing(sqlite3.connect(path / FILE)) as connection, connection:
+            connection.execute(statement)
 
     return edit
+
+
+def _of_before(path):
+    (path / FILE).unlink()
+    (path / "map.yaml").write_text("# mast3r_ros map\nformat: 2\n")
 
 
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (_truncate, "does not have the checksum"),
-        (_lose, "cannot read"),
-        (_edit("format: 2", "format: 3"), "map format 3, this version reads 2"),
-        (_edit("front_end: sift", "front_end: xfeat"), "made by front end 'xfeat'"),
-        (_edit("keyframes:", "keyframes: {"), "cannot read"),
-        (lambda path: (path / "map.yaml").write_text("tiles: [1, 2]"), "not the manifest"),
-        (lambda path: (path / "map.yaml").write_bytes(bytes(range(256))), "cannot read"),
-        (lambda path: (path / "map.yaml").unlink(), "is missing"),
+        (_truncate, "is damaged"),
+        (_edit("UPDATE keyframe SET entry_crc = 1"), "does not have its checksum"),
+        (_edit("PRAGMA user_version = 4"), "map format 4, this version reads 3"),
+        (
+            _edit("UPDATE meta SET value = 'xfeat' WHERE name = 'front_end'"),
+            "made by front end 'xfeat'",
+        ),
+        (_edit("PRAGMA application_id = 1"), "is of another program"),
+        (lambda path: (path / FILE).write_bytes(bytes(range(256))), "of another program"),
+        (lambda path: (path / FILE).unlink(), "is missing"),
+        (_of_before, "older format"),
     ],
 )
 def test_a_map_that_cannot_be_loaded_leaves_the_present_one(robot, saved, tmp_path, damage, told):

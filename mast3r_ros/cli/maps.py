@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -200,11 +201,13 @@ def open_map(path: Path, front_end: str | None = None) -> KeyframeMap:
         FrontEndError: there is no such front end, or it cannot run here.
     """
     from mast3r_ros.frontends import create
-    from mast3r_ros.keyframes import store
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.keyframes.store import Store
 
-    made_by = str(store.read_manifest(path).get("front_end"))
-    return KeyframeMap.load(path, create(front_end or made_by))
+    if front_end is None:
+        with closing(Store(path)) as store:
+            front_end = store.header.front_end
+    return KeyframeMap.load(path, create(front_end))
 
 
 def save_map(
@@ -220,13 +223,13 @@ def facts(path: Path, keyframes: KeyframeMap) -> dict[str, object]:
     """What a saved map holds, fit for JSON."""
     import numpy as np
 
-    places = np.array([k.pose[:3, 3] for k in keyframes]).reshape(-1, 3)
+    places = keyframes.poses[:, :3, 3]
     files = [f for f in path.rglob("*") if f.is_file()]
     return {
         "front_end": keyframes.front_end.name,
         "fingerprint": keyframes.front_end.fingerprint,
         "keyframes": len(keyframes),
-        "with_depth": sum(k.sensed for k in keyframes),
+        "with_depth": int(keyframes.sensed.sum()),
         "extent_m": np.ptp(places, axis=0).round(3).tolist() if len(places) else [0.0] * 3,
         "megabytes": sum(f.stat().st_size for f in files) / 1e6,
     }

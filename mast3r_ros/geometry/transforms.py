@@ -22,14 +22,18 @@ def make(rotation: ArrayLike, translation: ArrayLike) -> Pose:
 
 def is_rigid(pose: NDArray[np.float64]) -> bool:
     """Whether an array is a finite (4, 4) rigid transform, to the precision of float32."""
-    if pose.shape != (4, 4) or not np.isfinite(pose).all():
-        return False
-    rotation = pose[:3, :3]
-    return bool(
-        np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4)
-        and np.linalg.det(rotation) > 0
-        and np.allclose(pose[3], [0.0, 0.0, 0.0, 1.0], atol=1e-4)
-    )
+    return pose.shape == (4, 4) and bool(are_rigid(pose[None]).all())
+
+
+def are_rigid(poses: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) whether each of (N, 4, 4) arrays is `is_rigid`."""
+    finite = np.asarray(np.isfinite(poses).all(axis=(1, 2)))
+    rotations = np.where(finite[:, None, None], poses, 0.0)[:, :3, :3]
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)) <= 1e-4
+        last = np.abs(poses[:, 3] - [0.0, 0.0, 0.0, 1.0]) <= 1e-4
+        right = np.linalg.det(rotations) > 0
+    return np.asarray(finite & square.all(axis=(1, 2)) & right & last.all(axis=1))
 
 
 def from_quaternion(translation: ArrayLike, xyzw: ArrayLike) -> Pose:

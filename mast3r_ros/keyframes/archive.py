@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""A keyframe as the bytes of a file, and back: a NumPy archive without compression."""
+"""A keyframe as bytes, and back: JSON, a NumPy archive without compression, a JPEG."""
 
 from __future__ import annotations
 
@@ -9,45 +9,72 @@ import io
 import json
 import math
 import zipfile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.common.untrusted import MAX_INT64, text, whole
-from mast3r_ros.frontends.base import FrontEnd, checks_descriptions
-from mast3r_ros.geometry import transforms
+from mast3r_ros.frontends.base import Description, FrontEnd, checks_descriptions
 from mast3r_ros.geometry.camera import MAX_SIDE, Camera
 from mast3r_ros.keyframes.keyframe import Keyframe
 
 # What arrays of keyframes are made of.
 _KINDS = "biufU"
-_MAX_ABOUT = 1 << 16
+# The longest JSON of a keyframe [characters].
+MAX_ABOUT = 1 << 16
 
 
-def encode(keyframe: Keyframe) -> bytes:
-    """The bytes of a keyframe; equal keyframes have equal bytes."""
+class Encoded(NamedTuple):
+    """A keyframe as a store keeps it; equal keyframes have equal bytes.
+
+    Attributes:
+        about: JSON of what is known of the image without its contents.
+        arrays: the description and the mask.
+        thumbnail: a JPEG.
+    """
+
+    about: str
+    arrays: bytes
+    thumbnail: bytes
+
+
+class About(NamedTuple):
+    """What is known of a keyframe's image without its contents; fields as of `Keyframe`.
+
+    Attributes:
+        digests: SHA-256 of the arrays and of the thumbnail, in hexadecimal digits.
+    """
+
+    camera: Camera | None
+    stamp: int
+    frame_id: str
+    size: tuple[int, int]
+    covariance: NDArray[np.float64] | None
+    digests: tuple[str, str]
+
+
+def encode(keyframe: Keyframe) -> Encoded:
+    """The bytes of a keyframe, all but its pose."""
+    mask = np.zeros((0, 0), np.uint8) if keyframe.mask is None else np.packbits(keyframe.mask, 1)
+    arrays = _pack({"mask": mask, **keyframe.description.arrays()})
     about = {
-        "id": keyframe.id,
-        # As it is: a quaternion would come back with other last digits.
-        "pose": keyframe.pose.tolist(),
         "camera": None if keyframe.camera is None else keyframe.camera.to_dict(),
         "stamp": keyframe.stamp,
         "frame_id": keyframe.frame_id,
         "size": keyframe.size,
-        "sensed": keyframe.sensed,
         "covariance": None if keyframe.covariance is None else keyframe.covariance.tolist(),
-        "thumbnail_sha256": hashlib.sha256(keyframe.thumbnail).hexdigest(),
+        "sha256": [hashlib.sha256(data).hexdigest() for data in (arrays, keyframe.thumbnail)],
     }
-    mask = np.zeros((0, 0), np.uint8) if keyframe.mask is None else np.packbits(keyframe.mask, 1)
+    return Encoded(json.dumps(about), arrays, keyframe.thumbnail)
+
+
+def _pack(arrays: dict[str, NDArray[Any]]) -> bytes:
+    """A NumPy archive without compression."""
     buffer = io.BytesIO()
     # np.savez stamps its members with the time.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in {
-            "about": np.array(json.dumps(about)),
-            "mask": mask,
-            **keyframe.description.arrays(),
-        }.items():
+        for name, array in arrays.items():
             member = io.BytesIO()
             np.lib.format.write_array(
                 member, np.ascontiguousarray(array) if array.ndim else array, allow_pickle=False
@@ -58,52 +85,64 @@ def encode(keyframe: Keyframe) -> bytes:
     return buffer.getvalue()
 
 
-def decode(data: bytes, thumbnail: bytes, keyframe_id: int, front_end: FrontEnd) -> Keyframe:
-    """The keyframe of `encode`.
-
-    Args:
-        data: the bytes; nothing in them is trusted.
-        thumbnail: its JPEG.
-        keyframe_id: as the map says.
-        front_end: described it.
+def decode_about(data: str) -> About:
+    """What `encode` says about an image; nothing in it is trusted.
 
     Raises:
-        ValueError, KeyError, TypeError, zipfile.BadZipFile: they are not those of a keyframe.
+        ValueError, KeyError, TypeError, RecursionError: it is not that of a keyframe.
     """
-    arrays = read_arrays(data)
-    about = json.loads(text(str(arrays.pop("about")), "about", _MAX_ABOUT))
-    if hashlib.sha256(thumbnail).hexdigest() != about["thumbnail_sha256"]:
-        raise ValueError("its thumbnail is not the one that was saved")
-    pose = np.array(about["pose"], np.float64)
-    if not transforms.is_rigid(pose):
-        raise ValueError(f"pose {pose.tolist()} is not a rigid transform")
+    about = json.loads(text(data, "about", MAX_ABOUT))
     width, height = (whole(side, "size", 1, MAX_SIDE) for side in about["size"])
     camera = about["camera"]
     if camera is not None:
         camera = Camera.from_dict(camera)
         if (camera.width, camera.height) != (width, height):
             raise ValueError(f"camera of {camera.width}x{camera.height}, image {width}x{height}")
-    mask = _unpacked(arrays.pop("mask"), (height, width))
-    description = front_end.description_type(**arrays)
+    arrays, thumbnail = (text(digest, "sha256", 64) for digest in about["sha256"])
+    return About(
+        camera,
+        whole(about["stamp"], "stamp", -MAX_INT64, MAX_INT64),
+        text(about["frame_id"], "frame_id"),
+        (width, height),
+        _covariance(about.get("covariance")),
+        (arrays, thumbnail),
+    )
+
+
+def check_digests(about: About, arrays: bytes, thumbnail: bytes) -> None:
+    """Raise ValueError where contents are not those that were saved."""
+    for name, data, digest in zip(
+        ("data", "thumbnail"), (arrays, thumbnail), about.digests, strict=True
+    ):
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ValueError(f"its {name} does not have the checksum in the map")
+
+
+def decode_contents(
+    about: About, arrays: bytes, thumbnail: bytes, front_end: FrontEnd
+) -> tuple[Description, NDArray[np.uint8] | None]:
+    """The description and the mask of `encode`.
+
+    Args:
+        about: what the map says of the image.
+        arrays, thumbnail: the bytes; nothing in them is trusted.
+        front_end: described it.
+
+    Raises:
+        ValueError, KeyError, TypeError, zipfile.BadZipFile: they are not those of a keyframe.
+    """
+    check_digests(about, arrays, thumbnail)
+    named = read_arrays(arrays)
+    width, height = about.size
+    mask = _unpacked(named.pop("mask"), (height, width))
+    description = front_end.description_type(**named)
     if description.global_descriptor.ndim != 1 or not len(description.global_descriptor):
         raise ValueError(f"global descriptor of shape {description.global_descriptor.shape}")
     if not np.isfinite(description.global_descriptor).all():
         raise ValueError("global descriptor is not finite")
     if checks_descriptions(front_end):
-        front_end.check_description(description, (width, height))
-    return Keyframe(
-        keyframe_id,
-        pose,
-        description,
-        camera,
-        whole(about["stamp"], "stamp", -MAX_INT64, MAX_INT64),
-        text(about["frame_id"], "frame_id"),
-        (width, height),
-        thumbnail,
-        bool(about["sensed"]),
-        mask,
-        _covariance(about.get("covariance")),
-    )
+        front_end.check_description(description, about.size)
+    return description, mask
 
 
 def _covariance(values: Any) -> NDArray[np.float64] | None:

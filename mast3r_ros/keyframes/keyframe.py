@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -45,8 +45,14 @@ class Keyframe:
     size: tuple[int, int]
     thumbnail: bytes
     sensed: bool
-    mask: NDArray[np.uint8] | None = None
-    covariance: NDArray[np.float64] | None = None
+    # (By a factory: a class attribute would hide from `StoredKeyframe` that it must be read.)
+    mask: NDArray[np.uint8] | None = field(default_factory=lambda: None)
+    covariance: NDArray[np.float64] | None = field(default_factory=lambda: None)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether its camera is known."""
+        return self.camera is not None
 
 
 def make_thumbnail(image: NDArray[np.uint8]) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mast3r_ros.common.paths import expand
 from mast3r_ros.frame import Frame
@@ -15,13 +16,17 @@ from mast3r_ros.frontends.base import Description, FrontEnd
 from mast3r_ros.frontends.features import FeatureFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.keyframes import store as storage
+from mast3r_ros.keyframes.collection import Keyframes
 from mast3r_ros.keyframes.keyframe import Keyframe, make_thumbnail
 from mast3r_ros.keyframes.retrieval import GlobalIndex, PosePrior
+from mast3r_ros.keyframes.saving import Saving
+from mast3r_ros.keyframes.store import Header, MapError, Store
 from mast3r_ros.keyframes.triangulation import PendingPairs
 
 # So many that look alike are asked whether they may see the same things as a new keyframe.
 _COVISIBLE = 32
+# Keyframes of a saved map that stay in memory [MB]: some 250 of `sift`, 50 of published MASt3R.
+CACHE_MB = 256.0
 
 
 class KeyframeMap:
@@ -30,19 +35,45 @@ class KeyframeMap:
     Not safe for use by several threads at once: a node guards it with a lock.
     """
 
-    def __init__(self, front_end: FrontEnd) -> None:
-        """An empty map for the descriptions of `front_end`."""
+    def __init__(self, front_end: FrontEnd, cache_mb: float = CACHE_MB) -> None:
+        """An empty map for the descriptions of `front_end`.
+
+        Args:
+            front_end: describes and matches its keyframes.
+            cache_mb: once it is saved, keyframes stay in memory that take so much at most [MB].
+        """
         self.front_end = front_end
-        self._keyframes: dict[int, Keyframe] = {}
+        self._keyframes = Keyframes(front_end, cache_mb)
         self._index = GlobalIndex()
         self._next_id = 0
         self._pending = PendingPairs()
+        self._changes = 0
 
     def __len__(self) -> int:
         return len(self._keyframes)
 
     def __iter__(self) -> Iterator[Keyframe]:
         return iter(self._keyframes.values())
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """(N,) ids of the keyframes, in their order."""
+        return self._keyframes.places.ids
+
+    @property
+    def poses(self) -> NDArray[np.float64]:
+        """(N, 4, 4) map <- camera of all keyframes, in the order of `ids`; none of them is read."""
+        return self._keyframes.places.poses
+
+    @property
+    def sensed(self) -> NDArray[np.bool_]:
+        """(N,) whether each keyframe's points come from a depth sensor."""
+        return self._keyframes.places.sensed
+
+    @property
+    def changes(self) -> int:
+        """Grows whenever a keyframe is added or removed."""
+        return self._changes
 
     @property
     def next_id(self) -> int:
@@ -56,7 +87,7 @@ class KeyframeMap:
             KeyError: there is none of that id.
         """
         if keyframe_id not in self._keyframes:
-            known = f"ids {min(self._keyframes)} to {max(self._keyframes)}" if self else "none"
+            known = f"ids {self.ids.min()} to {self.ids.max()}" if len(self) else "none"
             raise KeyError(f"no keyframe {keyframe_id} in the map, which holds {known}")
         return self._keyframes[keyframe_id]
 
@@ -102,7 +133,9 @@ class KeyframeMap:
         )
         self._insert(keyframe)
         if isinstance(self.front_end, FeatureFrontEnd):
-            self._pending.enqueue(keyframe, self.nearest(keyframe.description, _COVISIBLE))
+            alike = self._index.search(keyframe.description.global_descriptor, _COVISIBLE)
+            places = self._keyframes.places
+            self._pending.enqueue(keyframe, [places[i] for i in alike])
         if triangulate:
             self.triangulate()
         return keyframe.id
@@ -132,6 +165,7 @@ class KeyframeMap:
     def _insert(self, keyframe: Keyframe) -> None:
         self._index.add(keyframe.id, keyframe.description.global_descriptor)
         self._keyframes[keyframe.id] = keyframe
+        self._changes += 1
         self._next_id = max(self._next_id, keyframe.id + 1)
 
     def derive(self, keyframes: Iterable[Keyframe]) -> KeyframeMap:
@@ -157,9 +191,10 @@ class KeyframeMap:
         Raises:
             KeyError: there is none of that id.
         """
-        self[keyframe_id]
+        self[keyframe_id]  # says which there are
         self._index.remove(keyframe_id)
         del self._keyframes[keyframe_id]
+        self._changes += 1
 
     def nearest(
         self, description: Description, k: int, prior: PosePrior | None = None
@@ -168,10 +203,13 @@ class KeyframeMap:
 
         With a prior, those that it admits come first, but it never takes more than half of the
         places from looks alone: a wrong prior costs time, not the way home.
+
+        Keyframes of a map on disk are read when their contents are asked for.
         """
         by_looks = self._index.search(description.global_descriptor, k)
         if prior is not None:
-            admitted = [keyframe.id for keyframe in self if prior.admits(keyframe.pose)]
+            ids, poses = self._keyframes.places.near(prior.pose[:3, 3], prior.radius)
+            admitted = ids[prior.looks_along(poses)].tolist()
             believed = self._index.search(description.global_descriptor, k, admitted)
             reserved = k // 2 if len(believed) == k else k - len(believed)
             chosen = believed[: k - reserved] + by_looks[:reserved] + believed + by_looks
@@ -181,26 +219,54 @@ class KeyframeMap:
     def save(self, path: str | Path) -> None:
         """Write the map to a folder: the old one or the new one is there, whatever happens.
 
+        To the folder that it was loaded from, or saved to last, only what has changed is written.
         `~` and environment variables in the path are expanded.
 
         Raises:
             MapError: the folder cannot be written, or holds something else.
         """
-        storage.save(list(self), self.front_end, self._next_id, expand(path))
+        saving = self.prepare_saving(path)
+        self.finish_saving(saving, saving.write())
+
+    def prepare_saving(self, path: str | Path) -> Saving:
+        """The first part of `save`: the map as it is now.
+
+        `Saving.write` may then run in another thread, while the map is used and changed;
+        `finish_saving` takes what it returns.
+        """
+        length = self._index.length
+        return self._keyframes.prepare(expand(path), self._next_id, length, {}, None)
+
+    def finish_saving(self, saving: Saving, header: Header) -> None:
+        """The last part of `save`: from now on the map is read from where it was saved to."""
+        self._keyframes.finish(saving, header)
 
     @staticmethod
-    def load(path: str | Path, front_end: FrontEnd) -> KeyframeMap:
-        """Read a map from a folder.
+    def load(path: str | Path, front_end: FrontEnd, cache_mb: float = CACHE_MB) -> KeyframeMap:
+        """Open a map in a folder; its keyframes are read when they are needed.
+
+        Args:
+            path: the folder.
+            front_end: as the one that described the keyframes.
+            cache_mb: keyframes that were read stay in memory while they take no more [MB].
 
         Raises:
             MapError: no map, another front end's or a newer version's, damaged or incomplete.
+                A keyframe that is damaged raises it when it is read.
         """
-        keyframes, next_id = storage.load(expand(path), front_end)
-        loaded = KeyframeMap(front_end)
-        loaded._next_id = next_id
-        for keyframe in keyframes:
-            try:
-                loaded._insert(keyframe)
-            except ValueError as error:
-                raise storage.MapError(f"{path}: keyframe {keyframe.id}: {error}") from error
+        store = Store(expand(path))
+        store.require(front_end)
+        loaded = KeyframeMap(front_end, cache_mb)
+        loaded._next_id = store.header.next_id
+        for entries in loaded._keyframes.open(store):
+            loaded._index.extend(entries.ids, entries.descriptors)
+            loaded._next_id = max(loaded._next_id, int(entries.ids[-1]) + 1)
         return loaded
+
+    def verify(self) -> Iterator[MapError]:
+        """Read every keyframe once; gives an error for each that is damaged."""
+        for keyframe in self:
+            try:
+                keyframe.description  # noqa: B018
+            except MapError as error:
+                yield error

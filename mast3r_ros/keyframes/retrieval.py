@@ -31,13 +31,20 @@ class PosePrior:
 
     def admits(self, keyframe_pose: Pose) -> bool:
         """Whether a keyframe may share its view, at three standard deviations."""
-        deviation = np.sqrt(np.linalg.eigvalsh(self.covariance[:3, :3]).max())
-        turn = np.sqrt(np.linalg.eigvalsh(self.covariance[3:, 3:]).max())
         offset = np.linalg.norm(keyframe_pose[:3, 3] - self.pose[:3, 3])
-        axes = float(np.clip(keyframe_pose[:3, 2] @ self.pose[:3, 2], -1.0, 1.0))
-        return bool(
-            offset <= self.reach + 3.0 * deviation and np.arccos(axes) <= np.pi / 3 + 3.0 * turn
-        )
+        return bool(offset <= self.radius and self.looks_along(keyframe_pose[None])[0])
+
+    @property
+    def radius(self) -> float:
+        """How far a keyframe may stand from the believed place [m]."""
+        deviation = np.sqrt(np.linalg.eigvalsh(self.covariance[:3, :3]).max())
+        return float(self.reach + 3.0 * deviation)
+
+    def looks_along(self, poses: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,) whether cameras of (N, 4, 4) poses may look the same way."""
+        turn = np.sqrt(np.linalg.eigvalsh(self.covariance[3:, 3:]).max())
+        axes = np.clip(poses[:, :3, 2] @ self.pose[:3, 2], -1.0, 1.0)
+        return np.asarray(np.arccos(axes) <= np.pi / 3 + 3.0 * turn)
 
 
 class GlobalIndex:
@@ -56,22 +63,32 @@ class GlobalIndex:
     def __len__(self) -> int:
         return 0 if self._index is None else int(self._index.ntotal)
 
+    @property
+    def length(self) -> int:
+        """Numbers of a descriptor; 0 before there is one."""
+        return 0 if self._index is None else int(self._index.d)
+
     def add(self, keyframe_id: int, descriptor: NDArray[np.float32]) -> None:
         """Add one descriptor, (G,).
 
         Raises:
             ValueError: its length is not that of the others.
         """
+        self.extend(np.array([keyframe_id]), descriptor[None])
+
+    def extend(self, ids: NDArray[np.int64], descriptors: NDArray[np.float32]) -> None:
+        """Add descriptors, (N, G), of keyframes (N,); ValueError as of `add`."""
+        length = descriptors.shape[1]
         if self._index is None:
-            self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(len(descriptor)))
-        if len(descriptor) != self._index.d:
+            self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(length))
+        if length != self._index.d:
             raise ValueError(
-                f"global descriptor of length {len(descriptor)}, the map's have {self._index.d}: "
+                f"global descriptor of length {length}, the map's have {self._index.d}: "
                 "one map holds the descriptions of one front end"
             )
         for index in (self._index, self._on_gpu):
             if index is not None:
-                index.add_with_ids(descriptor[None].astype(np.float32), np.array([keyframe_id]))
+                index.add_with_ids(descriptors.astype(np.float32), ids)
 
     def remove(self, keyframe_id: int) -> None:
         """Forget a descriptor."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.geometry.triangulation import fuse_depths, relative, triangulate_depth
 from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.keyframes.places import Place
 
 # Error that the relative pose of two keyframes (odometry) adds to a matched pixel.
 _POSE_SIGMA_RAD = np.deg2rad(0.15)
@@ -27,6 +29,7 @@ _BAND_PX = 5.0
 # A new keyframe is matched with at most so many others.
 _NEIGHBORS = 6
 
+Candidate = TypeVar("Candidate", Keyframe, Place)
 # (2, N) depth along each keypoint's ray [m] and its standard deviation [m]; NaN where unknown.
 Depths = NDArray[np.float64]
 
@@ -45,7 +48,7 @@ class PendingPairs:
     def __len__(self) -> int:
         return sum(len(job.neighbors) for job in self._jobs)
 
-    def enqueue(self, keyframe: Keyframe, candidates: Sequence[Keyframe]) -> None:
+    def enqueue(self, keyframe: Keyframe, candidates: Sequence[Place]) -> None:
         """Note the pairs of a new keyframe; `candidates` come the most likely first."""
         near = choose_neighbors(keyframe, candidates, _NEIGHBORS)
         ids = deque(n.id for n in near if not (keyframe.sensed and n.sensed))
@@ -155,16 +158,16 @@ def _epipolar_lines(
 
 
 def choose_neighbors(
-    keyframe: Keyframe, candidates: Sequence[Keyframe], count: int
-) -> list[Keyframe]:
+    keyframe: Keyframe, candidates: Sequence[Candidate], count: int
+) -> list[Candidate]:
     """The first candidates that may see the same things from another place."""
     axis = keyframe.pose[:3, 2]
     chosen = (
         other
         for other in candidates
         if other.id != keyframe.id
-        and keyframe.camera is not None
-        and other.camera is not None
+        and keyframe.calibrated
+        and other.calibrated
         and transforms.distance(other.pose, keyframe.pose) > 0.01
         and other.pose[:3, 2] @ axis > np.cos(np.deg2rad(60.0))
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mast3r_ros import frontends
 from mast3r_ros.common.options import check, option
+from mast3r_ros.keyframes.keyframe_map import CACHE_MB
 
 # A relative or absolute namespace of ROS.
 _CAMERA_NAME = re.compile(r"/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*")
@@ -47,6 +48,13 @@ class NodeOptions:
         "Folder of the map to load when the node is configured; empty: start with an empty map",
         fixed=True,
         path=True,
+    )
+    map_cache: float = option(
+        CACHE_MB,
+        "Keyframes of a saved map that stay in memory once they were read [MB]",
+        0.0,
+        1e6,
+        fixed=True,
     )
     cameras: str = option(
         "",

@@ -92,7 +92,7 @@ class Outputs:
     def publish_keyframes(self, keyframes: KeyframeMap) -> None:
         """Draw the map where it, or who looks at it, has changed since it was drawn last."""
         listeners = self._keyframes.get_subscription_count()
-        now = (listeners, id(keyframes), tuple(keyframe.id for keyframe in keyframes))
+        now = (listeners, id(keyframes), keyframes.changes)
         if listeners and now != self._drawn:
             stamp = self._node.get_clock().now().to_msg()
             markers = pictures.keyframe_markers(keyframes, self._node.options.map_frame, stamp)

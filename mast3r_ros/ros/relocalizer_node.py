@@ -121,7 +121,10 @@ class RelocalizerNode(LifecycleNode):
     def _load(self) -> KeyframeMap:
         name, path = self.options.front_end, self.options.map
         front_end = frontends.create(name, parameters.read(self, frontends.OPTIONS[name]))
-        return KeyframeMap.load(path, front_end) if path else KeyframeMap(front_end)
+        cache = self.options.map_cache
+        if not path:
+            return KeyframeMap(front_end, cache)
+        return KeyframeMap.load(path, front_end, cache)
 
     @_reported
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:

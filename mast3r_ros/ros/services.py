@@ -20,7 +20,6 @@ from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.paths import expand
 from mast3r_ros.frontends.base import estimates_camera
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.keyframes import store as storage
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.messages import conversions
 from mast3r_ros.ros.host import Host
@@ -167,7 +166,9 @@ class Services:
         return f"removed keyframe {request.keyframe_id}; the map holds {left}"
 
     def _clear(self, _: ClearMap.Request, response: ClearMap.Response) -> str:
-        response.removed = self._replace(KeyframeMap(self._session.map.front_end))
+        response.removed = self._replace(
+            KeyframeMap(self._session.map.front_end, self._node.options.map_cache)
+        )
         return f"removed {response.removed} keyframes"
 
     def _replace(self, keyframes: KeyframeMap) -> int:
@@ -191,16 +192,20 @@ class Services:
 
     def _save(self, request: SaveMap.Request, response: SaveMap.Response) -> str:
         session, path = self._session, self._folder(request.path)
-        # Writing takes its time: the worker goes on, only the list is taken between two images.
-        keyframes, next_id = self._in_worker(lambda: (list(session.map), session.map.next_id))
-        storage.save(keyframes, session.map.front_end, next_id, path)
+        # Writing takes its time: the worker goes on, and is asked between two images before and
+        # after. No other service changes the map meanwhile for another one.
+        keyframes = session.map
+        saving, count = self._in_worker(lambda: (keyframes.prepare_saving(path), len(keyframes)))
+        header = saving.write()
+        self._in_worker(lambda: keyframes.finish_saving(saving, header))
         self._path = response.path = str(path)
-        response.keyframes = len(keyframes)
-        return f"saved {len(keyframes)} keyframes to {path}"
+        response.keyframes = count
+        return f"saved {count} keyframes to {path}"
 
     def _load(self, request: LoadMap.Request, response: LoadMap.Response) -> str:
         path = self._folder(request.path)
-        keyframes = KeyframeMap.load(path, self._session.map.front_end)
+        front_end, cache = self._session.map.front_end, self._node.options.map_cache
+        keyframes = KeyframeMap.load(path, front_end, cache)
         self._replace(keyframes)
         self._path = str(path)
         response.keyframes = len(keyframes)

@@ -1,0 +1,129 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""The keyframes of a map by id: what has changed is in memory, the rest in the map's store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.frontends.base import FrontEnd
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.keyframes.cache import Cache
+from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.keyframes.places import Place, Places
+from mast3r_ros.keyframes.saving import Saving, is_of
+from mast3r_ros.keyframes.store import CALIBRATED, FILE, SENSED, Entries, Header, Store
+from mast3r_ros.keyframes.stored import StoredKeyframe, read
+
+
+class Keyframes(MutableMapping[int, Keyframe]):
+    """Keyframes by id, in the order in which they came; those of a store are read when needed."""
+
+    def __init__(self, front_end: FrontEnd, cache_mb: float) -> None:
+        """None yet; `cache_mb` bounds those that were read and are not in use [MB]."""
+        self.places = Places()
+        self.cache = Cache(cache_mb)
+        self._front_end = front_end
+        self._store: Store | None = None
+        self._changed: dict[int, Keyframe] = {}
+        self._removed: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.places)
+
+    def __contains__(self, keyframe_id: object) -> bool:
+        return keyframe_id in self.places
+
+    def __getitem__(self, keyframe_id: int) -> Keyframe:
+        """A keyframe; KeyError where there is none of that id."""
+        keyframe = self._changed.get(keyframe_id) or self.cache.get(keyframe_id)
+        if keyframe is None:
+            place = self.places[keyframe_id]
+            keyframe = StoredKeyframe.of(keyframe_id, place.pose, place.sensed, self._fill)
+        return keyframe
+
+    def __setitem__(self, keyframe_id: int, keyframe: Keyframe) -> None:
+        self.places.put(Place(keyframe_id, keyframe.pose, keyframe.sensed, keyframe.calibrated))
+        self._changed[keyframe_id] = keyframe
+        self.cache.drop(keyframe_id)
+
+    def __delitem__(self, keyframe_id: int) -> None:
+        self.places.remove(keyframe_id)
+        self._changed.pop(keyframe_id, None)
+        self.cache.drop(keyframe_id)
+        self._removed.add(keyframe_id)
+
+    def open(self, store: Store) -> Iterator[Entries]:
+        """Take the keyframes of a store; gives its rows, some at a time, for other indexes.
+
+        Raises:
+            MapError: it is damaged.
+        """
+        self._store = store
+        for entries in store.entries():
+            flags = entries.flags
+            self.places.extend(
+                entries.ids, entries.poses, (flags & SENSED) > 0, (flags & CALIBRATED) > 0
+            )
+            yield entries
+
+    def prepare(
+        self,
+        path: Path,
+        next_id: int,
+        length: int,
+        cells: dict[int, int],
+        centroids: NDArray[np.float32] | None,
+    ) -> Saving:
+        """What is to be written to a folder; it does not change with the map any more.
+
+        Args:
+            path: the map's folder.
+            next_id: of the next keyframe.
+            length: numbers of a global descriptor.
+            cells, centroids: as of `Saving`.
+        """
+        store, ids = self._store, None
+        if store is None or not is_of(path / FILE, store):
+            ids = tuple(self.places)
+        header = Header.new(self._front_end, next_id, length)
+        return Saving(
+            path, header, dict(self._changed), frozenset(self._removed), ids, cells, centroids,
+            store,
+        )  # fmt: skip
+
+    def finish(self, saving: Saving, header: Header) -> None:
+        """Read what was saved from where it was saved to.
+
+        Raises:
+            MapError: it is not there any more.
+        """
+        if saving.ids is None:
+            assert self._store is not None
+            self._store.header = header
+        else:
+            # Whoever still reads from the old one keeps it open.
+            self._store = Store(saving.path)
+        for keyframe_id, keyframe in saving.changed.items():
+            if self._changed.get(keyframe_id) is keyframe:
+                del self._changed[keyframe_id]
+                self.cache.put(keyframe)
+        self._removed -= saving.removed
+
+    def _fill(self, keyframe: StoredKeyframe, contents: bool) -> None:
+        assert self._store is not None
+        read(keyframe, self._store, self._front_end, contents)
+        if contents and self._is_current(keyframe.id, keyframe.pose):
+            self.cache.put(keyframe)
+
+    def _is_current(self, keyframe_id: int, pose: Pose) -> bool:
+        if keyframe_id not in self.places or keyframe_id in self._changed:
+            return False
+        return np.array_equal(self.places[keyframe_id].pose, pose)
