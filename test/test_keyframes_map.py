@@ -16,6 +16,7 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes import triangulation
 from mast3r_ros.keyframes.keyframe import decode_thumbnail, make_thumbnail
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.places import Place, Places
 from mast3r_ros.keyframes.retrieval import GlobalIndex, PosePrior
 from mast3r_ros.keyframes.triangulation import choose_neighbors
 
@@ -184,6 +185,63 @@ def test_a_right_prior_may_fill_all_places():
 )
 def test_a_prior_admits_what_may_share_its_view(x, turn, prior, admitted):
     assert prior.admits(camera_pose(x, turn=turn)) is admitted
+
+
+def _strewn(count: int, length: int = 32, places: int = 40) -> np.ndarray:
+    """Descriptors about some places, of length 1."""
+    chance = np.random.default_rng(0)
+    values = chance.normal(size=(places, length))[chance.integers(places, size=count)]
+    values += 0.3 * chance.normal(size=values.shape)
+    return (values / np.linalg.norm(values, axis=1)[:, None]).astype(np.float32)
+
+
+def test_a_trained_index_finds_what_an_exact_one_finds():
+    descriptors, index = _strewn(3000), GlobalIndex()
+    index.extend(np.arange(0, 9000, 3), descriptors)
+    queries = _strewn(3030)[-30:]
+    exact = [index.search(q, 5) for q in queries]
+    some = np.arange(0, 9000, 90)
+    exact_of_some = [index.search(q, 5, some) for q in queries]
+
+    index.train()
+
+    found = [index.search(q, 5) for q in queries]
+    assert len(index) == 3000
+    assert np.mean([len({*a} & {*b}) for a, b in zip(exact, found, strict=True)]) > 4.7
+    # With few to choose from, none is missed.
+    assert [index.search(q, 5, some) for q in queries] == exact_of_some
+    index.remove(found[0][0])
+    assert index.search(queries[0], 4) == found[0][1:]
+    index.add(9001, queries[0])
+    assert index.search(queries[0], 1) == [9001]
+
+
+def test_places_are_found_without_a_scan_as_by_one():
+    chance, places = np.random.default_rng(0), Places()
+    poses = np.tile(np.eye(4), (300, 1, 1))
+    poses[:, :3, 3] = chance.normal(scale=[20.0, 20.0, 1.0], size=(300, 3))
+    yes = np.ones(200, bool)
+    places.extend(np.arange(200), poses[:200], yes, ~yes)
+    for number in range(200, 300):
+        places.put(Place(number, poses[number], False, True))
+    for number in (3, 250, 7):
+        places.remove(number)
+    places.put(Place(400, poses[3], True, True))
+    places.put(Place(8, poses[250], True, True))
+    now = {**dict(enumerate(poses)), 400: poses[3], 8: poses[250]}
+    for number in (3, 250, 7):
+        del now[number]
+
+    for radius in (0.0, 0.5, 3.0, 15.0, 1e9, np.inf):
+        for center in (poses[3, :3, 3], np.zeros(3), np.full(3, 1e12)):
+            ids, found = places.near(center, radius)
+            near = [i for i, p in now.items() if np.linalg.norm(p[:3, 3] - center) <= radius]
+            assert sorted(ids.tolist()) == sorted(near)
+            for keyframe_id, pose in zip(ids.tolist(), found, strict=True):
+                np.testing.assert_array_equal(pose, now[keyframe_id])
+    assert places.ids.tolist() == list(now)
+    np.testing.assert_array_equal(places.poses, np.array(list(now.values())))
+    assert (places[8].sensed, places[9].sensed, places[9].calibrated) == (True, True, False)
 
 
 def test_descriptors_of_another_length_are_refused():

@@ -15,8 +15,9 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.cache import Cache
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.places import Place, Places
+from mast3r_ros.keyframes.retrieval import GlobalIndex
 from mast3r_ros.keyframes.saving import Saving, is_of
-from mast3r_ros.keyframes.store import CALIBRATED, FILE, SENSED, Entries, Header, Store
+from mast3r_ros.keyframes.store import CALIBRATED, FILE, SENSED, Header, Store
 from mast3r_ros.keyframes.stored import StoredKeyframe, read
 
 
@@ -31,6 +32,8 @@ class Keyframes(MutableMapping[int, Keyframe]):
         self._store: Store | None = None
         self._changed: dict[int, Keyframe] = {}
         self._removed: set[int] = set()
+        # Of the index as it is in the store.
+        self._centroids: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -60,40 +63,46 @@ class Keyframes(MutableMapping[int, Keyframe]):
         self.cache.drop(keyframe_id)
         self._removed.add(keyframe_id)
 
-    def open(self, store: Store) -> Iterator[Entries]:
-        """Take the keyframes of a store; gives its rows, some at a time, for other indexes.
+    def open(self, store: Store, index: GlobalIndex) -> None:
+        """Take the keyframes of a store, and fill the index of their global descriptors.
 
         Raises:
             MapError: it is damaged.
         """
         self._store = store
+        centroids = store.centroids()
+        if len(centroids):
+            index.use(centroids)
+            self._centroids = centroids
+        known, cells = store.cells()
         for entries in store.entries():
             flags = entries.flags
             self.places.extend(
                 entries.ids, entries.poses, (flags & SENSED) > 0, (flags & CALIBRATED) > 0
             )
-            yield entries
+            at = np.searchsorted(known, entries.ids)
+            there = np.append(known, -1)[at] == entries.ids
+            index.extend(
+                entries.ids, entries.descriptors, np.where(there, np.append(cells, -1)[at], -1)
+            )
 
-    def prepare(
-        self,
-        path: Path,
-        next_id: int,
-        length: int,
-        cells: dict[int, int],
-        centroids: NDArray[np.float32] | None,
-    ) -> Saving:
+    def prepare(self, path: Path, next_id: int, index: GlobalIndex) -> Saving:
         """What is to be written to a folder; it does not change with the map any more.
 
         Args:
             path: the map's folder.
             next_id: of the next keyframe.
-            length: numbers of a global descriptor.
-            cells, centroids: as of `Saving`.
+            index: of the keyframes' global descriptors.
         """
         store, ids = self._store, None
         if store is None or not is_of(path / FILE, store):
             ids = tuple(self.places)
-        header = Header.new(self._front_end, next_id, length)
+        centroids, cells = index.centroids, {}
+        if centroids is not None:
+            as_written = ids is None and centroids is self._centroids
+            centroids = None if as_written else centroids
+            cells = index.cells(list(self._changed) if as_written else list(self.places))
+        header = Header.new(self._front_end, next_id, index.length)
         return Saving(
             path, header, dict(self._changed), frozenset(self._removed), ids, cells, centroids,
             store,
@@ -116,6 +125,8 @@ class Keyframes(MutableMapping[int, Keyframe]):
                 del self._changed[keyframe_id]
                 self.cache.put(keyframe)
         self._removed -= saving.removed
+        if saving.centroids is not None:
+            self._centroids = saving.centroids
 
     def _fill(self, keyframe: StoredKeyframe, contents: bool) -> None:
         assert self._store is not None

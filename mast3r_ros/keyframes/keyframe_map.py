@@ -209,7 +209,7 @@ class KeyframeMap:
         by_looks = self._index.search(description.global_descriptor, k)
         if prior is not None:
             ids, poses = self._keyframes.places.near(prior.pose[:3, 3], prior.radius)
-            admitted = ids[prior.looks_along(poses)].tolist()
+            admitted = ids[prior.looks_along(poses)]
             believed = self._index.search(description.global_descriptor, k, admitted)
             reserved = k // 2 if len(believed) == k else k - len(believed)
             chosen = believed[: k - reserved] + by_looks[:reserved] + believed + by_looks
@@ -231,11 +231,13 @@ class KeyframeMap:
     def prepare_saving(self, path: str | Path) -> Saving:
         """The first part of `save`: the map as it is now.
 
+        A map that has grown beyond exact search is trained an index here, which takes seconds.
         `Saving.write` may then run in another thread, while the map is used and changed;
         `finish_saving` takes what it returns.
         """
-        length = self._index.length
-        return self._keyframes.prepare(expand(path), self._next_id, length, {}, None)
+        if self._index.wants_training:
+            self._index.train()
+        return self._keyframes.prepare(expand(path), self._next_id, self._index)
 
     def finish_saving(self, saving: Saving, header: Header) -> None:
         """The last part of `save`: from now on the map is read from where it was saved to."""
@@ -257,10 +259,9 @@ class KeyframeMap:
         store = Store(expand(path))
         store.require(front_end)
         loaded = KeyframeMap(front_end, cache_mb)
-        loaded._next_id = store.header.next_id
-        for entries in loaded._keyframes.open(store):
-            loaded._index.extend(entries.ids, entries.descriptors)
-            loaded._next_id = max(loaded._next_id, int(entries.ids[-1]) + 1)
+        loaded._keyframes.open(store, loaded._index)
+        last = int(loaded.ids.max()) if len(loaded) else -1
+        loaded._next_id = max(store.header.next_id, last + 1)
         return loaded
 
     def verify(self) -> Iterator[MapError]:

@@ -132,8 +132,7 @@ class Places:
         """
         center = np.asarray(center, np.float64)
         low, high = _cells(np.stack([center - radius, center + radius]))
-        sides = (high - low + 1).astype(float)
-        if np.prod(sides) > len(self._grid):
+        if np.prod((high - low + 1).astype(float)) > len(self._grid):
             cells = list(self._grid.values())
         else:
             around = np.stack(np.meshgrid(*map(np.arange, low, high + 1)), -1).reshape(-1, 3)

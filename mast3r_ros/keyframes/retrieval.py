@@ -13,6 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.keyframes import trained_index
+
+# So many descriptors are all compared with a query: 10,000 of 560 numbers take 2 ms.
+EXACT = 10_000
+# An index is trained again once the map has grown so many times.
+_GROWN = 4
+# Where a prior admits so many, none of them is missed for being in a cell that is not searched.
+_FEW = 4096
+# Ids up to here are marked in a table of bits, of 1 MB.
+_MARKED = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -50,15 +60,16 @@ class PosePrior:
 class GlobalIndex:
     """Global descriptors by keyframe id, largest dot product first.
 
-    Exact search: at 10,000 keyframes it is a matter of milliseconds, far below one match. On the
-    first GPU where faiss-gpu is installed: the descriptors are uploaded once, what is added later
-    is added there too. NOT RUN ON A GPU YET.
+    Exact search up to some ten thousand, a matter of milliseconds; beyond, an index of cells that
+    `train` makes. On the first GPU where faiss-gpu is installed: the descriptors are uploaded once,
+    what is added later is added there too. NOT RUN ON A GPU YET.
     """
 
     def __init__(self) -> None:
         self._index: Any = None
         self._on_gpu: Any = None
         self._gpu: Any = None
+        self._centroids: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return 0 if self._index is None else int(self._index.ntotal)
@@ -68,6 +79,36 @@ class GlobalIndex:
         """Numbers of a descriptor; 0 before there is one."""
         return 0 if self._index is None else int(self._index.d)
 
+    @property
+    def centroids(self) -> NDArray[np.float32] | None:
+        """(C, G) centers of the trained index's cells; None where search is exact."""
+        return self._centroids
+
+    @property
+    def wants_training(self) -> bool:
+        """Whether there are more than can be searched in time as they are."""
+        if self._centroids is None:
+            return len(self) > EXACT
+        return len(self) > _GROWN * len(self._centroids) ** 2
+
+    def train(self) -> None:
+        """Search by cells from now on; takes seconds."""
+        ids, descriptors = self._all()
+        self.use(trained_index.train(descriptors))
+        trained_index.add(self._index, ids, descriptors)
+
+    def use(self, centroids: NDArray[np.float32]) -> None:
+        """Begin anew, empty, with the cells of an index that was trained before."""
+        self._centroids, self._on_gpu = centroids, None
+        self._index = trained_index.make_index(centroids)
+
+    def cells(self, ids: Sequence[int]) -> dict[int, int]:
+        """Cells of keyframes in the trained index."""
+        if not len(ids):
+            return {}
+        found = trained_index.cells_by_id(self._index, np.array(ids, np.int64))
+        return dict(zip(ids, found.tolist(), strict=True))
+
     def add(self, keyframe_id: int, descriptor: NDArray[np.float32]) -> None:
         """Add one descriptor, (G,).
 
@@ -76,8 +117,19 @@ class GlobalIndex:
         """
         self.extend(np.array([keyframe_id]), descriptor[None])
 
-    def extend(self, ids: NDArray[np.int64], descriptors: NDArray[np.float32]) -> None:
-        """Add descriptors, (N, G), of keyframes (N,); ValueError as of `add`."""
+    def extend(
+        self,
+        ids: NDArray[np.int64],
+        descriptors: NDArray[np.float32],
+        cells: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Add descriptors, (N, G), of keyframes (N,); ValueError as of `add`.
+
+        Args:
+            ids: of the keyframes.
+            descriptors: theirs.
+            cells: (N,) of the trained index, where they are known.
+        """
         length = descriptors.shape[1]
         if self._index is None:
             self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(length))
@@ -86,9 +138,12 @@ class GlobalIndex:
                 f"global descriptor of length {length}, the map's have {self._index.d}: "
                 "one map holds the descriptions of one front end"
             )
-        for index in (self._index, self._on_gpu):
-            if index is not None:
-                index.add_with_ids(descriptors.astype(np.float32), ids)
+        if self._centroids is not None:
+            trained_index.add(self._index, ids, descriptors, cells)
+        else:
+            self._index.add_with_ids(descriptors.astype(np.float32), ids)
+        if self._on_gpu is not None:
+            self._on_gpu.add_with_ids(descriptors.astype(np.float32), ids)
 
     def remove(self, keyframe_id: int) -> None:
         """Forget a descriptor."""
@@ -96,7 +151,7 @@ class GlobalIndex:
         self._on_gpu = None  # FAISS cannot remove there: the next search uploads what is left
 
     def search(
-        self, descriptor: NDArray[np.float32], k: int, among: Sequence[int] | None = None
+        self, descriptor: NDArray[np.float32], k: int, among: NDArray[np.int64] | None = None
     ) -> list[int]:
         """Ids of the `k` most similar keyframes, best first; only those `among`, if given."""
         count = min(k, len(self) if among is None else len(among))
@@ -105,13 +160,32 @@ class GlobalIndex:
         query = descriptor[None].astype(np.float32)
         if among is None:
             _, ids = self._searchable().search(query, count)
-        else:
-            # Selectors exist on the CPU index alone.
-            selector = faiss.IDSelectorBatch(np.array(among, np.int64))
-            selected: Any = faiss.SearchParameters()
-            selected.sel = selector
-            _, ids = self._index.search(query, count, params=selected)
+            return [int(i) for i in ids[0] if i >= 0]
+        chosen = np.asarray(among, np.int64)
+        # Selectors exist on the CPU index alone.
+        selected: Any = faiss.SearchParameters()
+        if self._centroids is not None:
+            selected = faiss.SearchParametersIVF()
+            # Few may lie in any cell: all are searched for them.
+            selected.nprobe = self._index.nlist if len(chosen) <= _FEW else self._index.nprobe
+        selected.sel = _selector(chosen)
+        _, ids = self._index.search(query, count, params=selected)
         return [int(i) for i in ids[0] if i >= 0]
+
+    def _all(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """All ids (N,) and descriptors (N, G)."""
+        if self._centroids is None:
+            ids = faiss.vector_to_array(self._index.id_map)
+            return ids, self._index.index.reconstruct_n(0, len(ids))
+        lists = self._index.invlists
+        ids = np.concatenate(
+            [
+                faiss.rev_swig_ptr(lists.get_ids(cell), lists.list_size(cell)).copy()
+                for cell in range(lists.nlist)
+                if lists.list_size(cell)
+            ]
+        )
+        return ids, self._index.reconstruct_batch(ids)
 
     def _searchable(self) -> Any:
         if getattr(faiss, "get_num_gpus", lambda: 0)() == 0:
@@ -120,3 +194,14 @@ class GlobalIndex:
             self._gpu = self._gpu or faiss.StandardGpuResources()
             self._on_gpu = faiss.index_cpu_to_gpu(self._gpu, 0, self._index)
         return self._on_gpu
+
+
+def _selector(ids: NDArray[np.int64]) -> Any:
+    """What FAISS takes to search among some keyframes (N,) alone."""
+    last = int(ids.max())
+    if last >= _MARKED:
+        return faiss.IDSelectorBatch(ids)
+    marked = np.zeros(last + 1, bool)
+    marked[ids] = True
+    bitmap: Any = faiss.IDSelectorBitmap  # its Python door takes the array alone
+    return bitmap(np.packbits(marked, bitorder="little"))

@@ -46,7 +46,7 @@ from mast3r_ros.keyframes.store import (
 _STAGING = ".saving-"
 # So many keyframes' short rows lie together in a new file: opening a map reads those alone.
 _RUN = 1024
-_Short = tuple[int, int, int, bytes, int, str, int]
+_Short = tuple[int, int, bytes, int, str, int]
 _Long = tuple[int, bytes, bytes]
 
 
@@ -60,8 +60,8 @@ class Saving:
         changed: those that are not in `store`, or others there.
         removed: ids in `store` that it no longer has.
         ids: of all its keyframes; None for a commit to `store`, which writes what has changed.
-        cells: of the trained index, by id; -1 or left out where there is none.
-        centroids: (C, G) of that index, or None where they are as in `store`.
+        cells: of the trained index, by id: of what has changed, or of all with `centroids`.
+        centroids: (C, G) of that index, None where it is not written, or as it is there.
         store: where the other keyframes are.
     """
 
@@ -110,16 +110,13 @@ class Saving:
                         "again, or save to another folder"
                     )
                 gone = [(i,) for i in sorted(self.removed)]
-                connection.executemany("DELETE FROM keyframe WHERE id = ?", gone)
-                connection.executemany("DELETE FROM contents WHERE id = ?", gone)
+                for table in ("keyframe", "contents", "cell"):
+                    connection.executemany(f"DELETE FROM {table} WHERE id = ?", gone)
                 for keyframe in self.changed.values():
                     short, long = self._rows(keyframe)
-                    _insert(connection, short, long)
-                if self.centroids is not None:
-                    connection.execute("DELETE FROM centroid")
-                    _insert_centroids(connection, self.centroids)
-                    cells = [(cell, i) for i, cell in self.cells.items() if i not in self.changed]
-                    connection.executemany("UPDATE keyframe SET cell = ? WHERE id = ?", cells)
+                    connection.execute(_INSERT_SHORT, short)
+                    connection.execute(_INSERT_LONG, long)
+                self._write_index(connection)
                 _write_header(connection, header)
         _sweep(self.path)
         return header
@@ -153,11 +150,6 @@ class Saving:
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
             for statement in TABLES.values():
                 connection.execute(statement)
-            centroids = self.centroids
-            if centroids is None and self.store is not None:
-                centroids = self.store.centroids()
-            if centroids is not None:
-                _insert_centroids(connection, centroids)
             for start in range(0, len(ids), _RUN):
                 shorts = []
                 for keyframe_id in ids[start : start + _RUN]:
@@ -165,7 +157,17 @@ class Saving:
                     connection.execute(_INSERT_LONG, long)
                     shorts.append(short)
                 connection.executemany(_INSERT_SHORT, shorts)
+            self._write_index(connection)
             _write_header(connection, self.header)
+
+    def _write_index(self, connection: sqlite3.Connection) -> None:
+        """Write the trained index, or what has changed of it."""
+        if self.centroids is not None:
+            connection.execute("DELETE FROM cell")
+            connection.execute("DELETE FROM centroid")
+            rows = [(i, v.astype("<f4").tobytes()) for i, v in enumerate(self.centroids)]
+            connection.executemany("INSERT INTO centroid VALUES (?, ?)", rows)
+        connection.executemany("INSERT OR REPLACE INTO cell VALUES (?, ?)", self.cells.items())
 
     def _rows_of(self, keyframe_id: int) -> tuple[_Short, _Long]:
         """The rows of a keyframe, changed or not."""
@@ -178,8 +180,7 @@ class Saving:
             archive.check_digests(archive.decode_about(about), arrays, thumbnail)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise MapError(f"{self.store.file}: keyframe {keyframe_id}: {error}") from error
-        cell = self.cells.get(keyframe_id, -1)
-        short = (keyframe_id, flags, cell, entry, zlib.crc32(entry), about, _crc(about))
+        short = (keyframe_id, flags, entry, zlib.crc32(entry), about, _crc(about))
         return short, (keyframe_id, arrays, thumbnail)
 
     def _rows(self, keyframe: Keyframe) -> tuple[_Short, _Long]:
@@ -191,7 +192,6 @@ class Saving:
         short = (
             keyframe.id,
             flags,
-            self.cells.get(keyframe.id, -1),
             entry,
             zlib.crc32(entry),
             about,
@@ -200,22 +200,12 @@ class Saving:
         return short, (keyframe.id, encoded.arrays, encoded.thumbnail)
 
 
-_INSERT_SHORT = "INSERT OR REPLACE INTO keyframe VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT_SHORT = "INSERT OR REPLACE INTO keyframe VALUES (?, ?, ?, ?, ?, ?)"
 _INSERT_LONG = "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)"
 
 
 def _crc(about: str) -> int:
     return zlib.crc32(about.encode())
-
-
-def _insert(connection: sqlite3.Connection, short: _Short, long: _Long) -> None:
-    connection.execute(_INSERT_SHORT, short)
-    connection.execute(_INSERT_LONG, long)
-
-
-def _insert_centroids(connection: sqlite3.Connection, centroids: NDArray[np.float32]) -> None:
-    rows = [(cell, vector.astype("<f4").tobytes()) for cell, vector in enumerate(centroids)]
-    connection.executemany("INSERT INTO centroid VALUES (?, ?)", rows)
 
 
 def _sweep(path: Path) -> None:

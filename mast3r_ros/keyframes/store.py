@@ -6,6 +6,7 @@
         meta      what the map is: front end, hash of its weights, next id, revision
         keyframe  a short row a keyframe: pose, global descriptor, camera; read when it is opened
         contents  a long row a keyframe: description, mask, thumbnail; read when it is needed
+        centroid, cell  of a large map: the trained index of global descriptors
 
 SQLite, not LMDB: it commits one keyframe in 17 ms against 8, but a damaged file ends in an error,
 where LMDB maps it into memory and a truncated one kills the process; and it is in the standard
@@ -44,10 +45,11 @@ APPLICATION = 0x6D33726D
 PAGE_SIZE = 1 << 15
 TABLES = {
     "meta": "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    "keyframe": "CREATE TABLE keyframe(id INTEGER PRIMARY KEY, flags INTEGER, cell INTEGER,"
-    " entry BLOB, entry_crc INTEGER, about TEXT, about_crc INTEGER)",
+    "keyframe": "CREATE TABLE keyframe(id INTEGER PRIMARY KEY, flags INTEGER, entry BLOB,"
+    " entry_crc INTEGER, about TEXT, about_crc INTEGER)",
     "contents": "CREATE TABLE contents(id INTEGER PRIMARY KEY, arrays BLOB, thumbnail BLOB)",
     "centroid": "CREATE TABLE centroid(cell INTEGER PRIMARY KEY, vector BLOB)",
+    "cell": "CREATE TABLE cell(id INTEGER PRIMARY KEY, cell INTEGER)",
 }
 # How long a lock of another program is waited for [s]: it lasts as long as a commit.
 _PATIENCE = 30.0
@@ -110,14 +112,12 @@ class Entries(NamedTuple):
         ids: (N,) int64, increasing.
         poses: (N, 4, 4), map <- camera.
         flags: (N,) uint8, SENSED | CALIBRATED.
-        cells: (N,) int64, of the trained index of descriptors; -1 where there is none.
         descriptors: (N, G) float32.
     """
 
     ids: NDArray[np.int64]
     poses: NDArray[np.float64]
     flags: NDArray[np.uint8]
-    cells: NDArray[np.int64]
     descriptors: NDArray[np.float32]
 
 
@@ -225,7 +225,7 @@ class Store:
             MapError: one is damaged.
         """
         query = (
-            "SELECT id, flags, cell, entry_crc, "
+            "SELECT id, flags, entry_crc, "
             "CASE WHEN typeof(entry) = 'blob' AND length(entry) = ? THEN entry END "
             "FROM keyframe ORDER BY id"
         )
@@ -264,6 +264,16 @@ class Store:
         if not np.isfinite(found).all():
             raise MapError(f"{self.file} is damaged: a centroid is not finite")
         return found
+
+    def cells(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids (N,), increasing, and cells (N,) of the trained index; -1 for what is none."""
+        with self._reading():
+            rows = self._run(
+                "SELECT id, CASE WHEN typeof(cell) = 'integer' THEN cell ELSE -1 END FROM cell "
+                "ORDER BY id"
+            ).fetchall()
+        table = np.array(rows, np.int64).reshape(-1, 2)
+        return table[:, 0], table[:, 1]
 
     def short(self, keyframe_id: int) -> tuple[int, bytes, str]:
         """Flags, entry (`pack_entry`) and JSON of a keyframe.
@@ -305,14 +315,13 @@ class Store:
 
 def _entries(rows: list[tuple[Any, ...]], last: int, length: int) -> Entries:
     """Rows of the table `keyframe`, checked; ValueError names the first that is none."""
-    ids, flags, cells, _, blobs = zip(*rows, strict=True)
-    for keyframe_id, flag, cell, checksum, blob in rows:
+    ids, flags, _, blobs = zip(*rows, strict=True)
+    for keyframe_id, flag, checksum, blob in rows:
         whole(keyframe_id, "id", last + 1, MAX_UINT32 - 1)
         last = keyframe_id
         if blob is None or zlib.crc32(blob) != checksum:
             raise ValueError(f"keyframe {keyframe_id}: its row does not have its checksum")
         whole(flag, f"keyframe {keyframe_id}: flags", 0, SENSED | CALIBRATED)
-        whole(cell, f"keyframe {keyframe_id}: cell", -1, MAX_UINT32)
     numbers = np.frombuffer(b"".join(blobs), np.uint8).reshape(len(rows), -1)
     poses = numbers[:, :_POSE_BYTES].copy().view("<f8").reshape(-1, 4, 4)
     descriptors = numbers[:, _POSE_BYTES:].copy().view("<f4").reshape(-1, length)
@@ -326,7 +335,6 @@ def _entries(rows: list[tuple[Any, ...]], last: int, length: int) -> Entries:
         np.array(ids, np.int64),
         poses.astype(np.float64, copy=False),
         np.array(flags, np.uint8),
-        np.array(cells, np.int64),
         descriptors.astype(np.float32, copy=False),
     )
 

@@ -1,0 +1,160 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Maps of 2,000, 8,000 and 100,000 keyframes of 0.3 MB, made up; and saves that fail.
+
+    TMPDIR=/large/disk python -m bench maps        # 33 GB, and some ten minutes
+    MAST3R_ROS_BENCH_MAPS="2000 8000" python -m bench maps
+
+Prints a table: opening, memory (RssAnon), `nearest` without and with a prior, reading the contents
+of a keyframe, adding one, committing one, and recall of the trained index against exact search.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+_SIZES = "2000 8000 100000"
+_QUERIES, _SAVES, _KILLS = 200, 30, 100
+
+
+def main() -> None:
+    """Print the tables."""
+    from bench import _map_faults
+    from bench._made_up_map import FEATURES, build
+
+    with tempfile.TemporaryDirectory(prefix="bench-maps-") as name:
+        folder, rows = Path(name), []
+        for count in map(int, os.environ.get("MAST3R_ROS_BENCH_MAPS", _SIZES).split()):
+            needed = count * 330_000 + 1e9
+            if shutil.disk_usage(folder).free < needed:
+                print(f"{count} keyframes: not tried, {needed / 1e9:.0f} GB of disk are needed")
+                continue
+            started = time.perf_counter()
+            for _ in build(folder / "map", count, FEATURES):
+                pass
+            built = time.perf_counter() - started
+            done = subprocess.run(
+                [sys.executable, "-m", "bench.maps", str(folder / "map"), str(count)],
+                check=True,
+                stdout=subprocess.PIPE,
+            )
+            rows.append({"built_s": built, **json.loads(done.stdout)})
+            print(json.dumps(rows[-1]), flush=True)
+            shutil.rmtree(folder / "map")
+        print(_table(rows))
+        commits, hot = _map_faults.killed_saves(folder / "killed", _KILLS)
+        print(f"{_KILLS} kills: {commits} commits, {hot} kills left a journal, every map whole")
+        read, slowest = _map_faults.read_by_two(folder / "read", 50)
+        print(f"two readers during 50 commits: {read} keyframes read, slowest {slowest:.0f} ms")
+        print(_map_faults.on_a_small_disk(folder / "disk"))
+
+
+def _table(rows: list[dict[str, float]]) -> str:
+    names = list(rows[0]) if rows else []
+    lines = ["| | " + " | ".join(f"{row['keyframes']:,.0f}" for row in rows) + " |"]
+    lines.append("|---" * (len(rows) + 1) + "|")
+    for name in names:
+        lines.append(f"| {name} | " + " | ".join(f"{row[name]:.3g}" for row in rows) + " |")
+    return "\n".join(lines)
+
+
+def _measure(path: Path, count: int) -> dict[str, float]:
+    """In a process of its own: what a map costs."""
+    from bench._made_up_map import MadeUp
+    from mast3r_ros.frontends.sift import SiftFrontEnd
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.keyframes.retrieval import PosePrior
+
+    made_up, front_end, before = MadeUp(count), SiftFrontEnd(), _anonymous()
+    started = time.perf_counter()
+    keyframes = KeyframeMap.load(path, front_end)
+    opened, memory = time.perf_counter() - started, _anonymous()
+    places = [int(p) for p in np.random.default_rng(1).integers(made_up.places, size=_QUERIES)]
+    queries = [made_up.described(place) for place in places]
+    covariance = np.diag([0.01] * 3 + [0.01] * 3)
+    priors = [PosePrior(made_up.pose(place), covariance) for place in places]
+    found = []
+    plain = _times(lambda i: found.append(keyframes.nearest(queries[i], 5)), _QUERIES)
+    with_prior = _times(lambda i: keyframes.nearest(queries[i], 5, priors[i]), _QUERIES)
+    read = _times(lambda i: found[i][0].description, _QUERIES)
+    used = _anonymous()
+    exact = _exact(path, np.array([q.global_descriptor for q in queries]), 5)
+    recall = np.mean(
+        [len({k.id for k in a} & {*b}) / 5 for a, b in zip(found, exact.tolist(), strict=True)]
+    )
+
+    def add(i: int) -> None:
+        keyframes.add(made_up.frame, priors[i].pose, queries[i])
+
+    adding = _times(add, _SAVES)
+    keyframes.save(path)
+    commits = []
+    for i in range(_SAVES):
+        add(i)
+        commits += _times(lambda _: keyframes.save(path), 1)
+    return {
+        "keyframes": count,
+        "file_gb": (path / "map.sqlite").stat().st_size / 1e9,
+        "open_s": opened,
+        "rss_anon_before_mb": before,
+        "rss_anon_opened_mb": memory,
+        "rss_anon_used_mb": used,
+        "nearest_ms": statistics.median(plain),
+        "nearest_p95_ms": float(np.percentile(plain, 95)),
+        "nearest_prior_ms": statistics.median(with_prior),
+        "nearest_prior_p95_ms": float(np.percentile(with_prior, 95)),
+        "read_ms": statistics.median(read),
+        "add_ms": statistics.median(adding),
+        "commit_one_ms": statistics.median(commits),
+        "commit_one_max_ms": max(commits),
+        "recall_at_5": float(recall),
+    }
+
+
+def _times(function: Callable[[int], object], count: int) -> list[float]:
+    """Milliseconds of each call."""
+    taken = []
+    for number in range(count):
+        started = time.perf_counter()
+        function(number)
+        taken.append((time.perf_counter() - started) * 1e3)
+    return taken
+
+
+def _exact(path: Path, queries: np.ndarray, k: int) -> np.ndarray:
+    """Ids of the keyframes most similar to queries (Q, G) among all: (Q, k)."""
+    from mast3r_ros.keyframes.store import Store
+
+    ids, scores = np.zeros((len(queries), 0), np.int64), np.zeros((len(queries), 0), np.float32)
+    with closing(Store(path)) as store:
+        for entries in store.entries():
+            scores = np.hstack([scores, queries @ entries.descriptors.T])
+            ids = np.hstack([ids, np.tile(entries.ids, (len(queries), 1))])
+            best = np.argsort(-scores, axis=1)[:, :k]
+            scores = np.take_along_axis(scores, best, 1)
+            ids = np.take_along_axis(ids, best, 1)
+    return ids
+
+
+def _anonymous() -> float:
+    """Anonymous memory of this process [MB]."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1e3
+    return float("nan")
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure(Path(sys.argv[1]), int(sys.argv[2]))))
