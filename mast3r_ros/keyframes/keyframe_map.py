@@ -216,6 +216,14 @@ class KeyframeMap:
             by_looks = list(dict.fromkeys(chosen))[:k]
         return [self._keyframes[i] for i in by_looks]
 
+    def alike(self, description: Description, k: int) -> list[tuple[float, Keyframe]]:
+        """The `k` keyframes that look most alike, best first, and how much: at most 1.
+
+        No keyframe is read for it: the figure is the dot product of the global descriptors.
+        """
+        found = self._index.scored(description.global_descriptor, k)
+        return [(score, self._keyframes[keyframe_id]) for keyframe_id, score in found]
+
     def save(self, path: str | Path) -> None:
         """Write the map to a folder: the old one or the new one is there, whatever happens.
 

@@ -154,23 +154,29 @@ class GlobalIndex:
         self, descriptor: NDArray[np.float32], k: int, among: NDArray[np.int64] | None = None
     ) -> list[int]:
         """Ids of the `k` most similar keyframes, best first; only those `among`, if given."""
+        return [keyframe_id for keyframe_id, _ in self.scored(descriptor, k, among)]
+
+    def scored(
+        self, descriptor: NDArray[np.float32], k: int, among: NDArray[np.int64] | None = None
+    ) -> list[tuple[int, float]]:
+        """As `search`, each id with the dot product of its descriptor and the query's."""
         count = min(k, len(self) if among is None else len(among))
         if count <= 0:
             return []
         query = descriptor[None].astype(np.float32)
         if among is None:
-            _, ids = self._searchable().search(query, count)
-            return [int(i) for i in ids[0] if i >= 0]
-        chosen = np.asarray(among, np.int64)
-        # Selectors exist on the CPU index alone.
-        selected: Any = faiss.SearchParameters()
-        if self._centroids is not None:
-            selected = faiss.SearchParametersIVF()
-            # Few may lie in any cell: all are searched for them.
-            selected.nprobe = self._index.nlist if len(chosen) <= _FEW else self._index.nprobe
-        selected.sel = _selector(chosen)
-        _, ids = self._index.search(query, count, params=selected)
-        return [int(i) for i in ids[0] if i >= 0]
+            scores, ids = self._searchable().search(query, count)
+        else:
+            # Selectors exist on the CPU index alone.
+            selected: Any = faiss.SearchParameters()
+            if self._centroids is not None:
+                selected = faiss.SearchParametersIVF()
+                # Few may lie in any cell: all are searched for them.
+                few = len(among) <= _FEW
+                selected.nprobe = self._index.nlist if few else self._index.nprobe
+            selected.sel = _selector(np.asarray(among, np.int64))
+            scores, ids = self._index.search(query, count, params=selected)
+        return [(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
 
     def _all(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """All ids (N,) and descriptors (N, G)."""

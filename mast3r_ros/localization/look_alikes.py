@@ -80,11 +80,10 @@ def _nearest(
     """Keyframes that look alike up to a bound, with how much they do."""
     done, count = 0, _FIRST
     while done < min(len(keyframes), _MOST):
-        for keyframe in keyframes.nearest(look, count)[done:]:
-            unlike = unlikeness(look, keyframe.description)
-            if unlike > bound:
+        for alike, keyframe in keyframes.alike(look, count)[done:]:
+            if 1.0 - alike > bound:
                 return
-            yield unlike, keyframe
+            yield 1.0 - alike, keyframe
         done, count = count, 4 * count
 
 

@@ -104,6 +104,10 @@ class _WithoutOne(KeyframeMap):
     def __getitem__(self, keyframe_id: int) -> Keyframe:
         return self.whole[keyframe_id]
 
+    def alike(self, description: Description, k: int) -> list[tuple[float, Keyframe]]:
+        found = self.whole.alike(description, k + 1)
+        return [(score, other) for score, other in found if other.id != self.hidden][:k]
+
     def nearest(
         self, description: Description, k: int, prior: PosePrior | None = None
     ) -> list[Keyframe]:
