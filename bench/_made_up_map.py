@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.store import FILE, pack_entry
 
 WIDTH, HEIGHT = 640, 480
 # As of `sift`; a keyframe of 950 features takes 0.3 MB with its thumbnail.
@@ -90,3 +94,31 @@ def build(path: Path, count: int, features: int = FEATURES) -> Iterator[int]:
         if (number + 1) % _BATCH == 0 or number + 1 == count:
             keyframes.save(path)
             yield number + 1
+
+
+def multiply(path: Path, count: int) -> Iterator[int]:
+    """Save a map of so many keyframes whose contents are all those of its first; gives the number.
+
+    Row by row, in a tenth of the time of `build`: looks and places differ as there.
+    """
+    list(build(path, 1))
+    made_up = MadeUp(count)
+    with closing(sqlite3.connect(path / FILE, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        for start in range(1, count, _BATCH):
+            ids = range(start, min(start + _BATCH, count))
+            places = [number % made_up.places for number in ids]
+            entries = [pack_entry(made_up.pose(p), made_up.look(p)) for p in places]
+            connection.execute("BEGIN")
+            connection.executemany(
+                "INSERT INTO keyframe SELECT ?, flags, ?, ?, about, about_crc FROM keyframe "
+                "WHERE id = 0",
+                [(i, entry, zlib.crc32(entry)) for i, entry in zip(ids, entries, strict=True)],
+            )
+            connection.executemany(
+                "INSERT INTO contents SELECT ?, arrays, thumbnail FROM contents WHERE id = 0",
+                [(i,) for i in ids],
+            )
+            connection.execute("COMMIT")
+            yield ids[-1] + 1
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'next_id'", (count,))
