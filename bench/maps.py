@@ -4,6 +4,7 @@
 
     TMPDIR=/large/disk python -m bench maps        # 33 GB of disk
     MAST3R_ROS_BENCH_MAPS="2000 8000" python -m bench maps
+    MAST3R_ROS_BENCH_FEATURES=300 python -m bench maps    # keyframes of 0.13 MB, 13 GB of disk
 
 Prints a table: opening, memory (RssAnon), `nearest` without and with a prior, reading the contents
 of a keyframe, adding one, committing one, and recall of the trained index against exact search.
@@ -32,17 +33,18 @@ _QUERIES, _SAVES, _KILLS = 200, 30, 100
 def main() -> None:
     """Print the tables."""
     from bench import _map_faults
-    from bench._made_up_map import multiply
+    from bench._made_up_map import FEATURES, multiply
 
     with tempfile.TemporaryDirectory(prefix="bench-maps-") as name:
         folder, rows = Path(name), []
+        features = int(os.environ.get("MAST3R_ROS_BENCH_FEATURES", FEATURES))
         for count in map(int, os.environ.get("MAST3R_ROS_BENCH_MAPS", _SIZES).split()):
-            needed = count * 330_000 + 1e9
+            needed = count * (50_000 + 310 * features) + 1e9
             if shutil.disk_usage(folder).free < needed:
                 print(f"{count} keyframes: not tried, {needed / 1e9:.0f} GB of disk are needed")
                 continue
             started = time.perf_counter()
-            for _ in multiply(folder / "map", count):
+            for _ in multiply(folder / "map", count, features):
                 pass
             built = time.perf_counter() - started
             done = subprocess.run(

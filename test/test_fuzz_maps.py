@@ -56,6 +56,8 @@ def _use(folder: Path) -> None:
     """What becomes of a map that is read: it is searched, matched, changed, saved and copied."""
     keyframes = KeyframeMap.load(folder, _front_end())
     Relocalizer(keyframes).localize(_query())
+    for error in keyframes.verify():
+        raise error
     if len(keyframes) > 2:
         keyframes.remove(int(keyframes.ids[0]))
     keyframes.save(folder)
@@ -145,8 +147,9 @@ def test_a_map_of_other_rows_is_read_or_told(folder):
     )
 
 
-def _forge(folder: Path, about: str, arrays: bytes) -> None:
-    """Other contents for a keyframe, under checksums that are right."""
+def _forge(folder: Path, whole: bytes, about: str, arrays: bytes) -> None:
+    """Other contents for a keyframe of a map, under checksums that are right."""
+    (folder / FILE).write_bytes(whole)
     with contextlib.suppress(ValueError, TypeError, LookupError):
         said = json.loads(about)
         said["sha256"][0] = hashlib.sha256(arrays).hexdigest()
@@ -168,10 +171,11 @@ def _keyframe(folder: Path) -> tuple[str, bytes]:
 
 
 def test_a_mutated_keyframe_with_its_checksum_is_read_or_told(folder):
-    about, whole = _keyframe(folder)
+    about, arrays = _keyframe(folder)
+    whole = (folder / FILE).read_bytes()
 
     def read(edits):
-        _forge(folder, about, mutated(whole, edits))
+        _forge(folder, whole, about, mutated(arrays, edits))
         _use(folder)
 
     fuzz("keyframe, bytes", EDITS, read)
@@ -190,8 +194,9 @@ _FILLS = st.sampled_from([0, 1, -1, np.nan, np.inf, 1e30, 65504.0])
 
 def test_a_keyframe_of_other_values_is_read_or_told(folder):
     """Well-formed archives: other arrays, and other values of what is said about the keyframe."""
-    text, whole = _keyframe(folder)
-    with np.load(io.BytesIO(whole)) as archive:
+    text, packed = _keyframe(folder)
+    whole = (folder / FILE).read_bytes()
+    with np.load(io.BytesIO(packed)) as archive:
         arrays = {key: archive[key] for key in archive.files}
     about = json.loads(text)
     said = st.tuples(st.just("about"), st.sampled_from(sorted(about)), VALUES)
@@ -210,7 +215,7 @@ def test_a_keyframe_of_other_values_is_read_or_told(folder):
                 forged[key] = np.zeros(*values)
             elif kind == "fill" and forged[key].dtype.kind == "f":
                 forged[key] = np.full_like(forged[key], values[0])
-        _forge(folder, json.dumps(now), _packed(forged))
+        _forge(folder, whole, json.dumps(now), _packed(forged))
         _use(folder)
 
     fuzz(
