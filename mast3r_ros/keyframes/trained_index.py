@@ -10,9 +10,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-# Cells that are searched for one query. On office with descriptors strewn about those of its images
-# (`python3 -m bench maps`) 8 of 316 find 98 % of what all find; on the other recordings see there.
-_PROBES = 16
+# Cells that are searched for one query. Of 20,000 made-up descriptors (141 cells), 8, 16 and 32
+# find 98, 99.4 and 99.9 % of the five most alike, in 0.3, 0.5 and 0.9 ms; of 100,000 (316 cells),
+# 16 find 94 %.
+_PROBES = 32
 # Descriptors that each cell's center is computed from, and rounds of k-means: more change little.
 _SAMPLES, _ROUNDS = 40, 8
 
