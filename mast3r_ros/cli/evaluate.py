@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +24,7 @@ from mast3r_ros.localization.options import RelocalizerOptions
 if TYPE_CHECKING:
     from mast3r_ros.datasets.dataset import Dataset
     from mast3r_ros.drawing.page import Table
+    from mast3r_ros.evaluation.beside import Beside
     from mast3r_ros.evaluation.report import Row
     from mast3r_ros.evaluation.stress import Perturbation
     from mast3r_ros.frontends.base import FrontEnd
@@ -93,6 +94,8 @@ def evaluate(
     from mast3r_ros.evaluation.summary import BOUNDS
 
     disturbances = PERTURBATIONS if mapping.stress else (UNPERTURBED,)
+    if mapping.stress and odometry.cameras:
+        raise EvaluationError("--stress disturbs the images of one camera: leave out --cameras")
     evaluation = _Evaluation(mapping, odometry, figures, source_options, options)
     rows = [
         evaluation.row(source, name, disturbance)
@@ -145,9 +148,10 @@ class _Evaluation:
         relocalizer = Relocalizer(keyframes, self.options)
         if self.odometry.odometry:
             window = Window(relocalizer, self.odometry.window_options)
-            attempts = run.localize_windows(window, self.odometry.open(mapping.seed), queries)
+            odometry = self.odometry.open(mapping.seed)
+            attempts = run.localize_windows(window, odometry, queries, self._beside(source))
         else:
-            attempts = run.localize(relocalizer, queries)
+            attempts = run.localize(relocalizer, queries, self._beside(source))
         labels = {
             "recording": source.resolve().name,
             "front_end": front_end or keyframes.front_end.name,
@@ -169,6 +173,18 @@ class _Evaluation:
             pictures=album.pictures(),
             details=self._window_table(found),
         )
+
+    def _beside(self, source: Path) -> Beside | None:
+        """The further cameras of a bag, each with the camera_info and the frame of its own."""
+        from mast3r_ros.datasets.registry import open_dataset
+        from mast3r_ros.evaluation.beside import Beside
+
+        topics = [topic.strip() for topic in self.odometry.cameras.split(",") if topic.strip()]
+        own = replace(
+            self.source_options, camera=None, camera_info_topic=None, depth_topic=None, mask=None
+        )
+        cameras = [open_dataset(source, replace(own, image_topic=topic)) for topic in topics]
+        return Beside(cameras) if cameras else None
 
     def _window_table(self, found: dict[str, Any]) -> dict[str, Table]:
         """Full windows and shorter histories, apart."""

@@ -41,6 +41,12 @@ class OdometryOptions:
         90.0,
     )
 
+    cameras: str = option(
+        "",
+        "Further image topics of a bag, with commas: their images of an instant are solved with "
+        "the query, which is of --image-topic",
+    )
+
     def __post_init__(self) -> None:
         check(self)
         if (self.window > 1) != bool(self.odometry):

@@ -12,12 +12,14 @@ from typing import TypeVar
 import numpy as np
 
 from mast3r_ros.datasets.recording import PosedImage, read_frames
+from mast3r_ros.evaluation.beside import Beside
 from mast3r_ros.evaluation.odometry import Odometry
 from mast3r_ros.evaluation.outcome import Outcome
 from mast3r_ros.frame import Frame
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization
+from mast3r_ros.localization.view import View
 from mast3r_ros.localization.window import Window
 
 _T = TypeVar("_T")
@@ -50,24 +52,34 @@ def the_others(images: Iterable[_T], every: int, offset: int = 0) -> Iterator[_T
     return (image for i, image in enumerate(images) if i < offset or (i - offset) % every)
 
 
-def localize(relocalizer: Relocalizer, queries: Iterable[PosedImage]) -> Iterator[Attempt]:
-    """Localize images by themselves, without their depth and without the images before them.
+def localize(
+    relocalizer: Relocalizer, queries: Iterable[PosedImage], beside: Beside | None = None
+) -> Iterator[Attempt]:
+    """Localize images without their depth and without the images before them.
+
+    Args:
+        relocalizer: with the map.
+        queries: the images.
+        beside: further cameras of the robot, whose images of the same instant are used, too.
 
     Raises:
         RecordingError: none of the images can be read.
     """
     for query, frame in read_frames(queries, with_depth=False):
-        answer = relocalizer.localize(frame)
+        answer = relocalizer.localize([View(frame), *(beside.views(query) if beside else ())])
         outcome = Outcome.of(query.name, query.true_pose, answer, frame.stamp)
         yield Attempt(outcome, frame, answer, relocalizer.map)
 
 
 def localize_windows(
-    window: Window, odometry: Odometry, queries: Iterable[PosedImage]
+    window: Window,
+    odometry: Odometry,
+    queries: Iterable[PosedImage],
+    beside: Beside | None = None,
 ) -> Iterator[Attempt]:
     """Localize images together with the queries before them, never with a mapped image.
 
-    An image without odometry is localized by itself, and the window is reset.
+    An image without odometry is localized by itself, and the window is reset. See `localize`.
 
     Raises:
         RecordingError: none of the images can be read.
@@ -76,7 +88,8 @@ def localize_windows(
         odom_camera = odometry.at(frame.stamp, query.true_pose)
         if odom_camera is None:
             window.reset()
-        answer = window.localize(frame, np.eye(4) if odom_camera is None else odom_camera)
+        views = [View(frame), *(beside.views(query) if beside else ())]
+        answer = window.localize(views, np.eye(4) if odom_camera is None else odom_camera)
         if odom_camera is None:
             window.reset()
         outcome = Outcome.of(query.name, query.true_pose, answer, frame.stamp, window.history)
