@@ -73,6 +73,7 @@ class RelocalizerNode(LifecycleNode):
         self.failure = ""
         self._configured = False
         self._bond: bond.Bond | None = None
+        self._action: LocalizeAction | None = None
         self._worker: Worker[Instant] = Worker()
         super().__init__("relocalizer")
         parameters.declare(self)
@@ -171,7 +172,8 @@ class RelocalizerNode(LifecycleNode):
         """End the worker thread, too."""
         self.close()
         self._worker.close()
-        self._action.destroy()
+        if self._action is not None:
+            self._action.destroy()
         super().destroy_node()
 
     def close(self) -> None:
