@@ -5,8 +5,10 @@
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import fields
 
 import cv2
@@ -18,7 +20,7 @@ from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner
 
 from mast3r_ros.cli import app as cli
-from mast3r_ros.cli.maps import open_map
+from mast3r_ros.cli.maps import DamagedMapError, open_map
 from mast3r_ros.datasets import RecordingError
 from mast3r_ros.demo.bag import write_bag
 from mast3r_ros.demo.scenes import Scene
@@ -459,3 +461,17 @@ def test_a_mask_is_read_with_the_images(walk, tmp_path):
     run("map", "build", walk, "--out", tmp_path / "map", "--front-end", "sift")
     run("localize", tmp_path / "map", image)
     run("localize", tmp_path / "map", image, "--mask", tmp_path / "mask.png", code=1)
+
+
+def test_verify_names_a_damaged_keyframe(saved, tmp_path):
+    path = shutil.copytree(saved, tmp_path / "wall")
+    assert run("map", "info", path, "--verify", "--json", "-") == run(
+        "map", "info", path, "--json", "-"
+    )
+    with closing(sqlite3.connect(path / "map.sqlite")) as database, database:
+        ((content,),) = database.execute("SELECT arrays FROM contents WHERE id = 1")
+        flipped = bytes([content[0] ^ 1]) + content[1:]
+        database.execute("UPDATE contents SET arrays = ? WHERE id = 1", (flipped,))
+    run("map", "info", path)
+    with pytest.raises(DamagedMapError, match=r"1 keyframes are damaged; the first: .*keyframe 1"):
+        run("map", "info", path, "--verify")

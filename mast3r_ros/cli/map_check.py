@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from mast3r_ros.cli.maps import MapFrontEnd, open_map
+from mast3r_ros.cli.maps import MapFrontEnd, facts, open_map
 from mast3r_ros.cli.options import with_options
 from mast3r_ros.cli.output import JsonFile, console, progress, write_json
 from mast3r_ros.common.paths import expand
@@ -52,13 +52,15 @@ def show(
     path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
     out: Annotated[Path, typer.Argument(metavar="PAGE", help="The page to write (HTML).")],
     front_end: MapFrontEnd = None,
+    json: JsonFile = None,
 ) -> None:
     """Write a page with the floor plan of a map and the thumbnails of its keyframes."""
     from mast3r_ros.mapping.show_report import write_page
 
     keyframes = open_map(path, front_end)
     write_page(expand(out), keyframes, path.name)
-    typer.echo(f"{len(keyframes)} keyframes shown in {out}")
+    console.print(escape(f"{len(keyframes)} keyframes shown in {out}"))
+    write_json(facts(path, keyframes), json)
 
 
 def register(app: typer.Typer) -> None:

@@ -18,6 +18,7 @@ from mast3r_ros.cli.map_odometry import ODOMETRY_PANEL, SELECTION_PANEL, straigh
 from mast3r_ros.cli.map_reconstruct import RECONSTRUCTION_PANEL, reconstruct_map
 from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_facts, progress, write_json
+from mast3r_ros.common.errors import UserError
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.mapping.options import (
     OdometryMapOptions,
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 
 SOURCE_PANEL = "What is read"
+
+
+class DamagedMapError(UserError, ValueError):
+    """A map with keyframes that cannot be read."""
+
 
 FrontEndName = Annotated[
     str,
@@ -138,10 +144,18 @@ def build(
 def info(
     path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
     front_end: MapFrontEnd = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help=text("Read every keyframe; damaged ones are an error."))
+    ] = False,
     json: JsonFile = None,
 ) -> None:
     """Show what a map holds."""
-    found = facts(path, open_map(path, front_end))
+    keyframes = open_map(path, front_end)
+    if verify:
+        damaged = list(progress(keyframes.verify(), "Reading keyframes"))
+        if damaged:
+            raise DamagedMapError(f"{len(damaged)} keyframes are damaged; the first: {damaged[0]}")
+    found = facts(path, keyframes)
     if str(json) != "-":
         print_facts(found)
     write_json(found, json)

@@ -127,9 +127,11 @@ def refine(
             "build the map of images that overlap"
         )
     used = np.ones(len(pairs), np.bool_)
+    # A network sees a small copy of the image: its errors are larger.
+    thresholds = [_THRESHOLD_PX * keyframes.front_end.pixel_error_scale(k.size) for k in chosen]
     for _ in range(2):
-        adjusted = _adjust(keyframes, chosen, list(compress(seen, used)), options)
-        agree = _agreeing(adjusted, list(compress(seen, used)))
+        adjusted = _adjust(chosen, list(compress(seen, used)), thresholds, options)
+        agree = _agreeing(adjusted, list(compress(seen, used)), thresholds)
         if agree.all() or not agree.any():
             break
         used[np.flatnonzero(used)[~agree]] = False
@@ -154,9 +156,9 @@ def refine(
 
 
 def _adjust(
-    keyframes: KeyframeMap,
     chosen: Sequence[Keyframe],
     seen: Sequence[Sequence[Sightings]],
+    thresholds: Sequence[float],
     options: RefineOptions,
 ) -> Adjusted:
     scales = np.zeros(len(chosen))
@@ -166,22 +168,24 @@ def _adjust(
         own = own[np.isfinite(own)]
         scales[i] = _SHARED_DEPTH * float(np.median(own)) if len(own) else 0.0
     cameras = [k.camera for k in chosen if k.camera is not None]
-    scale = keyframes.front_end.pixel_error_scale
     return adjust(
         [k.pose for k in chosen],
         cameras,
         flat,
-        [_THRESHOLD_PX * scale(k.size) for k in chosen],
+        thresholds,
         Prior(options.position_sigma, float(np.deg2rad(options.rotation_sigma)), scales),
     )
 
 
-def _agreeing(adjusted: Adjusted, seen: Sequence[Sequence[Sightings]]) -> NDArray[np.bool_]:
+def _agreeing(
+    adjusted: Adjusted, seen: Sequence[Sequence[Sightings]], thresholds: Sequence[float]
+) -> NDArray[np.bool_]:
     """Which pairs agree with the adjusted poses."""
     shares, at = [], 0
     for of_pair in seen:
-        errors = np.concatenate(adjusted.after[at : at + len(of_pair)])
-        shares.append(float((errors < _THRESHOLD_PX).mean()))
+        after = adjusted.after[at : at + len(of_pair)]
+        within = [e < thresholds[s.seer] for s, e in zip(of_pair, after, strict=True)]
+        shares.append(float(np.concatenate(within).mean()))
         at += len(of_pair)
     return np.array(shares) >= _AGREEING
 
