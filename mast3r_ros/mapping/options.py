@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mast3r_ros.common.options import check, option
+from mast3r_ros.localization.options import RelocalizerOptions
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class RefineOptions:
     alike: int = option(8, "Keyframes that look most alike, with which each one is matched", 1, 100)
     successors: int = option(2, "Keyframes that follow, with which each one is matched", 0, 100)
     rolling_shutter: float = option(
-        0.02,
+        RelocalizerOptions.rolling_shutter,
         "Standard deviation of the camera's turn while a keyframe's image was read out row by row "
         "[rad]; 0 for a global shutter",
         0.0,
         1.0,
     )
     depth_noise: float = option(
-        0.002,
+        RelocalizerOptions.depth_noise,
         "Standard deviation of the keyframes' depth sensor at 1 m [m]; it grows with the square of "
         "the depth",
         0.0,
