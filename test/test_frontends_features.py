@@ -576,7 +576,7 @@ def test_front_ends_of_other_packages_are_found_by_their_entry_points(monkeypatc
     monkeypatch.setattr(frontends, "entry_points", lambda group: EntryPoints((entry, own, gone)))
 
     assert frontends.create("orb", 5).options == 5
-    assert frontends.names() == ("mast3r", "sift", "xfeat", "gone", "orb")
+    assert frontends.names() == ("mast3r", "sift", "xfeat", "loftr", "gone", "orb")
     # Nobody takes the place of the package's own.
     assert isinstance(frontends.create("sift"), SiftFrontEnd)
     with pytest.raises(FrontEndError, match=r"front end 'gone' .*cannot be imported"):

@@ -54,7 +54,8 @@ def test_tf2_ros_is_used_where_it_is_installed(monkeypatch):
             closed.append("unregistered")
 
     destroyed = []
-    node = SimpleNamespace(destroy_publisher=destroyed.append)
+    options = SimpleNamespace(odometry="tf")
+    node = SimpleNamespace(destroy_publisher=destroyed.append, options=options)
     module = SimpleNamespace(
         Buffer=Buffer,
         TransformListener=TransformListener,
