@@ -12,6 +12,7 @@ from mast3r_ros.evaluation.calibration import (
     calibration_error,
     nees_figures,
     precision_recall,
+    protection_figures,
     reliability_bins,
 )
 
@@ -75,3 +76,18 @@ def test_reliability_and_precision_are_drawn():
 
     assert b">17<" in svg
     assert b">precision<" in plots.precision_recall(np.array([0.2, 0.4]), np.array([1.0, 0.9]))
+
+
+def test_protection_levels_by_hand():
+    found = protection_figures([0.1, 0.2, 0.5, np.inf], [0.2, 0.8, 0.4, 1.0])
+    assert found["exceeded"] == pytest.approx(1 / 3)
+    assert found["median_ratio"] == pytest.approx(2.0)
+    assert found["median"] == pytest.approx(0.4)
+    assert protection_figures([], [])["exceeded"] is None
+
+
+def test_a_hundred_poses_without_a_failure_support_three_percent_and_no_less():
+    found = protection_figures(np.full(100, 0.1), np.full(100, 0.2))
+    assert found["exceeded"] == 0.0
+    assert found["at_most"] == pytest.approx(0.0295, abs=5e-4)
+    assert protection_figures([0.2], [0.1])["at_most"] == 1.0

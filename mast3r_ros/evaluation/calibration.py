@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2, spearmanr
+from scipy.stats import beta, chi2, spearmanr
 
 # Of a pose.
 DEGREES_OF_FREEDOM = 6
@@ -31,6 +31,34 @@ def nees_figures(values: ArrayLike) -> dict[str, float | None]:
         "median": float(np.median(finite)),
         "p95": float(np.percentile(finite, 95)),
         "coverage_95": float((finite <= chi2.ppf(0.95, DEGREES_OF_FREEDOM)).mean()),
+    }
+
+
+def protection_figures(errors: ArrayLike, levels: ArrayLike) -> dict[str, float | None]:
+    """What protection levels are worth; None without poses.
+
+    Args:
+        errors, levels: (N,) of the accepted poses, in one unit.
+
+    Returns:
+        exceeded: share of poses whose error is above its level.
+        at_most: its upper limit at 95 % confidence (Clopper and Pearson): of n poses without a
+            failure, some 3 / n. No smaller probability is supported by so many poses.
+        median_ratio: of the level to the error.
+        median: of the level.
+    """
+    error, level = np.asarray(errors, np.float64), np.asarray(levels, np.float64)
+    known = np.isfinite(error) & np.isfinite(level)
+    error, level = error[known], level[known]
+    if not len(error):
+        return dict.fromkeys(("exceeded", "at_most", "median_ratio", "median"))
+    failed, count = int((error > level).sum()), len(error)
+    at_most = 1.0 if failed == count else float(beta.ppf(0.95, failed + 1, count - failed))
+    return {
+        "exceeded": failed / count,
+        "at_most": at_most,
+        "median_ratio": float(np.median(level / np.maximum(error, 1e-9))),
+        "median": float(np.median(level)),
     }
 
 

@@ -31,6 +31,8 @@ class Outcome:
         timings: seconds by stage.
         stamp: time of the image [ns].
         history: images that it was solved together with, itself included.
+        protection_m, protection_rad: levels that the error exceeds with a small probability;
+            infinite where the pose was refused.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Outcome:
     timings: dict[str, float] = field(default_factory=dict)
     stamp: int = 0
     history: int = 1
+    protection_m: float = np.inf
+    protection_rad: float = np.inf
 
     @staticmethod
     def of(
@@ -66,6 +70,8 @@ class Outcome:
             answer.timings,
             stamp,
             history,
+            answer.protection_position,
+            answer.protection_rotation,
         )
 
     @cached_property

@@ -67,6 +67,7 @@ def summarize(
         "p95_translation_m": percentile([error.translation_m for error in errors], 95),
         "p95_rotation_deg": percentile([error.rotation_deg for error in errors], 95),
         "nees": calibration.nees_figures([o.nees() for o in accepted]),
+        "protection": _protection(accepted),
         "confidence": confidence_figures(outcomes, bounds[-1]),
         "mean_decodes": float(np.mean([o.decodes for o in outcomes])),
         "latency_ms": _latency(outcomes),
@@ -76,6 +77,21 @@ def summarize(
         values = [o.nees(truth_covariance) for o in accepted]
         figures["nees_with_truth_sigma"] = calibration.nees_figures(values)
     return figures
+
+
+def _protection(accepted: Sequence[Outcome]) -> dict[str, Any]:
+    """What protection levels are worth, and the share of poses whose level is below 25 cm."""
+    position = calibration.protection_figures(
+        [o.error.translation_m for o in accepted], [o.protection_m for o in accepted]
+    )
+    rotation = calibration.protection_figures(
+        [o.error.rotation_rad for o in accepted], [o.protection_rad for o in accepted]
+    )
+    return {
+        "position_m": position,
+        "rotation_rad": rotation,
+        "below_25cm": mean([o.protection_m < 0.25 for o in accepted]),
+    }
 
 
 def window_figures(
