@@ -69,7 +69,7 @@ def verify(
         min_inliers, min_inlier_ratio: what the front end needs, or the options say.
     """
     if answer.support < min_inliers:
-        return Verdict(Reason.FEW_INLIERS, f"{answer.support:.0f} of {min_inliers} needed")
+        return Verdict(Reason.FEW_INLIERS, f"{int(answer.support)} of {min_inliers} needed")
     ratio, needed = _best_ratio(explained, min_inlier_ratio, options)
     if ratio < needed:
         return Verdict(Reason.LOW_INLIER_RATIO, f"{ratio:.2f} of {needed} needed")
