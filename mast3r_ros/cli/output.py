@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 console = Console(stderr=True)
 _T = TypeVar("_T")
 # Tables are as wide as their columns, not as a pipe.
-_WIDTH = 200
+_WIDTH = 400
 
 JsonFile = Annotated[
     Path | None,
