@@ -50,7 +50,7 @@ def mapfree_tree(folder, split="val", queries=(5, 9, 10), tracked=True):
     seen = {n: 1 + i for i, n in enumerate(queries)}
     for scene in ("s00460", "s00461"):
         images = {n: posed([i])[0] for n, i in seen.items()}
-        # The device began elsewhere, and tells the motion exactly.
+        # The device's frame is another one; its motion is exact.
         start = camera_pose(3.0, 1.0, -2.0, turn=0.7)
         device = {n: start @ POSES[i] for n, i in seen.items()} if tracked else None
         write_mapfree(folder / split / scene, posed([0])[0], images, device)

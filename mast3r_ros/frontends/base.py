@@ -125,6 +125,14 @@ def batch_for(front_end: FrontEnd, count: int) -> int:
     return front_end.batch_for(count) if isinstance(front_end, MatchesInBatches) else count
 
 
+def no_query_points(name: str) -> FrontEndError:
+    """The error of a front end that is asked for a query's points, which its pixels do not give."""
+    return FrontEndError(
+        f"front end '{name}' gives a query no points of its own: pose method procrustes needs "
+        "front end mast3r; choose pnp"
+    )
+
+
 @runtime_checkable
 class EstimatesCamera(Protocol):
     """A front end that can do without known intrinsics."""

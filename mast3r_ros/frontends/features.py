@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description, FrontEndError, require_array
+from mast3r_ros.frontends.base import Description, no_query_points, require_array
 from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.matching.nearest import Database
 from mast3r_ros.matching.reciprocal import mutual_nearest
@@ -210,10 +210,7 @@ class FeatureFrontEnd(ABC):
         """
         assert isinstance(query, FeatureDescription)
         if query_points:
-            raise FrontEndError(
-                f"front end '{self.name}' gives a query no points of its own: pose method "
-                "procrustes needs front end mast3r; choose pnp"
-            )
+            raise no_query_points(self.name)
         return [self._matched(reference, query) for reference in references]
 
     def _matched(self, reference: Description, query: FeatureDescription) -> Correspondences:

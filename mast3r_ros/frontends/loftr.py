@@ -19,7 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description, FrontEndError, require_array
+from mast3r_ros.frontends.base import (
+    Description,
+    FrontEndError,
+    no_query_points,
+    require_array,
+)
 from mast3r_ros.frontends.features import points_from_depth, second_order_descriptor
 from mast3r_ros.frontends.loftr_weights import weights_file
 from mast3r_ros.frontends.options import LoftrOptions
@@ -161,10 +166,7 @@ class LoftrFrontEnd:
             FrontEndError: the query's points are asked for, which its pixels do not give.
         """
         if query_points:
-            raise FrontEndError(
-                "front end 'loftr' gives a query no points of its own: pose method procrustes "
-                "needs front end mast3r; choose pnp"
-            )
+            raise no_query_points(self.name)
         assert isinstance(query, LoftrDescription)
         found = []
         for reference in references:

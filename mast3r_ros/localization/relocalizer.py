@@ -82,7 +82,7 @@ class Relocalizer:
             if isinstance(compared, Localization):
                 return compared
             matched.append(compared)
-        return replace(self.solve(matched, timings), timings=timings)
+        return self.solve(matched, timings)
 
     def match(
         self, view: View, prior: PosePrior | None, timings: dict[str, float]

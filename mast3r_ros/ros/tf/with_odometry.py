@@ -23,7 +23,7 @@ _WARN_PERIOD = 10.0  # [s]
 class TfWithOdometry(Tf):
     """Answers what is asked in the odometry's frame from `odometry`, all else from TF.
 
-    The topic tells the pose of its child frame; from there to the camera, TF is asked.
+    The topic has the pose of its child frame; TF has the transform from there to the camera.
     """
 
     def __init__(self, node: Host, options: Callable[[], NodeOptions], inner: Tf) -> None:
