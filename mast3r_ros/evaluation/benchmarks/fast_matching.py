@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.datasets.kinds import WORLDS
 from mast3r_ros.datasets.options import PairOptions
 from mast3r_ros.datasets.recording import PosedPair
 from mast3r_ros.datasets.registry import open_dataset
@@ -56,11 +57,10 @@ class FastMatching(Benchmark):
 
     def __init__(self, data: Path, options: BenchmarkOptions) -> None:
         """A source of pairs with depth."""
-        if str(data) == "worlds":
+        if str(data) == WORLDS:
             self.data, self.options = data, options
         else:
             super().__init__(data, options)
-        self._pairs: list[PosedPair] = []
 
     def tasks(self) -> Sequence[Task]:
         """One task of all pairs."""

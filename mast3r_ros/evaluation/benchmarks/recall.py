@@ -7,7 +7,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,19 +39,22 @@ class MappedRooms(Benchmark):
     def images(self, scene: str) -> tuple[Sequence[PosedImage], Sequence[PosedImage]]:
         """Those that are mapped, and the queries."""
 
+    @cached_property
+    def _by_scene(self) -> dict[str, tuple[Sequence[PosedImage], Sequence[PosedImage]]]:
+        return {scene: self.images(scene) for scene in self.scenes()}
+
     def tasks(self) -> Sequence[Task]:
         """A task a place."""
-        scenes = self.scenes()
-        if not scenes:
+        if not self._by_scene:
             raise self.missing(f"{self.data} holds no scene")
         return [
-            Task(scene, tuple(f"{scene}/{image.name}" for image in self.images(scene)[1]))
-            for scene in scenes
+            Task(scene, tuple(f"{scene}/{image.name}" for image in queries))
+            for scene, (_, queries) in self._by_scene.items()
         ]
 
     def prepare(self, task: Task, solver: Solver) -> Ask:
         """Map the place."""
-        mapped, queries = self.images(task.name)
+        mapped, queries = self._by_scene[task.name]
         depth = self.options.depth
         keyframes = solver.map_of([(image.load(depth), image.true_pose) for image in mapped])
         by_key = {f"{task.name}/{image.name}": image for image in queries}
@@ -139,11 +142,6 @@ class TumRooms(MappedRooms):
 
     def images(self, scene: str) -> tuple[Sequence[PosedImage], Sequence[PosedImage]]:
         """Every N-th image, and the others."""
-        posed = _posed(self, scene)
+        posed = list(TumFolder(self.data / scene, SourceOptions()).posed())
         every = self.options.every
         return list(every_nth(posed, every)), list(the_others(posed, every))
-
-
-@cache
-def _posed(benchmark: TumRooms, scene: str) -> list[PosedImage]:
-    return list(TumFolder(benchmark.data / scene, SourceOptions()).posed())

@@ -12,7 +12,7 @@ import itertools
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -41,10 +41,15 @@ class RelativePose(Benchmark):
     def sets(self) -> Sequence[ImageSet]:
         """The sequences, in a fixed order."""
 
+    @cached_property
+    def _by_name(self) -> dict[str, ImageSet]:
+        # Annotations are large, and clips are many: read once.
+        return {images.name: images for images in self.sets()}
+
     def tasks(self) -> Sequence[Task]:
         """A task a sequence."""
         found = []
-        for images in self.sets():
+        for images in self._by_name.values():
             drawn = self._draw(images)
             pairs = itertools.combinations(drawn, 2)
             if len(drawn) > 1:
@@ -62,7 +67,7 @@ class RelativePose(Benchmark):
 
     def prepare(self, task: Task, solver: Solver) -> Ask:
         """Read the sequence."""
-        images = next(s for s in self.sets() if s.name == task.name)
+        images = self._by_name[task.name]
 
         @cache
         def frame(number: int) -> Frame:
@@ -145,21 +150,14 @@ class Co3d(RelativePose):
 
     def sets(self) -> Sequence[ImageSet]:
         """A set a sequence of 50 images and more, of every category in the folder."""
-        return _co3d(self)
+        sets = (
+            images
+            for file in sorted(self.data.glob(f"*/{co3d.ANNOTATIONS}"))
+            for images in co3d.read_category(self.data, file.parent.name, self.options.split)
+        )
+        return [images for images in sets if len(images.images) >= _MIN_LENGTH]
 
     def published(self) -> Iterable[Published]:
         """Of the MASt3R paper (arXiv 2406.09756, table 3)."""
         figures = {"RRA@15": 0.946, "RTA@15": 0.919, "mAA30": 0.818}
         return [Published("MASt3R (paper, 41 categories)", figures)]
-
-
-@cache
-def _co3d(benchmark: Co3d) -> list[ImageSet]:
-    """Annotations are large: read once."""
-    files = sorted(benchmark.data.glob(f"*/{co3d.ANNOTATIONS}"))
-    sets = (
-        images
-        for file in files
-        for images in co3d.read_category(benchmark.data, file.parent.name, benchmark.options.split)
-    )
-    return [images for images in sets if len(images.images) >= _MIN_LENGTH]

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from mast3r_ros.common.size import ImageSize
+from mast3r_ros.datasets.kinds import WORLDS
 from mast3r_ros.datasets.layouts import write_mapfree, write_re10k
 from mast3r_ros.datasets.recording import PosedPair
 from mast3r_ros.datasets.worlds import rendered_pairs
 
-NAME = "worlds"
+NAME = WORLDS
 # The benchmarks in whose layout rooms are rendered.
 LAYOUTS = ("mapfree", "re10k")
 SCENES = 50
