@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_world import (
     FRAME,
@@ -32,6 +31,7 @@ from tf2_msgs.msg import TFMessage
 from mast3r_ros import srv
 from mast3r_ros.messages import conversions
 from mast3r_ros.msg import RelocalizationStatus
+from mast3r_ros.ros.executor import Executor
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 PATIENCE = 30.0
@@ -79,7 +79,8 @@ class Robot:
         self.context = rclpy.Context()
         self.context.init()
         self.node = rclpy.create_node("robot", namespace=name, context=self.context)
-        self._executor = SingleThreadedExecutor(context=self.context)
+        # The node's: a test, too, may destroy a publisher while this executor waits.
+        self._executor = Executor(2, context=self.context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         make = self.node.create_publisher

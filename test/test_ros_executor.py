@@ -3,7 +3,10 @@
 """The node's executor, while what it waits for is destroyed."""
 
 import contextlib
+import random
+import sys
 import threading
+import time
 
 import pytest
 
@@ -60,6 +63,14 @@ def node():
     context.try_shutdown()
 
 
+@pytest.fixture
+def eager_threads():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
 def test_what_is_gone_is_left_out(node):
     executor = Executor(2, context=node.context)
     executor.add_node(node)
@@ -87,14 +98,30 @@ def test_an_invalid_handle_in_a_callback_is_not_hidden(node):
     executor.shutdown(timeout_sec=1.0)
 
 
-def test_subscriptions_may_come_and_go_in_another_thread(node):
+@pytest.mark.parametrize("kind", ["publisher", "subscription"])
+def test_what_is_waited_for_may_come_and_go_in_another_thread(node, kind, eager_threads):
     executor = Executor(2, context=node.context)
     executor.add_node(node)
+    make, destroy = {
+        "publisher": (lambda: node.create_publisher(String, "text", 1), node.destroy_publisher),
+        "subscription": (
+            lambda: node.create_subscription(String, "text", print, 1),
+            node.destroy_subscription,
+        ),
+    }[kind]
+    # Much to list, often, and threads that take turns within the list: rclpy's own executor fails.
+    for i in range(30):
+        node.create_publisher(String, f"other_{i}", 1)
+    node.create_timer(1e-4, lambda: None)
     ended = threading.Event()
+    moments = random.Random(0)
 
     def change() -> None:
         for _ in range(200):
-            node.destroy_subscription(node.create_subscription(String, "text", print, 1))
+            made = make()
+            # Time for the executor to begin listing what it waits for, this among it.
+            time.sleep(moments.uniform(0.0, 1e-3))
+            destroy(made)
         ended.set()
 
     thread = threading.Thread(target=change)
