@@ -22,6 +22,7 @@ from mast3r_ros.frontends.base import FrontEndError, has_second_matcher
 from mast3r_ros.frontends.features import (
     FeatureDescription,
     FeatureFrontEnd,
+    _quantiles,
     points_from_depth,
     second_order_descriptor,
 )
@@ -75,6 +76,17 @@ def test_a_description_keeps_its_contract(pair, front_end):
         assert set(kinds.values()) == {np.dtype(np.float32)}
         again = front_end.description_type(**description.arrays())
         np.testing.assert_array_equal(again.keypoints, description.keypoints)
+
+
+def test_quantiles_are_those_of_numpy_without_the_unknown():
+    random = np.random.default_rng(0)
+    values = random.normal(size=(200, 9))
+    values[random.random(values.shape) < 0.4] = np.nan
+    values = values[np.isfinite(values).any(1)]
+
+    np.testing.assert_allclose(
+        _quantiles(values, (0.1, 0.5, 0.9)), np.nanquantile(values, [0.1, 0.5, 0.9], axis=1)
+    )
 
 
 def test_points_are_where_the_depth_says(pair):
