@@ -29,7 +29,7 @@ class Oracle(Solver):
         self._answers = iter(zip(poses, ranks or [1.5] * len(poses), strict=True))
         self.queries = []
 
-    def localize(self, keyframes, query, exact=False):
+    def localize(self, keyframes, query, exact=False, **changes):
         self.queries.append(query)
         pose, rank = next(self._answers)
         return Answer(pose, pose, pose is not None, rank, 50, "LOCALIZED", 0.1)

@@ -75,11 +75,15 @@ def make_camera(width: int = WIDTH, height: int = HEIGHT) -> Camera:
 
 
 def render(
-    pose: np.ndarray, width: int = WIDTH, height: int = HEIGHT, world: World = WALL
+    pose: np.ndarray,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    world: World = WALL,
+    focal: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """RGB image and depth [m] from a pose."""
+    """RGB image and depth [m] from a pose; without a focal length [pixels], by `make_camera`."""
     u, v = np.meshgrid(np.arange(width), np.arange(height))
-    focal = FOCAL * width / WIDTH
+    focal = focal or FOCAL * width / WIDTH
     rays = np.stack(
         [(u - (width - 1) / 2) / focal, (v - (height - 1) / 2) / focal, np.ones_like(u)], -1
     )

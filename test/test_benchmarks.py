@@ -20,12 +20,20 @@ from benchmark_world import (
     seven_scenes_tree,
 )
 from evaluation_world import write_tum
+from localization_trees import (
+    aachen_tree,
+    aachen_truths,
+    inloc_tree,
+    inloc_truths,
+    write_truths,
+)
 
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.datasets.co3d import camera_of
-from mast3r_ros.datasets.mapfree import read_poses
+from mast3r_ros.datasets.image_poses import read_poses
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.evaluation.benchmarks import runner
+from mast3r_ros.evaluation.benchmarks.aachen import Aachen
 from mast3r_ros.evaluation.benchmarks.answer import Solver
 from mast3r_ros.evaluation.benchmarks.base import BenchmarkError
 from mast3r_ros.evaluation.benchmarks.fast_matching import (
@@ -34,6 +42,7 @@ from mast3r_ros.evaluation.benchmarks.fast_matching import (
     FastMatching,
     basin_sizes,
 )
+from mast3r_ros.evaluation.benchmarks.inloc import InLoc
 from mast3r_ros.evaluation.benchmarks.mapfree import MapFree
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.evaluation.benchmarks.recall import SevenScenes, TumRooms
@@ -325,7 +334,7 @@ def test_basins_follow_the_walk_to_its_end():
 
 def test_fast_matching_compares_equal_numbers_of_matches(tmp_path):
     folder = write_tum(tmp_path / "wall")
-    benchmark = FastMatching(folder, BenchmarkOptions(pairs=1))
+    benchmark = FastMatching(folder, BenchmarkOptions(count=1))
     (record,) = run(benchmark, Solver(create("mast3r")))
     ways = record["ways"]
     for stride in STRIDES:
@@ -344,12 +353,12 @@ def test_fast_matching_compares_equal_numbers_of_matches(tmp_path):
 ASKED = {"benchmark": "mapfree", "limit": 0, "options": {"seed": 1}}
 
 
-def answers(benchmark, folder, stop=None):
+def answers(benchmark, folder, poses, stop=None):
     """A run, ended after some records."""
     run_folder = runner.RunFolder(folder, ASKED)
     tasks = benchmark.tasks()
     left = runner.remaining(tasks, run_folder.records)
-    solver = Oracle(TRUTHS[len(run_folder.records) :])
+    solver = Oracle(poses[len(run_folder.records) :])
     records = (r for t in left for r in benchmark.answered(t, t.queries, solver))
     for count, _ in enumerate(run_folder.append(records), 1):
         if count == stop:
@@ -357,23 +366,79 @@ def answers(benchmark, folder, stop=None):
     return run_folder, tasks
 
 
-def test_a_killed_run_resumes_to_the_same_summary(mapfree, tmp_path):
-    benchmark = MapFree(mapfree, BenchmarkOptions())
-    whole, tasks = answers(benchmark, tmp_path / "whole")
+def tum_tree(folder):
+    write_tum(folder / "wall")
+    return folder
+
+
+def localization_options(folder, truths, queries, image):
+    """Every query is matched with one image."""
+    pairs = folder / "pairs.txt"
+    pairs.write_text("".join(f"{query} {image}\n" for query in queries))
+    return {"query_poses": write_truths(folder / "poses.txt", truths), "pairs": pairs}
+
+
+EVERY_TREE = {
+    MapFree: (mapfree_tree, lambda _: {}),
+    RealEstate: (re10k_tree, lambda _: {"split": "test", "images": 3}),
+    Co3d: (co3d_tree, lambda _: {"split": "test"}),
+    SevenScenes: (seven_scenes_tree, lambda _: {}),
+    TumRooms: (tum_tree, lambda _: {"every": 3}),
+    FastMatching: (tum_tree, lambda _: {"count": 3}),
+    Aachen: (
+        aachen_tree,
+        lambda folder: localization_options(
+            folder,
+            aachen_truths(),
+            [f"query/{name.split('_')[0]}/{name}" for name in aachen_truths()],
+            "db/1.png",
+        ),
+    ),
+    InLoc: (
+        inloc_tree,
+        lambda folder: localization_options(
+            folder,
+            inloc_truths(),
+            [f"query/iphone7/{name.split('/')[1]}" for name in inloc_truths()],
+            "database/cutouts/DUC1/024/DUC_cutout_024_0_0.jpg",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BENCHMARKS.values(), ids=BENCHMARKS)
+def test_a_killed_run_resumes_to_the_same_summary(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("mast3r_ros.evaluation.benchmarks.relative._MIN_LENGTH", 2)
+    monkeypatch.setattr(
+        FastMatching, "prepare", lambda *_: lambda query: {"ways": {"full": way(query)}}
+    )
+    make, options = EVERY_TREE[kind]
+    folder = make(tmp_path / "data")
+    benchmark = kind(folder, BenchmarkOptions(**options(tmp_path)))
+    queries = sum(len(task.queries) for task in benchmark.tasks())
+    assert queries > 1
+    poses = [disturbed(np.eye(4), meters=0.1 * i) if i != 1 else None for i in range(queries)]
+    whole, tasks = answers(benchmark, tmp_path / "whole", poses)
     expected = runner.summary_of(benchmark, tasks, whole.records, ASKED)
-    for stop in (1, 2, 3):
-        folder = tmp_path / f"stopped_{stop}"
-        answers(benchmark, folder, stop)
+    assert len(expected["figures"]) > 1
+    for stop in {1, queries - 1}:
+        stopped = tmp_path / f"stopped_{stop}"
+        answers(benchmark, stopped, poses, stop)
         # Killed while it wrote the next line.
-        with (folder / "results.jsonl").open("a") as file:
+        with (stopped / "results.jsonl").open("a") as file:
             file.write('{"query": "s0046')
-        resumed, _ = answers(benchmark, folder)
+        resumed, _ = answers(benchmark, stopped, poses)
         assert runner.summary_of(benchmark, tasks, resumed.records, ASKED) == expected
-        assert (folder / "results.jsonl").read_bytes() == whole.results.read_bytes()
+        assert (stopped / "results.jsonl").read_bytes() == whole.results.read_bytes()
+
+
+def way(query):
+    """What fast matching says of a pair, without its clock."""
+    return {"matches": 100, "ms": 1.0, "error_deg": float(query[-1])}
 
 
 def test_a_run_directory_belongs_to_one_run(mapfree, tmp_path):
-    answers(MapFree(mapfree, BenchmarkOptions()), tmp_path)
+    answers(MapFree(mapfree, BenchmarkOptions()), tmp_path, TRUTHS)
     with pytest.raises(BenchmarkError, match="holds a run with limit = 0, not 3"):
         runner.RunFolder(tmp_path, {**ASKED, "limit": 3})
     (tmp_path / "results.jsonl").write_text("no json\n")

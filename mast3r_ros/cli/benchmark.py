@@ -22,7 +22,8 @@ def benchmark(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help=text("One of mapfree, co3d, re10k, 7scenes, tum, fast-matching.")
+            metavar="NAME",
+            help=text("One of mapfree, co3d, re10k, aachen, inloc, 7scenes, tum, fast-matching."),
         ),
     ],
     data: Annotated[
@@ -85,7 +86,7 @@ def benchmark(
         opened = folder.parent / f"{name}_{rendered.NAME}"
         rendered.render(name, benchmark_options.split, opened, benchmark_options.seed)
     chosen = open_benchmark(name, opened, benchmark_options)
-    solver = make_solver(front_end, options)
+    solver = make_solver(front_end, options, benchmark_options.coarse_to_fine)
     asked = {
         "benchmark": name,
         "data": str(data),

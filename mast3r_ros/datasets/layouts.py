@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.datasets.co3d import ANNOTATIONS
+from mast3r_ros.datasets.image_poses import pose_line
 from mast3r_ros.datasets.mapfree import REFERENCE
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
@@ -51,16 +52,13 @@ def write_mapfree(
         camera = _camera(frame)
         numbers = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
         intrinsics.append(" ".join([path, *map(str, numbers)]))
-        poses.append(_mapfree_line(path, transforms.inverse(pose) @ reference[1]))
+        poses.append(pose_line(path, transforms.inverse(reference[1]) @ pose))
     _write_lines(folder / "intrinsics.txt", intrinsics)
     _write_lines(folder / "poses.txt", poses)
     if tracked is not None:
         _write_lines(
             folder / "poses_device.txt",
-            [
-                _mapfree_line(f"seq1/frame_{n:05d}.jpg", transforms.inverse(pose))
-                for n, pose in tracked.items()
-            ],
+            [pose_line(f"seq1/frame_{n:05d}.jpg", pose) for n, pose in tracked.items()],
         )
 
 
@@ -150,11 +148,6 @@ def write_seven_scenes(
         ("Test", [n for n in sequences if n in test]),
     ):
         _write_lines(folder / f"{split}Split.txt", [f"sequence{n}" for n in chosen])
-
-
-def _mapfree_line(path: str, camera_world: Pose) -> str:
-    translation, (x, y, z, w) = transforms.to_quaternion(camera_world)
-    return " ".join([path, *(f"{value:.9g}" for value in (w, x, y, z, *translation))])
 
 
 def _camera(frame: Frame) -> Camera:

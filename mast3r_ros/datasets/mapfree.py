@@ -15,13 +15,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from mast3r_ros.datasets.image_poses import read_poses
 from mast3r_ros.datasets.images import read_rgb
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.datasets.trajectory import parse_numbers, read_lines
 from mast3r_ros.frame import Frame
-from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
 
@@ -84,32 +82,3 @@ def read_scene(folder: Path) -> MapFreeScene:
         read_poses(folder / "poses.txt"),
         read_poses(tracked) if tracked.is_file() else {},
     )
-
-
-def read_poses(path: Path) -> dict[str, Pose]:
-    """Poses world <- camera by image path; those that are zero or NaN are unknown and left out.
-
-    Raises:
-        RecordingError: the file cannot be read, or a line is not a pose.
-    """
-    poses = {}
-    for number, (image, *words) in read_lines(path):
-        # A submission has a confidence behind the pose.
-        w, x, y, z, *translation = parse_numbers(path, number, words[:7], 7)
-        if np.isfinite([w, x, y, z, *translation]).all() and any((w, x, y, z)):
-            camera_world = transforms.from_quaternion(translation, [x, y, z, w])
-            poses[image] = transforms.inverse(camera_world)
-    return poses
-
-
-def pose_line(path: str, pose: Pose, confidence: float) -> str:
-    """A line of a submission.
-
-    Args:
-        path: of the query.
-        pose: reference camera <- query camera.
-        confidence: the higher, the surer.
-    """
-    translation, (x, y, z, w) = transforms.to_quaternion(transforms.inverse(pose))
-    numbers = " ".join(f"{value:.9g}" for value in (w, x, y, z, *translation))
-    return f"{path} {numbers} {confidence:.6f}"

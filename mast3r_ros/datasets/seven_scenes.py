@@ -19,11 +19,9 @@ import numpy as np
 from mast3r_ros.datasets.images import read_depth, read_rgb
 from mast3r_ros.datasets.recording import PosedImage
 from mast3r_ros.datasets.summary import RecordingError
-from mast3r_ros.datasets.trajectory import parse_numbers, read_lines
+from mast3r_ros.datasets.trajectory import parse_matrix, read_lines
 from mast3r_ros.frame import Frame
-from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.transforms import Pose
 
 # As the data set's page gives them for both of its cameras.
 CAMERA = Camera(640, 480, 585.0, 585.0, 320.0, 240.0)
@@ -51,7 +49,8 @@ def read_scene(folder: Path, split: str) -> list[PosedImage]:
         if not files:
             raise RecordingError(f"{sequence} holds no frame-*.color.png")
         for file in files:
-            pose = _read_pose(file.with_name(file.name.replace(".color.png", ".pose.txt")))
+            matrix = file.with_name(file.name.replace(".color.png", ".pose.txt"))
+            pose = parse_matrix(matrix, read_lines(matrix))
             if pose is not None:
                 name = f"{sequence.name}/{file.name.removesuffix('.color.png')}"
                 images.append(PosedImage(name, pose, partial(_load, file)))
@@ -65,14 +64,3 @@ def _load(file: Path, with_depth: bool) -> Frame:
         depth = read_depth(depth_file)
         depth[depth > _UNKNOWN] = np.nan
     return Frame(read_rgb(file), CAMERA, depth=depth)
-
-
-def _read_pose(path: Path) -> Pose | None:
-    pose = np.array([parse_numbers(path, n, words, 4) for n, words in read_lines(path)])
-    if not np.isfinite(pose).all():
-        return None
-    if pose.shape != (4, 4) or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-2):
-        raise RecordingError(f"{path} is not a rigid 4 x 4 matrix")
-    # Written with seven digits: made exactly rigid again.
-    u, _, vt = np.linalg.svd(pose[:3, :3])
-    return transforms.make(u @ vt, pose[:3, 3])

@@ -147,6 +147,22 @@ def parse_numbers(path: Path, number: int, words: Sequence[str], count: int) -> 
     return values
 
 
+def parse_matrix(path: Path, lines: Sequence[Line]) -> Pose | None:
+    """A rigid transform from lines of a 4 x 4 matrix; None where a number is not finite.
+
+    Raises:
+        RecordingError: there are other lines, or they are no rigid transform.
+    """
+    pose = np.array([parse_numbers(path, number, words, 4) for number, words in lines])
+    if not np.isfinite(pose).all():
+        return None
+    if pose.shape != (4, 4) or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-2):
+        raise RecordingError(f"{path} is not a rigid 4 x 4 matrix")
+    # Written with few digits: made exactly rigid again.
+    u, _, vt = np.linalg.svd(pose[:3, :3])
+    return transforms.make(u @ vt, pose[:3, 3])
+
+
 def _decode(path: Path, data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise RecordingError(f"cannot read {path}: it is UTF-16; save it as UTF-8")

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.distortion import FISHEYE, STANDARD
 from mast3r_ros.mapping.extra import MappingError, library
@@ -54,20 +56,42 @@ def from_colmap(camera: Any) -> Camera:
         MappingError: its model has no equivalent.
         CameraError: its numbers describe no camera.
     """
-    model, params = camera.model_name, [float(value) for value in camera.params]
+    size = ImageSize(int(camera.width), int(camera.height))
+    params = [float(value) for value in camera.params]
+    return camera_of(f"camera {camera.camera_id}", camera.model_name, size, params)
+
+
+def camera_of(whose: str, model: str, size: ImageSize, params: Sequence[float]) -> Camera:
+    """The camera of one of COLMAP's models.
+
+    Args:
+        whose: for people.
+        model: COLMAP's name of it.
+        size: of the image.
+        params: of the model, pixel centers at halves.
+
+    Raises:
+        MappingError: the model has no equivalent, or other parameters.
+        CameraError: its numbers describe no camera.
+    """
     if model not in _PERSPECTIVE + _FISHEYE:
         known = ", ".join(_PERSPECTIVE + _FISHEYE)
         raise MappingError(
-            f"camera {camera.camera_id} has COLMAP's model {model}, which has no equivalent "
+            f"{whose} has COLMAP's model {model}, which has no equivalent "
             f"(known: {known}): undistort the images, for example by `colmap image_undistorter`"
         )
-    focals = [params[0]] * 2 if model in _ONE_FOCAL else params[:2]
-    cx, cy, *d = params[1:] if model in _ONE_FOCAL else params[2:]
+    count = 1 if model in _ONE_FOCAL else 2
+    if len(params) < count + 2:
+        raise MappingError(
+            f"{whose} has COLMAP's model {model} with {len(params)} parameters: too few"
+        )
+    *focals, cx, cy = params[: count + 2]
+    d = list(params[count + 2 :])
     return Camera(
-        int(camera.width),
-        int(camera.height),
+        size.width,
+        size.height,
         focals[0],
-        focals[1],
+        focals[-1],
         cx - CENTER,
         cy - CENTER,
         tuple(d + [0.0] * (-len(d) % 4)),

@@ -17,7 +17,7 @@ import numpy as np
 
 from mast3r_ros.evaluation.pairs import GUESS, UNCHECKED
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import FrontEnd, estimates_camera
+from mast3r_ros.frontends.base import FrontEnd, FrontEndError, estimates_camera
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
@@ -107,7 +107,11 @@ class Solver:
         return self.map_of([(reference, np.eye(4))])
 
     def localize(
-        self, keyframes: KeyframeMap | None, query: Frame | Sequence[View], exact: bool = False
+        self,
+        keyframes: KeyframeMap | None,
+        query: Frame | Sequence[View],
+        exact: bool = False,
+        **changes: Any,
     ) -> Answer:
         """Answer a query.
 
@@ -115,11 +119,12 @@ class Solver:
             keyframes: of `map_of` or `relative_to`.
             query: an image, or views of a body.
             exact: the keyframes' poses are, as that of a single reference.
+            changes: options of the relocalizer that the benchmark decides.
         """
         start = time.perf_counter()
         if keyframes is None:
             return Answer(np.eye(4), np.eye(4), False, 0.0, 0, GUESS, 0.0)
-        options = self.options
+        options = replace(self.options, **changes)
         if exact:
             options = replace(options, keyframe_position_sigma=0.0, keyframe_rotation_sigma=0.0)
         matched: list[MatchedView] = []
@@ -155,11 +160,25 @@ class Solver:
         return replace(frame, camera=camera)
 
 
-def make_solver(front_end: str, options: RelocalizerOptions) -> Solver:
-    """The solver of a front end's name, or of `NO_MOTION`."""
-    from mast3r_ros.frontends import create
+def make_solver(
+    front_end: str, options: RelocalizerOptions, coarse_to_fine: bool = False
+) -> Solver:
+    """The solver of a front end's name, or of `NO_MOTION`.
 
-    return Solver(None if front_end == NO_MOTION else create(front_end), options)
+    Raises:
+        FrontEndError: there is no such front end, it cannot run here, or it cannot match coarse to
+            fine.
+    """
+    from mast3r_ros.frontends import create
+    from mast3r_ros.frontends.mast3r.options import Mast3rOptions
+
+    if front_end == NO_MOTION:
+        return Solver(None, options)
+    if not coarse_to_fine:
+        return Solver(create(front_end), options)
+    if front_end.partition("=")[0] != "mast3r":
+        raise FrontEndError(f"front end '{front_end}' does not match coarse to fine: mast3r does")
+    return Solver(create(front_end, Mast3rOptions(coarse_to_fine=True)), options)
 
 
 def _direction(answer: Localization) -> Pose | None:

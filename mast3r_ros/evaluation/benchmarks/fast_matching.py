@@ -64,7 +64,7 @@ class FastMatching(Benchmark):
 
     def tasks(self) -> Sequence[Task]:
         """One task of all pairs."""
-        count = self.options.pairs
+        count = self.options.count
         return [Task("pairs", tuple(f"pair {i:05d}" for i in range(count)))]
 
     def prepare(self, task: Task, solver: Solver) -> Ask:
@@ -72,7 +72,7 @@ class FastMatching(Benchmark):
         front_end = solver.front_end
         if not isinstance(front_end, Mast3rFrontEnd):
             raise BenchmarkError(f"{self.name}: dense descriptors are needed: --front-end mast3r")
-        options = PairOptions(self.options.pairs, _MIN_OVERLAP, self.options.seed)
+        options = PairOptions(self.options.count, _MIN_OVERLAP, self.options.seed)
         source = open_dataset(self.data).pairs(options)
         read: list[PosedPair] = []
 
@@ -81,7 +81,7 @@ class FastMatching(Benchmark):
             while len(read) <= number:
                 pair = next(source, None)
                 if pair is None:
-                    raise BenchmarkError(f"{self.data} has {len(read)} pairs: lower --pairs")
+                    raise BenchmarkError(f"{self.data} has {len(read)} pairs: lower --count")
                 read.append(pair)
             return _compare(read[number], front_end)
 
@@ -127,7 +127,7 @@ class FastMatching(Benchmark):
 
     def about(self) -> dict[str, Any]:
         """The pairs."""
-        return {"pairs": self.options.pairs, "seed": self.options.seed}
+        return {"count": self.options.count, "seed": self.options.seed}
 
 
 def _compare(pair: PosedPair, front_end: Mast3rFrontEnd) -> Record:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mast3r_ros.datasets.mapfree import REFERENCE, MapFreeScene, pose_line, read_scene
+from mast3r_ros.datasets.image_poses import pose_line
+from mast3r_ros.datasets.mapfree import REFERENCE, MapFreeScene, read_scene
 from mast3r_ros.evaluation.benchmarks.answer import Solver, pose_of
 from mast3r_ros.evaluation.benchmarks.base import (
     Ask,

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mast3r_ros.common.options import check, option
+from mast3r_ros.common.paths import expand
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,32 @@ class BenchmarkOptions:
     every: int = option(10, "Every N-th training image of a scene is mapped (7scenes, tum)", 1)
     depth: bool = option(True, "Use the depth of mapped images where the data has some")
     images: int = option(10, "Images drawn from each clip or sequence (co3d, re10k)", 2, 1000)
-    pairs: int = option(100, "Pairs of images (fast-matching)", 1, 100_000)
+    count: int = option(100, "Pairs of images (fast-matching)", 1, 100_000)
+    retrieved: int = option(
+        20, "Images of the database that a query is matched with (aachen, inloc)", 1, 1000
+    )
+    pairs: Path | None = option(
+        None,
+        "Lines `query image`, the best images first, as hloc writes them (aachen, inloc); without "
+        "the file, images are retrieved by the front end's own descriptors",
+    )
+    query_poses: Path | None = option(
+        None,
+        "Lines `query qw qx qy qz tx ty tz`, camera <- world: true poses of the queries, where "
+        "they are known (aachen, inloc)",
+    )
+    coarse_to_fine: bool = option(
+        False,
+        "Match coarse to fine, where the front end can: `mast3r` in images larger than its own",
+    )
     known_intrinsics: bool = option(
         False, "Use the true intrinsics where the protocol leaves them unknown (co3d, re10k)"
     )
     seed: int = option(0, "Seed of the images that are drawn", 0)
 
     def __post_init__(self) -> None:
+        for name in ("pairs", "query_poses"):
+            path = getattr(self, name)
+            if path is not None:
+                object.__setattr__(self, name, expand(path))
         check(self)

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mast3r_ros.evaluation.benchmarks.aachen import Aachen
 from mast3r_ros.evaluation.benchmarks.base import Benchmark, BenchmarkError
 from mast3r_ros.evaluation.benchmarks.fast_matching import FastMatching
+from mast3r_ros.evaluation.benchmarks.inloc import InLoc
 from mast3r_ros.evaluation.benchmarks.mapfree import MapFree
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.evaluation.benchmarks.recall import SevenScenes, TumRooms
 from mast3r_ros.evaluation.benchmarks.relative import Co3d, RealEstate
 
 BENCHMARKS: dict[str, type[Benchmark]] = {
-    kind.name: kind for kind in (MapFree, Co3d, RealEstate, SevenScenes, TumRooms, FastMatching)
+    kind.name: kind
+    for kind in (MapFree, Co3d, RealEstate, Aachen, InLoc, SevenScenes, TumRooms, FastMatching)
 }
 
 
