@@ -112,6 +112,21 @@ def tf(parent, child, pose, stamp):
     return make("tf2_msgs/msg/TFMessage", transforms=[stamped])
 
 
+def odometry(pose, stamp, frame_id="odom", child_frame_id="base"):
+    covariance = np.zeros(36)
+    zero = make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0)
+    twist = make("geometry_msgs/msg/Twist", linear=zero, angular=zero)
+    return make(
+        "nav_msgs/msg/Odometry",
+        header=header(stamp, frame_id),
+        child_frame_id=child_frame_id,
+        pose=make(
+            "geometry_msgs/msg/PoseWithCovariance", pose=pose_message(pose), covariance=covariance
+        ),
+        twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=covariance),
+    )
+
+
 def write(path, messages, storage=StoragePlugin.MCAP):
     """Messages as (topic, type, time, message)."""
     shutil.rmtree(path, ignore_errors=True)

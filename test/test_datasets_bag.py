@@ -12,10 +12,8 @@ from bag_world import (
     camera_info,
     compressed,
     frames,
-    header,
     image,
-    make,
-    pose_message,
+    odometry,
     tf_messages,
     truth,
     write,
@@ -105,20 +103,7 @@ def test_images_without_a_pose_are_left_out(tmp_path):
 
 def test_odometry_names_the_frame_that_it_speaks_of(tmp_path):
     mount = transforms.make(np.eye(3), [0.0, 0.0, 0.4])
-    pose = make(
-        "geometry_msgs/msg/PoseWithCovariance",
-        pose=pose_message(POSES[0] @ transforms.inverse(mount)),
-        covariance=np.zeros(36),
-    )
-    zero = make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0)
-    twist = make("geometry_msgs/msg/Twist", linear=zero, angular=zero)
-    message = make(
-        "nav_msgs/msg/Odometry",
-        header=header(STEP, "odom"),
-        child_frame_id="base",
-        pose=pose,
-        twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
-    )
+    message = odometry(POSES[0] @ transforms.inverse(mount), STEP)
     messages = [
         *frames(1, with_depth=False),
         *tf_messages("/tf_static", ("base", "lens", mount, STEP)),

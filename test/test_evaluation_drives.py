@@ -8,16 +8,20 @@ import pytest
 pytest.importorskip("moderngl", reason="rooms are rendered by requirements/train.txt")
 
 from mast3r_ros.common.size import ImageSize
-from mast3r_ros.evaluation.drives import Figures, Step, _odometry, run
+from mast3r_ros.evaluation.drive_figures import Step, drive_figures
+from mast3r_ros.evaluation.drives import Rig, _odometry, rigs_of, run
+from mast3r_ros.evaluation.filtered import Tracked
 from mast3r_ros.frontends import create
 from mast3r_ros.geometry import transforms
+from mast3r_ros.localization.map_odom import FilterState
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.training.worlds import cameras
 from mast3r_ros.training.worlds.drives import DriveWorld
 from mast3r_ros.training.worlds.renderer import NoOpenGL
+from mast3r_ros.training.worlds.routes import Event
 from mast3r_ros.training.worlds.textures import TexturesMissing
 
-_MOMENTS = 24
+_MOMENTS = 52
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +49,27 @@ def test_a_drive_is_determined_by_its_seed(world, drive):
     assert not np.array_equal(world.drive(4, 2, _MOMENTS).moments[0].body, drive.moments[0].body)
 
 
-def test_the_robot_drives_in_free_space_and_is_carried_once(drive):
-    carried = [i for i, moment in enumerate(drive.moments) if moment.carried]
-    assert carried == [18]
-    for i, (before, now) in enumerate(zip(drive.moments, drive.moments[1:], strict=False), 1):
+def test_the_robot_drives_in_free_space_and_is_bumped_and_carried_once(drive):
+    events = {i: moment.event for i, moment in enumerate(drive.moments) if moment.event}
+    assert events == {
+        0: Event.START,
+        13: Event.DARK,
+        25: Event.LIGHT,
+        26: Event.BUMP,
+        34: Event.CARRIED,
+    }
+    for before, now in zip(drive.moments, drive.moments[1:], strict=False):
         way = transforms.distance(before.body, now.body)
         assert now.stamp - before.stamp == 400_000_000
-        assert (way > 1.0) if i == 18 else (way <= 0.16 + 1e-9)
+        if now.event is Event.CARRIED:
+            assert way > 1.0
+        elif now.event is Event.BUMP:
+            assert 0.05 - 0.16 < way < 0.15 + 0.16
+        else:
+            assert way <= 0.16 + 1e-9
     for moment in drive.moments:
         for mount in drive.mounts:
-            assert cameras.is_free(drive._model.room, (moment.body @ mount)[:3, 3])
+            assert cameras.is_free(drive.rooms[0][0].room, (moment.body @ mount)[:3, 3])
 
 
 def test_both_cameras_look_to_opposite_sides_and_see_nothing_in_the_dark(drive):
@@ -66,7 +81,7 @@ def test_both_cameras_look_to_opposite_sides_and_see_nothing_in_the_dark(drive):
     assert sum(moment.dark for moment in drive.moments) == 12
 
 
-def test_odometry_knows_nothing_of_being_carried(drive):
+def test_odometry_knows_nothing_of_being_bumped_and_carried(drive):
     odometry = list(_odometry(drive, 0))
 
     for before, now, there, here in zip(
@@ -74,46 +89,83 @@ def test_odometry_knows_nothing_of_being_carried(drive):
     ):
         moved = transforms.inverse(there) @ here
         truth = transforms.inverse(before.body) @ now.body
-        if now.carried:
+        if now.event is not None and now.event.is_unnoticed:
             np.testing.assert_allclose(moved, np.eye(4), atol=1e-12)
         else:
             assert transforms.distance(moved, truth) < 0.03
 
 
-def test_a_drive_is_localized_and_the_robot_is_found_again(world):
-    (steps,) = run(world.drive(5, 1, _MOMENTS), 5, create("sift"), RelocalizerOptions(), [(0,)])
+def test_in_twin_rooms_the_robot_goes_blind_through_a_door_to_the_other_one(world):
+    drive = world.drive(6, 1, 60, twin=True)
 
-    figures = Figures([steps]).as_dict()
+    assert len(drive.keyframes) == 64
+    (first, _), (second, offset) = drive.rooms
+    assert first.room.solids.shape == second.room.solids.shape
+    door = next(i for i, m in enumerate(drive.moments) if m.event is Event.DOOR)
+    assert all(m.dark and m.room == 0 for m in drive.moments[39:door])
+    assert {m.room for m in drive.moments[door:]} == {1}
+    passed = drive.moments[door].body[:3, 3] - drive.moments[39].body[:3, 3]
+    np.testing.assert_allclose(passed, offset)
+    # The same place of both rooms looks alike, but for the cartons.
+    pose = drive.keyframes[0].pose
+    there = transforms.make(pose[:3, :3], pose[:3, 3] + offset)
+    model = drive.rooms[1][0]
+    color = world.renderer.color
+    alike = color(first, world.camera, pose) == color(
+        model, world.camera, transforms.make(there[:3, :3], there[:3, 3] - offset)
+    )
+    assert 0.3 < alike.mean() <= 1.0
+
+
+def test_a_drive_is_localized_and_the_robot_is_found_again(world):
+    drive = world.drive(5, 1, _MOMENTS)
+
+    (steps,) = run(drive, 5, create("sift"), RelocalizerOptions(), [Rig((0,))])
+    steps = [Step.from_record(step.as_record()) for step in steps]
+
+    figures = drive_figures([steps])
     assert (figures["drives"], figures["moments"]) == (1, _MOMENTS)
     assert figures["wrong_believed"] == 0
-    assert all(step.since_carried is None for step in steps[:18])
-    assert [step.since_carried for step in steps[18:]] == list(range(6))
+    assert [step.event for step in steps] == [moment.event for moment in drive.moments]
 
 
-def _step(filtered=None, since=None, fix=None, believed=False, dark=False):
+def test_of_several_cameras_each_is_tried_alone_and_one_is_unplugged():
+    rigs = rigs_of(3)
+
+    assert list(rigs) == ["all", "camera 0 unplugged", "camera 0", "camera 1", "camera 2"]
+    assert rigs["camera 0 unplugged"].at(0.4) == [0, 1, 2]
+    assert rigs["camera 0 unplugged"].at(0.5) == [1, 2]
+    assert list(rigs_of(1)) == ["all"]
+
+
+def _step(stamp, filtered=None, event=None, fix=None, believed=False, dark=False):
     covariance = np.diag([0.01**2] * 3 + [0.01**2] * 3)
 
     def at(x):
         return None if x is None else (transforms.make(np.eye(3), [x, 0, 0]), covariance)
 
-    return Step(np.eye(4), dark, since, at(fix), believed, at(filtered))
+    tracked = Tracked(stamp * 10**9, np.eye(4), believed, FilterState.LOCALIZED, at(filtered))
+    return Step(tracked, event, dark, at(fix))
 
 
 def test_figures_count_what_is_wrong_and_how_long_recovery_takes():
     steps = [
-        _step(fix=0.01, filtered=0.01, believed=True),
-        _step(dark=True, filtered=0.03),
-        _step(dark=True, filtered=0.04),
-        _step(fix=2.0, filtered=2.0, since=0),
-        _step(fix=0.0, filtered=2.0, since=1),
-        _step(fix=0.0, filtered=0.01, since=2, believed=True),
+        _step(1, 0.01, Event.START, fix=0.01, believed=True),
+        _step(2, 0.03, Event.DARK, dark=True),
+        _step(3, 0.04, dark=True),
+        _step(4, 2.0, Event.CARRIED, fix=2.0),
+        _step(5, 2.0, fix=0.0),
+        _step(6, 0.01, fix=0.0, believed=True),
     ]
 
-    found = Figures([steps]).as_dict()
+    found = drive_figures([steps])
 
     assert (found["wrong_fixes"], found["wrong_believed"]) == (1, 0)
-    assert (found["recovered"], found["images_to_recover"]) == (1, 3)
     assert found["localized"] == 1.0
+    carried = found["events"]["carried away"]
+    assert (carried["found"], carried["images_to_find"], carried["images_to_fix"]) == (1, 3, 3)
     # 0.03 m are 3 standard deviations, 0.04 m are 4.
-    assert found["dark_coverage"] == 0.5
-    assert found["filtered_nees"] == pytest.approx((1 + 9 + 16) / 3)
+    assert found["events"]["black-out"]["coverage"] == 0.5
+    # Until it is found, the filter cannot know where the robot is.
+    assert found["filtered"]["nees"] == pytest.approx((1 + 9 + 16 + 1) / 4)
+    assert found["filtered"]["ate_m"] == pytest.approx(np.sqrt((1 + 9 + 16 + 1) / 4) / 100)

@@ -4,12 +4,14 @@
 
 import json
 
+import bag_world
 import numpy as np
 import pytest
 from evaluation_world import POSES, pose_line, write_tum
 from typer.testing import CliRunner
 
 from mast3r_ros.cli import app as cli
+from mast3r_ros.datasets import RecordingError, SourceOptions
 from mast3r_ros.evaluation.odometry import RecordedOdometry, SimulatedOdometry
 from mast3r_ros.evaluation.odometry_options import OdometryOptions
 from mast3r_ros.geometry import transforms
@@ -65,7 +67,7 @@ def test_a_file_is_interpolated_and_its_gaps_are_not(tmp_path):
     lines = [f"10.0 {pose_line(np.eye(4))}", f"10.2 {pose_line(there)}", f"11.2 {pose_line(there)}"]
     file.write_text("\n".join(lines) + "\n")
 
-    odometry = RecordedOdometry(file)
+    odometry = RecordedOdometry.of_file(file)
 
     half = odometry.at(10_100_000_000, np.eye(4))
     np.testing.assert_allclose(half[:3, 3], [0.5, 0.0, 0.0], atol=1e-9)
@@ -103,3 +105,43 @@ def test_evaluate_reports_full_windows_and_shorter_histories_apart(tmp_path):
     records = json.loads(queries.read_text())
     assert [record["history"] for record in records] == [1, 2, 3, 3, 3]
     assert max(record["translation_m"] for record in records) < 0.02
+    filtered = figures["filtered"]
+    # The third image is the first one that three agree at.
+    assert filtered["seconds_to_first_fix"] == pytest.approx(1.0)
+    assert filtered["ate_m"] < 0.02
+    assert filtered["coverage"] == 1.0
+    assert "Filtered trajectory" in printed
+
+
+_MOVED = transforms.perturb(np.eye(4), [4.0, 1.0, 0.0, 0.0, 0.0, 2.0])
+_SOURCE = SourceOptions(image_topic="/camera/image_raw")
+_BODY_LENS = transforms.perturb(np.eye(4), [0.2, 0.0, 0.5, 0.0, 0.3, 0.0])
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    """A bag with TF map -> base -> lens, and odometry of the base in a frame of its own."""
+
+    def messages():
+        step = bag_world.STEP
+        yield from bag_world.tf_messages("/tf_static", ("base", "lens", _BODY_LENS, step))
+        yield from bag_world.frames(4)
+        for i in range(4):
+            stamp, base = (i + 1) * step, POSES[i] @ transforms.inverse(_BODY_LENS)
+            yield from bag_world.tf_messages("/tf", ("map", "base", base, stamp))
+            yield "/odom", "nav_msgs/msg/Odometry", stamp, bag_world.odometry(_MOVED @ base, stamp)
+
+    return bag_world.write(tmp_path_factory.mktemp("odometry") / "bag", messages())
+
+
+def test_a_topic_of_a_bag_is_taken_to_the_camera_in_its_own_frame(bag):
+    odometry = OdometryOptions(window=3, odometry="/odom").open(0, bag, _SOURCE)
+
+    for i in (0, 3):
+        found = odometry.at((i + 1) * bag_world.STEP, np.eye(4))
+        np.testing.assert_allclose(found, _MOVED @ POSES[i], atol=1e-6)
+
+
+def test_a_topic_that_is_not_there_is_named(bag):
+    with pytest.raises(RecordingError, match="/wheels"):
+        OdometryOptions(window=3, odometry="/wheels").open(0, bag, _SOURCE)

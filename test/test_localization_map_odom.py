@@ -194,6 +194,18 @@ def test_noise_does_not_depend_on_the_parts_in_which_a_way_is_driven():
     np.testing.assert_allclose(noise[5] ** 2, 0.02**2 * 0.1 + 0.01**2 * 0.4)
 
 
+def test_noise_that_odometry_knows_takes_the_place_of_the_options():
+    drive, estimate = next(_drives())
+    _follow(drive, estimate, 10)
+    before = estimate.belief
+    noise = np.diag([0.3**2] * 3 + [0.2**2] * 3)
+
+    estimate.predict(drive.odom, drive.stamp, noise)
+
+    turned = transforms.rotate_covariance(noise, before.pose)
+    np.testing.assert_allclose(estimate.belief.covariance, before.covariance + turned, atol=1e-12)
+
+
 def test_planar_keeps_x_y_and_yaw_of_map_odom():
     drive, estimate = next(_drives())
     _follow(drive, estimate, 10)

@@ -133,6 +133,7 @@ class _Evaluation:
         from mast3r_ros.datasets.registry import open_dataset
         from mast3r_ros.evaluation import run
         from mast3r_ros.evaluation.album import Album
+        from mast3r_ros.evaluation.filtered import trajectory_figures
         from mast3r_ros.evaluation.report import Row
         from mast3r_ros.evaluation.summary import BOUNDS, summarize, window_figures
         from mast3r_ros.localization.relocalizer import Relocalizer
@@ -148,7 +149,7 @@ class _Evaluation:
         relocalizer = Relocalizer(keyframes, self.options)
         if self.odometry.odometry:
             window = Window(relocalizer, self.odometry.window_options)
-            odometry = self.odometry.open(mapping.seed)
+            odometry = self.odometry.open(mapping.seed, source, self.source_options)
             attempts = run.localize_windows(window, odometry, queries, self._beside(source))
         else:
             attempts = run.localize(relocalizer, queries, self._beside(source))
@@ -157,13 +158,16 @@ class _Evaluation:
             "front_end": front_end or keyframes.front_end.name,
             **({"disturbance": disturbance.name} if mapping.stress else {}),
         }
-        outcomes, album = [], Album(BOUNDS[-1], self.figures.pictures)
+        outcomes, album, track = [], Album(BOUNDS[-1], self.figures.pictures), []
         for attempt in progress(attempts, f"Localizing ({', '.join(labels.values())})"):
             outcomes.append(attempt.outcome)
             album.consider(attempt)
+            if attempt.tracked is not None:
+                track.append(attempt.tracked)
         found = summarize(outcomes, BOUNDS, self.figures.truth_covariance)
         if self.odometry.odometry:
             found.update(window_figures(outcomes, self.odometry.window, BOUNDS))
+            found["filtered"] = trajectory_figures(track, self.figures.truth_covariance)
         print_reading(dataset, self.source_options)
         return Row(
             labels,
@@ -189,7 +193,7 @@ class _Evaluation:
     def _window_table(self, found: dict[str, Any]) -> dict[str, Table]:
         """Full windows and shorter histories, apart."""
         from mast3r_ros.drawing.page import Table
-        from mast3r_ros.evaluation.report import percent
+        from mast3r_ros.evaluation.report import filtered_table, percent
         from mast3r_ros.evaluation.summary import BOUNDS
 
         if not self.odometry.odometry:
@@ -208,7 +212,10 @@ class _Evaluation:
             for key, name in names.items()
         ]
         columns = ["history", "queries", *(bound.label for bound in BOUNDS), "wrong"]
-        return {"Queries by their history": Table(columns, rows, names=1)}
+        return {
+            "Queries by their history": Table(columns, rows, names=1),
+            "Filtered trajectory": filtered_table(found["filtered"]),
+        }
 
     def _map(
         self, source: Path, dataset: Dataset, front_end: str | None, disturbance: Perturbation

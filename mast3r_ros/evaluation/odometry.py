@@ -5,11 +5,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mast3r_ros.datasets.summary import ReadSummary
+from mast3r_ros.datasets.bag_reader import BagReader, header
+from mast3r_ros.datasets.options import SourceOptions
+from mast3r_ros.datasets.registry import open_dataset
+from mast3r_ros.datasets.summary import ReadSummary, RecordingError
 from mast3r_ros.datasets.trajectory import read_poses
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.frame_tree import TfBuffer, TransformError
@@ -48,30 +53,49 @@ class SimulatedOdometry(Odometry):
         if self._last is not None:
             before, pose = self._last
             moved = transforms.inverse(pose) @ truth
-            steps = max(stamp - before, 1) / (self._options.spacing * 1e9)
-            sigma = np.sqrt(np.diag(self._options.step_covariance(moved)))
-            # Of a part of a step, the distance is so much shorter too.
-            sigma[:3] /= np.sqrt(steps)
-            sigma[3:] *= np.sqrt(steps)
+            covariance = self._options.covariance_over(moved, (stamp - before) / 1e9)
+            sigma = np.sqrt(np.diag(covariance))
             self._pose = self._pose @ transforms.perturb(moved, self._random.normal(0.0, sigma))
         self._last = stamp, truth
         return self._pose
 
 
 class RecordedOdometry(Odometry):
-    """A trajectory of the camera from a file, interpolated between its stamps."""
+    """A recorded trajectory of the camera, interpolated between its stamps."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file.
-
-        Raises:
-            RecordingError: it cannot be read, or has no poses.
-        """
-        poses = read_poses(path.expanduser(), ReadSummary())
+    def __init__(self, poses: Mapping[int, Pose]) -> None:
+        """Of poses odom <- camera by stamp [ns], at least one."""
         kept = max(poses) - min(poses) + 1
         self._buffer = TfBuffer(kept, _MAX_GAP, detect_jumps=False)
         for stamp, pose in sorted(poses.items()):
             self._buffer.insert("odom", "camera", pose, stamp, False)
+
+    @staticmethod
+    def of_file(path: Path) -> RecordedOdometry:
+        """Read a file in the TUM format.
+
+        Raises:
+            RecordingError: it cannot be read, or has no poses.
+        """
+        return RecordedOdometry(read_poses(path.expanduser(), ReadSummary()))
+
+    @staticmethod
+    def of_topic(bag: Path, topic: str, options: SourceOptions) -> RecordedOdometry:
+        """Read a topic of a bag: the camera's poses in the frame of its messages.
+
+        Args:
+            bag: with the images.
+            topic: of nav_msgs/Odometry; TF has the way from its child frame to the camera.
+            options: how the bag is read.
+
+        Raises:
+            RecordingError: there is no such topic, or it says of no image where the camera was.
+        """
+        raw = next(BagReader(bag).messages([topic]), None)
+        if raw is None:
+            raise RecordingError(f"{bag}: there are no messages on {topic}, named by --odometry")
+        here = replace(options, pose_topic=topic, map_frame=header(raw)[1])
+        return RecordedOdometry({i.stamp: i.true_pose for i in open_dataset(bag, here).posed()})
 
     def at(self, stamp: int, truth: Pose) -> Pose | None:
         """See `Odometry.at`."""

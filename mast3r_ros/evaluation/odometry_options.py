@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mast3r_ros.common.options import check, option
 
 if TYPE_CHECKING:
+    from mast3r_ros.datasets.options import SourceOptions
     from mast3r_ros.evaluation.odometry import Odometry
     from mast3r_ros.localization.window import WindowOptions
 
@@ -25,8 +26,8 @@ class OdometryOptions:
     )
     odometry: str = option(
         "",
-        "What ties them: truth (the true poses with noise), or a file of the camera's poses in "
-        "any frame, in the TUM format",
+        "What ties them: truth (the true poses with noise), a file of the camera's poses in any "
+        "frame, in the TUM format, or a topic of the bag (nav_msgs/Odometry)",
     )
     odometry_noise: float = option(
         0.02,
@@ -66,14 +67,23 @@ class OdometryOptions:
             rotation_noise=math.radians(self.odometry_turn_noise),
         )
 
-    def open(self, seed: int) -> Odometry:
+    def open(self, seed: int, source: Path, options: SourceOptions) -> Odometry:
         """What ties the queries of one row.
 
+        Args:
+            seed: of the noise.
+            source: the recording of the queries.
+            options: how it is read.
+
         Raises:
-            RecordingError: a file of odometry that cannot be read.
+            RecordingError: odometry that cannot be read.
         """
+        from mast3r_ros.datasets.kinds import is_bag
         from mast3r_ros.evaluation.odometry import RecordedOdometry, SimulatedOdometry
 
         if self.odometry == "truth":
             return SimulatedOdometry(self.window_options, seed)
-        return RecordedOdometry(Path(self.odometry))
+        file = Path(self.odometry).expanduser()
+        if is_bag(source) and not file.is_file():
+            return RecordedOdometry.of_topic(source, self.odometry, options)
+        return RecordedOdometry.of_file(file)

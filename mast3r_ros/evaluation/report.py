@@ -89,6 +89,24 @@ def _columns(
     return columns
 
 
+def filtered_table(figures: Mapping[str, Any]) -> Table:
+    """One line: a trajectory by odometry and fixes, see `filtered.trajectory_figures`."""
+    driven = figures["driven_between_fixes_m"]
+    shown = {
+        "first fix": number(figures["seconds_to_first_fix"], 1, "s"),
+        "localized": percent(figures["localized"]),
+        "driven between fixes": number(driven["median"], 1, "m"),
+        "at the most": number(driven["largest"], 1, "m"),
+        "ATE": number(figures["ate_m"], 100, "cm"),
+        "angle": number(figures["ate_deg"], 1, "°"),
+        "RPE over 1 s": number(figures["rpe_m"], 100, "cm"),
+        "its angle": number(figures["rpe_deg"], 1, "°"),
+        "NEES mean": number(figures["nees"]),
+        "in 95 %": percent(figures["coverage"]),
+    }
+    return Table(list(shown), [list(shown.values())], names=0)
+
+
 def queries_table(row: Row, bounds: Sequence[Bound]) -> Table:
     """A line for each query."""
     cells, bad = [], set()

@@ -114,10 +114,18 @@ class Belief:
         """map <- odom."""
         return self.pose @ transforms.inverse(self.odom_body)
 
-    def moved(self, odom_body: Pose, options: FilterOptions) -> Belief:
-        """The belief after odometry has moved on."""
+    def moved(self, odom_body: Pose, options: FilterOptions, noise: Array | None = None) -> Belief:
+        """The belief after odometry has moved on.
+
+        Args:
+            odom_body: odom <- body now.
+            options: say how noisy the motion is,
+            noise: unless its (6, 6) covariance is known, about the axes of the body before it.
+        """
         motion = transforms.inverse(self.odom_body) @ odom_body
-        added = transforms.rotate_covariance(options.motion_covariance(motion), self.pose)
+        if noise is None:
+            noise = options.motion_covariance(motion)
+        added = transforms.rotate_covariance(noise, self.pose)
         covariance = move_covariance(self.covariance + added, self.pose, motion)
         return Belief(self.pose @ motion, covariance, odom_body)
 
@@ -173,14 +181,21 @@ class MapOdomFilter:
         reckoned = self.driven > options.reckoning_distance or self.age > options.reckoning_time
         return FilterState.DEAD_RECKONING if reckoned else FilterState.LOCALIZED
 
-    def predict(self, odom_body: Pose, stamp: int) -> None:
-        """Odometry at an instant [ns]."""
+    def predict(self, odom_body: Pose, stamp: int, noise: Array | None = None) -> None:
+        """Odometry at an instant.
+
+        Args:
+            odom_body: odom <- body.
+            stamp: [ns].
+            noise: (6, 6) of the motion since the instant before, where odometry knows it; else
+                `FilterOptions.motion_covariance` is taken.
+        """
         self._stamp = max(stamp, self._stamp)
         if self._belief is not None:
             self.driven += transforms.distance(self._belief.odom_body, odom_body)
-            self._belief = self._belief.moved(odom_body, self.options)
+            self._belief = self._belief.moved(odom_body, self.options, noise)
         if self._elsewhere is not None:
-            self._elsewhere = self._elsewhere.moved(odom_body, self.options)
+            self._elsewhere = self._elsewhere.moved(odom_body, self.options, noise)
 
     def correct(
         self,
@@ -189,6 +204,7 @@ class MapOdomFilter:
         odom_body: Pose,
         stamp: int,
         confirmations: int = 3,
+        noise: Array | None = None,
     ) -> bool:
         """A fix: where an image says that the body was when odometry said `odom_body`.
 
@@ -199,11 +215,12 @@ class MapOdomFilter:
             stamp: of the image [ns].
             confirmations: so many consecutive fixes elsewhere must agree before they are believed,
                 and at the start.
+            noise: see `predict`.
 
         Returns:
             Whether it is believed; False where it is elsewhere, and too few agree with it yet.
         """
-        self.predict(odom_body, stamp)
+        self.predict(odom_body, stamp, noise)
         fix = Belief(map_body, covariance, odom_body)
         limit = _chi_square(self.options.gate_probability)
         if self._belief is not None and self._belief.distance(fix) <= limit:

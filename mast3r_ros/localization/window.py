@@ -75,6 +75,16 @@ class WindowOptions:
         position = self.distance_noise * float(np.linalg.norm(moved[:3, 3]))
         return np.diag([position**2] * 3 + [self.rotation_noise**2] * 3)
 
+    def covariance_over(self, moved: Pose, seconds: float) -> NDArray[np.float64]:
+        """(6, 6) of odometry over a part of a step or over several, as of a random walk [m, rad].
+
+        At constant speed, that of `spacing` seconds is `step_covariance`.
+        """
+        steps = max(seconds, 1e-9) / self.spacing
+        # Of a part of a step, the distance is so much shorter too.
+        scale = np.repeat([1 / steps, steps], 3)
+        return np.asarray(self.step_covariance(moved) * scale)
+
     def jumped(self, moved: Pose, seconds: float) -> bool:
         """Whether a motion by odometry in a time is none: time went back, or it is too fast."""
         if seconds < 0:

@@ -25,6 +25,7 @@ from mast3r_ros.training.worlds.photometry import expose
 from mast3r_ros.training.worlds.renderer import Model, Renderer
 from mast3r_ros.training.worlds.room import LIGHTS, SHADOW_SIDE, Room, make_room
 from mast3r_ros.training.worlds.textures import make_library
+from mast3r_ros.training.worlds.twins import with_carton
 from mast3r_ros.training.worlds.views import View
 
 Rng = np.random.Generator
@@ -110,7 +111,7 @@ def _twin_rooms(world: AmbiguousWorld, rng: Rng, queries: int) -> Scene:
         spot = rng.uniform(0.25, 0.75, 2) * room.size[:2]
         side, height = rng.uniform(0.5, 0.8), rng.uniform(0.6, 1.0)
         box = np.array([[*(spot - side / 2), 0.0], [*(spot + side / 2), height]])
-        models = [world.renderer.load(_with_carton(room, box, picture)) for picture in pictures]
+        models = [world.renderer.load(with_carton(room, box, picture)) for picture in pictures]
         poses = _poses_toward(rng, models[0].room, box, 4)
         drawn = _seen_together(world, rng, models[0], camera, poses, box, queries)
         if drawn is not None:
@@ -169,17 +170,6 @@ def _poses_toward(rng: Rng, room: Room, box: NDArray[np.float64], count: int) ->
             if len(poses) == count:
                 break
     return poses
-
-
-def _with_carton(room: Room, box: NDArray[np.float64], material: Material) -> Room:
-    mesh = Mesh()
-    low, high = box
-    mesh.box((low[0], high[0]), (low[1], high[1]), (low[2], high[2]), material)
-    return replace(
-        room,
-        vertices=np.concatenate([room.vertices, mesh.vertices()]),
-        solids=np.concatenate([room.solids, mesh.solids()]),
-    )
 
 
 def _poster(world: AmbiguousWorld, rng: Rng, queries: int) -> Scene:
