@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered drives: determined by the seed, a black-out, a robot that is carried away; figures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -117,16 +119,21 @@ def test_in_twin_rooms_the_robot_goes_blind_through_a_door_to_the_other_one(worl
     assert 0.3 < alike.mean() <= 1.0
 
 
-def test_a_drive_is_localized_and_the_robot_is_found_again(world):
-    drive = world.drive(5, 1, _MOMENTS)
+def test_a_drive_is_localized_until_it_is_dark(world):
+    whole = world.drive(5, 1, _MOMENTS)
+    drive = replace(whole, moments=whole.moments[:16])
 
     (steps,) = run(drive, 5, create("sift"), RelocalizerOptions(), [Rig((0,))])
     steps = [Step.from_record(step.as_record()) for step in steps]
 
     figures = drive_figures([steps])
-    assert (figures["drives"], figures["moments"]) == (1, _MOMENTS)
-    assert figures["wrong_believed"] == 0
-    assert [step.event for step in steps] == [moment.event for moment in drive.moments]
+    assert (figures["drives"], figures["moments"]) == (1, 16)
+    assert figures["localized"] > 0.8
+    assert (figures["wrong_fixes"], figures["wrong_believed"]) == (0, 0)
+    assert figures["filtered"]["ate_m"] < 0.1
+    assert figures["events"]["black-out"]["moments"] == 3
+    # The images of the seconds before it do not localize a black one.
+    assert figures["events"]["black-out"]["images_to_fix"] is None
 
 
 def test_of_several_cameras_each_is_tried_alone_and_one_is_unplugged():

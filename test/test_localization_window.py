@@ -181,6 +181,25 @@ def test_a_robot_that_was_carried_away_is_found_by_the_new_image_alone():
     assert len(window) == 1
 
 
+@pytest.mark.parametrize("matches", ["none", "chance"])
+def test_an_image_that_sees_nothing_is_not_localized_by_those_before(matches):
+    bodies = _drive(5)
+    window = _window(bodies, wild=(3,) if matches == "chance" else ())
+    if matches == "none":
+        told = window.relocalizer.map.front_end.matches
+        for keyframe in range(len(_KEYFRAMES)):
+            told[keyframe, 103] = told[keyframe, 103].select(np.zeros(0, int))
+
+    answers = _run(window, bodies)
+
+    assert answers[3].reason is Reason.FEW_INLIERS
+    assert "in the newest image" in answers[3].message
+    assert answers[3].pose is None
+    # It is one of those that the next image is solved with.
+    assert len(answers[4].views) == 5
+    assert transforms.distance(answers[4].pose, bodies[4]) < 0.03
+
+
 def test_an_image_that_contradicts_the_others_is_no_query_with_them():
     elsewhere = camera_pose(1.1, 1.2, 0.3, turn=0.45)
     bodies = [_BODY, elsewhere, *_drive(4)[2:]]
