@@ -34,6 +34,7 @@ from mast3r_ros.datasets.image_poses import read_poses
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.evaluation.benchmarks import runner
 from mast3r_ros.evaluation.benchmarks.aachen import Aachen
+from mast3r_ros.evaluation.benchmarks.ablations import Ablations
 from mast3r_ros.evaluation.benchmarks.answer import Solver
 from mast3r_ros.evaluation.benchmarks.base import BenchmarkError
 from mast3r_ros.evaluation.benchmarks.fast_matching import (
@@ -44,11 +45,13 @@ from mast3r_ros.evaluation.benchmarks.fast_matching import (
 )
 from mast3r_ros.evaluation.benchmarks.inloc import InLoc
 from mast3r_ros.evaluation.benchmarks.mapfree import MapFree
+from mast3r_ros.evaluation.benchmarks.matched_pairs import MatchedPairs
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.evaluation.benchmarks.recall import SevenScenes, TumRooms
 from mast3r_ros.evaluation.benchmarks.registry import BENCHMARKS
 from mast3r_ros.evaluation.benchmarks.relative import Co3d, RealEstate
 from mast3r_ros.frontends import create
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 from mast3r_ros.geometry import transforms
 from mast3r_ros.localization.options import RelocalizerOptions
 
@@ -318,7 +321,7 @@ def test_a_damaged_image_counts_as_not_answered(tmp_path):
 @pytest.mark.parametrize("kind", BENCHMARKS.values())
 def test_missing_data_says_what_to_download(kind, tmp_path):
     for folder in (tmp_path / "nowhere", tmp_path):
-        if kind is FastMatching and folder.is_dir():
+        if issubclass(kind, MatchedPairs) and folder.is_dir():
             continue  # any folder may hold a recording: told when it is opened
         with pytest.raises(BenchmarkError) as error:
             kind(folder, BenchmarkOptions()).tasks()
@@ -348,6 +351,20 @@ def test_fast_matching_compares_equal_numbers_of_matches(tmp_path):
     assert benchmark.plots([{"error": "unread"}]) == {}
     with pytest.raises(BenchmarkError, match="--front-end mast3r"):
         benchmark.prepare(benchmark.tasks()[0], Solver(create("sift")))
+
+
+def test_ablations_match_windows_again_and_take_longer_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("mast3r_ros.evaluation.benchmarks.ablations.WINDOWS", (1, 3))
+    write_tum(tmp_path / "wall")
+    benchmark = Ablations(tmp_path / "wall", BenchmarkOptions(count=1))
+    (record,) = run(benchmark, Solver(create("mast3r", Mast3rOptions(checkpoint="nano"))))
+    ways = record["ways"]
+    assert list(ways) == ["coarse", "fine 1", "fine 3"]
+    assert ways["coarse"]["ms"] < ways["fine 1"]["ms"] < ways["fine 3"]["ms"]
+    assert len({way["error_deg"] for way in ways.values()}) == 3
+    figures = benchmark.summarize([record])
+    assert figures["coarse: AUC@5"] == pytest.approx(max(0, 1 - ways["coarse"]["error_deg"] / 5))
+    assert list(benchmark.plots([record])) == ["accuracy over time"]
 
 
 ASKED = {"benchmark": "mapfree", "limit": 0, "options": {"seed": 1}}
@@ -385,6 +402,7 @@ EVERY_TREE = {
     SevenScenes: (seven_scenes_tree, lambda _: {}),
     TumRooms: (tum_tree, lambda _: {"every": 3}),
     FastMatching: (tum_tree, lambda _: {"count": 3}),
+    Ablations: (tum_tree, lambda _: {"count": 3}),
     Aachen: (
         aachen_tree,
         lambda folder: localization_options(
@@ -410,7 +428,7 @@ EVERY_TREE = {
 def test_a_killed_run_resumes_to_the_same_summary(kind, tmp_path, monkeypatch):
     monkeypatch.setattr("mast3r_ros.evaluation.benchmarks.relative._MIN_LENGTH", 2)
     monkeypatch.setattr(
-        FastMatching, "prepare", lambda *_: lambda query: {"ways": {"full": way(query)}}
+        MatchedPairs, "prepare", lambda *_: lambda query: {"ways": {"full": way(query)}}
     )
     make, options = EVERY_TREE[kind]
     folder = make(tmp_path / "data")

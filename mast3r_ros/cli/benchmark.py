@@ -23,7 +23,10 @@ def benchmark(
         str,
         typer.Argument(
             metavar="NAME",
-            help=text("One of mapfree, co3d, re10k, aachen, inloc, 7scenes, tum, fast-matching."),
+            help=text(
+                "One of mapfree, co3d, re10k, aachen, inloc, 7scenes, tum, fast-matching, "
+                "ablations."
+            ),
         ),
     ],
     data: Annotated[
@@ -83,8 +86,7 @@ def benchmark(
     folder = out or Path("runs") / f"{name}_{_slug(front_end)}_{benchmark_options.split}"
     opened = data
     if str(data) == rendered.NAME and name in rendered.LAYOUTS:
-        opened = folder.parent / f"{name}_{rendered.NAME}"
-        rendered.render(name, benchmark_options.split, opened, benchmark_options.seed)
+        opened = rendered.render(name, benchmark_options, folder.parent)
     chosen = open_benchmark(name, opened, benchmark_options)
     solver = make_solver(front_end, options, benchmark_options.coarse_to_fine)
     asked = {

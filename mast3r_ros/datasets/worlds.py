@@ -16,9 +16,10 @@ from mast3r_ros.datasets.recording import PosedImage, PosedPair
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.transforms import Pose
 
 if TYPE_CHECKING:
-    from mast3r_ros.training.worlds import View
+    from mast3r_ros.training.worlds import Pair, PairSource, View
 
 
 class Worlds(Dataset):
@@ -62,6 +63,33 @@ def rendered_pairs(
         RecordingError: what renders them is not installed.
         NoOpenGL, TexturesMissing: it is, but cannot work here.
     """
+    for index, pair, _ in _held_out(seed, size, min_overlap, portrait):
+        yield _posed(index, pair)
+
+
+def rendered_approaches(
+    seed: int, size: tuple[int, int], min_overlap: float, portrait: bool, count: int
+) -> Iterator[tuple[PosedPair, list[tuple[Frame, Pose]]]]:
+    """The pairs of `rendered_pairs`, and what a hand-held camera saw on its way to each query.
+
+    Args:
+        seed, size, min_overlap, portrait: as of `rendered_pairs`.
+        count: of the images before the query, which come the oldest first, each with reference
+            camera <- camera.
+
+    Raises:
+        RecordingError, NoOpenGL, TexturesMissing: as of `rendered_pairs`.
+    """
+    for index, pair, source in _held_out(seed, size, min_overlap, portrait):
+        reference_world = transforms.inverse(pair.reference.pose)
+        before = source.approach(index, pair.query, count)
+        yield _posed(index, pair), [(_frame(v), reference_world @ v.pose) for v in before]
+
+
+def _held_out(
+    seed: int, size: tuple[int, int], min_overlap: float, portrait: bool
+) -> Iterator[tuple[int, Pair, PairSource]]:
+    """Numbers and pairs without end, and what renders them."""
     try:
         from mast3r_ros.training.worlds import PairSource
     except ImportError as error:
@@ -73,13 +101,17 @@ def rendered_pairs(
     for index in itertools.count():
         pair = source.pair(index, portrait)
         if pair.overlap >= min_overlap:
-            yield PosedPair(
-                f"room {index}",
-                _frame(pair.reference),
-                _frame(pair.query),
-                transforms.inverse(pair.reference.pose) @ pair.query.pose,
-                pair.overlap,
-            )
+            yield index, pair, source
+
+
+def _posed(index: int, pair: Pair) -> PosedPair:
+    return PosedPair(
+        f"room {index}",
+        _frame(pair.reference),
+        _frame(pair.query),
+        transforms.inverse(pair.reference.pose) @ pair.query.pose,
+        pair.overlap,
+    )
 
 
 def _frame(view: View) -> Frame:

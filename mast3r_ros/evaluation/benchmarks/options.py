@@ -24,7 +24,7 @@ class BenchmarkOptions:
     every: int = option(10, "Every N-th training image of a scene is mapped (7scenes, tum)", 1)
     depth: bool = option(True, "Use the depth of mapped images where the data has some")
     images: int = option(10, "Images drawn from each clip or sequence (co3d, re10k)", 2, 1000)
-    count: int = option(100, "Pairs of images (fast-matching)", 1, 100_000)
+    count: int = option(100, "Pairs of images (fast-matching, ablations)", 1, 100_000)
     retrieved: int = option(
         20, "Images of the database that a query is matched with (aachen, inloc)", 1, 1000
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mast3r_ros.evaluation.benchmarks.aachen import Aachen
+from mast3r_ros.evaluation.benchmarks.ablations import Ablations
 from mast3r_ros.evaluation.benchmarks.base import Benchmark, BenchmarkError
 from mast3r_ros.evaluation.benchmarks.fast_matching import FastMatching
 from mast3r_ros.evaluation.benchmarks.inloc import InLoc
@@ -17,7 +18,17 @@ from mast3r_ros.evaluation.benchmarks.relative import Co3d, RealEstate
 
 BENCHMARKS: dict[str, type[Benchmark]] = {
     kind.name: kind
-    for kind in (MapFree, Co3d, RealEstate, Aachen, InLoc, SevenScenes, TumRooms, FastMatching)
+    for kind in (
+        MapFree,
+        Co3d,
+        RealEstate,
+        Aachen,
+        InLoc,
+        SevenScenes,
+        TumRooms,
+        FastMatching,
+        Ablations,
+    )
 }
 
 

@@ -9,7 +9,7 @@ of the benchmark's own images.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,10 @@ from mast3r_ros.common.size import ImageSize
 from mast3r_ros.datasets.kinds import WORLDS
 from mast3r_ros.datasets.layouts import write_mapfree, write_re10k
 from mast3r_ros.datasets.recording import PosedPair
-from mast3r_ros.datasets.worlds import rendered_pairs
+from mast3r_ros.datasets.worlds import rendered_approaches, rendered_pairs
+from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.transforms import Pose
 
 NAME = WORLDS
 # The benchmarks in whose layout rooms are rendered.
@@ -30,29 +33,74 @@ _MIN_OVERLAP = 0.3
 _CLIP_SIZE = ImageSize(640, 360)
 # Of the Map-free benchmark, which is upright; rooms are rendered in portrait of this size.
 _SCENE_SIZE = ImageSize(720, 540)
+# Of the multi-frame track: the query's number, and as many images before it as the track takes.
+_QUERY, _BEFORE = 9, 8
+# Errors of the device's tracking between two images, of the order of a telephone's: part of the
+# way, and turn [rad].
+_DRIFT, _DRIFT_TURN = 0.01, np.deg2rad(0.1)
 _DONE = "rendered.txt"
 
 
-def render(benchmark: str, split: str, folder: Path, seed: int) -> None:
-    """Write the rendered scenes into a folder, unless they are there.
+def render(benchmark: str, options: BenchmarkOptions, parent: Path) -> Path:
+    """Write the rendered scenes into a folder of their own, unless they are there.
 
     Args:
         benchmark: one of `LAYOUTS`.
-        split: the part that is written.
-        folder: of the data.
-        seed: of the rooms.
+        options: split, track and seed.
+        parent: of that folder.
+
+    Returns:
+        The folder of the data.
     """
+    split, seed = options.split, options.seed
+    multi = benchmark == "mapfree" and options.track == "multi"
+    folder = parent / f"{benchmark}_{NAME}{'_multi' if multi else ''}"
     mark = folder / _DONE
     said = f"{benchmark} {split} {SCENES} {seed}\n"
     if mark.is_file() and mark.read_text() == said:
-        return
+        return folder
+    if multi:
+        _render_approaches(folder / split, seed)
+    else:
+        _render_pairs(benchmark, folder / split, seed)
+    mark.write_text(said)
+    return folder
+
+
+def _render_pairs(benchmark: str, folder: Path, seed: int) -> None:
     for number, pair in enumerate(itertools.islice(_pairs(benchmark, seed), SCENES)):
         reference, query = (pair.reference, np.eye(4)), (pair.query, pair.motion)
         if benchmark == "mapfree":
-            write_mapfree(folder / split / f"s{number:05d}", reference, {0: query})
+            write_mapfree(folder / f"s{number:05d}", reference, {0: query})
         else:
-            write_re10k(folder / split, f"{number:05d}", {0: reference, 33_333: query})
-    mark.write_text(said)
+            write_re10k(folder, f"{number:05d}", {0: reference, 33_333: query})
+
+
+def _render_approaches(folder: Path, seed: int) -> None:
+    """The scenes of the multi-frame track: the queries of the single-frame track come last."""
+    scenes = rendered_approaches(seed, _SCENE_SIZE, _MIN_OVERLAP, True, _BEFORE)
+    for number, (pair, before) in enumerate(itertools.islice(scenes, SCENES)):
+        images = dict(enumerate([*before, (pair.query, pair.motion)], _QUERY - _BEFORE))
+        tracked = _drifting([pose for _, pose in images.values()], seed, number)
+        write_mapfree(
+            folder / f"s{number:05d}",
+            (pair.reference, np.eye(4)),
+            images,
+            dict(zip(images, tracked, strict=True)),
+        )
+
+
+def _drifting(poses: Sequence[Pose], seed: int, number: int) -> list[Pose]:
+    """Poses as a device tracks them, in a frame of its own."""
+    rng = np.random.default_rng([seed, number])
+    tracked = [np.eye(4)]
+    for before, after in itertools.pairwise(poses):
+        step = transforms.inverse(before) @ after
+        way = float(np.linalg.norm(step[:3, 3]))
+        turn = transforms.rotation_from_vector(rng.normal(0, _DRIFT_TURN, 3))
+        error = transforms.make(turn, rng.normal(0, _DRIFT * way, 3))
+        tracked.append(tracked[-1] @ step @ error)
+    return tracked
 
 
 def _pairs(benchmark: str, seed: int) -> Iterator[PosedPair]:

@@ -28,6 +28,8 @@ _ROOMS = 16
 _PAIRS = 8
 _TRIALS_BESIDE = 12
 _SIZE = ImageSize(128, 96)
+# Way and turn of a hand between two images [m, rad].
+_HAND_STEP, _HAND_TURN = 0.05, np.deg2rad(1.5)
 
 
 class PairSource:
@@ -78,8 +80,7 @@ class PairSource:
 
     def pair(self, index: int, portrait: bool = False) -> Pair:
         """The pair of a number from 0 on, in landscape or portrait."""
-        block, within = divmod(index, self.BLOCK)
-        model = self._model(block * _ROOMS + within % _ROOMS)
+        model = self._model_of(index)
         rng = np.random.default_rng([*self._seed, 1, index, int(portrait)])
         width, height = self._size[::-1] if portrait else self._size
         while True:
@@ -92,6 +93,37 @@ class PairSource:
             for camera, depth, pose in zip(chosen, depths, poses, strict=True)
         ]
         return Pair(views[0], views[1], share)
+
+    def approach(self, index: int, query: View, count: int) -> list[View]:
+        """What a camera in a hand saw on its way to the query of a pair, the oldest view first.
+
+        Args:
+            index: of the pair.
+            query: of it.
+            count: of the views before it.
+        """
+        model = self._model_of(index)
+        rng = np.random.default_rng([*self._seed, 2, index])
+        shorter = 1.0
+        while True:
+            move = shorter * rng.normal(0, _HAND_STEP / np.sqrt(3), 3)
+            turn = shorter * rng.normal(0, _HAND_TURN / np.sqrt(3), 3)
+            poses = [_away(query.pose, k * move, k * turn) for k in range(count, 0, -1)]
+            depths = [self._renderer.depth(model, query.camera, pose) for pose in poses[:1]]
+            if _is_open(depths[0]) and all(cameras.is_free(model.room, p[:3, 3]) for p in poses):
+                break
+            # Where there is little room, the hand hardly moves.
+            shorter *= 0.8
+        depths += [self._renderer.depth(model, query.camera, pose) for pose in poses[1:]]
+        return [
+            self._view(rng, model, query.camera, depth, pose)
+            for depth, pose in zip(depths, poses, strict=True)
+        ]
+
+    def _model_of(self, index: int) -> Model:
+        """The room of a pair."""
+        block, within = divmod(index, self.BLOCK)
+        return self._model(block * _ROOMS + within % _ROOMS)
 
     def _model(self, number: int) -> Model:
         if number in self._rooms:
@@ -143,6 +175,12 @@ _Drawn = tuple[
     tuple[Pose, Pose],
     float,
 ]
+
+
+def _away(pose: Pose, move: NDArray[np.float64], turn: NDArray[np.float64]) -> Pose:
+    """A pose moved in the world and turned about its own axes [m, rad]."""
+    turned = pose[:3, :3] @ transforms.rotation_from_vector(turn)
+    return transforms.make(turned, pose[:3, 3] + move)
 
 
 def _is_open(depth: NDArray[np.float32]) -> bool:
