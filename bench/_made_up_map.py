@@ -19,8 +19,9 @@ from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.keyframes.database import FILE
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.store import FILE, pack_entry
+from mast3r_ros.keyframes.store import pack_entry
 
 WIDTH, HEIGHT = 640, 480
 # As of `sift`; a keyframe of 950 features takes 0.3 MB with its thumbnail.

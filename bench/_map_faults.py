@@ -17,8 +17,9 @@ from pathlib import Path
 
 from bench._made_up_map import MadeUp, build
 from mast3r_ros.frontends.sift import SiftFrontEnd
+from mast3r_ros.keyframes.database import FILE, MapError, journal_of
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.store import FILE, MapError, Store, journal_of
+from mast3r_ros.keyframes.store import Store
 
 
 def _load(path: Path) -> KeyframeMap:

@@ -26,7 +26,7 @@ from mast3r_ros.demo.bag import write_bag
 from mast3r_ros.demo.scenes import Scene
 from mast3r_ros.evaluation.stress import PERTURBATIONS
 from mast3r_ros.geometry import transforms
-from mast3r_ros.keyframes.store import MapError
+from mast3r_ros.keyframes.database import MapError
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.network.checkpoint import load_checkpoint, save_checkpoint
 from mast3r_ros.network.fetch import nano_checkpoint

@@ -28,8 +28,8 @@ from synthetic import camera_pose, view
 
 from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
+from mast3r_ros.keyframes.database import FILE, PAGE_SIZE
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.store import FILE, PAGE_SIZE
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.network import checkpoint
 

@@ -26,8 +26,9 @@ from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.keyframes import archive, retrieval, trained_index
+from mast3r_ros.keyframes.database import FILE, FORMAT_VERSION, MapError
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.store import FILE, FORMAT_VERSION, MapError, Store
+from mast3r_ros.keyframes.store import Store
 
 _FISHEYE = Camera(64, 48, 30.0, 31.0, 31.5, 23.5, (0.01, 0.002, 0.0, 0.0), "equidistant")
 
@@ -553,7 +554,7 @@ def test_no_map_there(tmp_path):
 def test_a_map_of_the_format_of_before_is_named(tmp_path):
     (tmp_path / "map.yaml").write_text("# mast3r_ros map\nformat: 2\n")
 
-    _refused(tmp_path, r"older format \(map.yaml\), .* format 3: build the map again .*map build")
+    _refused(tmp_path, r"older format \(map.yaml\), .* format 4: build the map again .*map build")
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
@@ -572,7 +573,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, kind):
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("PRAGMA user_version = 4", "map format 4, this version reads 3: update mast3r_ros"),
+        ("PRAGMA user_version = 5", "map format 5, this version reads 4: update mast3r_ros"),
         ("PRAGMA user_version = 2", "map format 2, .*: build the map again"),
         ("PRAGMA user_version = -1", "map format -1, .*: build the map again"),
         ("PRAGMA application_id = 1", "is of another program"),

@@ -13,14 +13,16 @@ import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
 
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from ros_robot import Robot
 from ros_world import camera_pose, render
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.keyframes.database import FILE
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.store import FILE
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.srv import AddKeyframe, ClearMap, LoadMap, RemoveKeyframe, SaveMap
 
@@ -92,6 +94,27 @@ def test_save_clear_load(robot, tmp_path):
     assert robot.look(camera_pose(0.05)).state == RelocalizationStatus.STATE_LOCALIZED
 
 
+def test_usage_is_counted_where_it_is_asked_for(robot, saved, tmp_path):
+    path = shutil.copytree(saved, tmp_path / "map")
+    assert _load(robot, path).success
+    robot.look(camera_pose(0.05))
+    assert KeyframeMap.load(path, create("sift")).usage == {}
+    wanted = Parameter("usage_period", value=1e-3).to_parameter_msg()
+    set_ = robot.call(SetParameters, "relocalizer/set_parameters", parameters=[wanted])
+    assert set_.results[0].successful
+
+    for x in (0.02, 0.05):
+        assert robot.look(camera_pose(x)).state == RelocalizationStatus.STATE_LOCALIZED
+    robot.call(ClearMap, "relocalizer/clear_map")
+
+    usage = KeyframeMap.load(path, create("sift")).usage
+    assert len(usage) == 2
+    for counts in usage.values():
+        assert counts.retrieved == counts.used == 2
+        assert counts.inliers > 20
+        assert counts.last_used == round(robot.clock * 1e9)
+
+
 def test_remove(robot, tmp_path):
     _build(robot, 1)
     extra = robot.add(camera_pose(0.3))
@@ -146,7 +169,7 @@ def _of_before(path):
     [
         (_truncate, "is damaged"),
         (_edit("UPDATE keyframe SET entry_crc = 1"), "does not have its checksum"),
-        (_edit("PRAGMA user_version = 4"), "map format 4, this version reads 3"),
+        (_edit("PRAGMA user_version = 5"), "map format 5, this version reads 4"),
         (
             _edit("UPDATE meta SET value = 'xfeat' WHERE name = 'front_end'"),
             "made by front end 'xfeat'",

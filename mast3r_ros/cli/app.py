@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from mast3r_ros.cli import engines, map_check, map_exchange, map_refine, maps, train
+from mast3r_ros.cli import engines, map_check, map_exchange, map_refine, map_update, maps, train
 from mast3r_ros.cli.benchmark import benchmark
 from mast3r_ros.cli.drives import evaluate_drives
 from mast3r_ros.cli.evaluate import evaluate
@@ -91,6 +91,7 @@ engines.register(app)
 map_exchange.register(maps.app)
 map_refine.register(maps.app)
 map_check.register(maps.app)
+map_update.register(maps.app)
 train.register(app)
 for _verb in (*app.registered_commands, *maps.app.registered_commands):
     assert _verb.callback is not None

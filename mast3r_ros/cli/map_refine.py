@@ -15,6 +15,7 @@ from mast3r_ros.cli.maps import MapFrontEnd, open_map, save_map
 from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, progress
 from mast3r_ros.cli.refining import REFINE_PANEL, refine_map
+from mast3r_ros.mapping.extra import MappingError
 from mast3r_ros.mapping.options import RefineOptions
 
 
@@ -73,17 +74,37 @@ def prune(
     reach: Annotated[
         float, typer.Option(metavar="M", help=text("They stand no further away [m]."), min=0.0)
     ] = 1.0,
+    unused: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Leave out what was compared N times and held no pose.", min=0
+        ),
+    ] = 0,
+    contradicted: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Leave out what N poses contradict, more than rest on it.", min=0
+        ),
+    ] = 0,
     front_end: MapFrontEnd = None,
     json: JsonFile = None,
 ) -> None:
-    """Leave out keyframes whose view others near them show."""
+    """Leave out keyframes whose view others near them show, or that were never of use."""
     from mast3r_ros.mapping import pruning, refinement
 
     keyframes = open_map(path, front_end)
+    if (unused or contradicted) and not keyframes.usage:
+        raise MappingError(
+            f"{path}: its usage was never counted: set the node's parameter usage_period"
+        )
+    useless = pruning.useless(keyframes, unused, contradicted)
+    for keyframe_id, why in useless.items():
+        console.print(f"keyframe {keyframe_id}: {why}")
+    keyframes = keyframes.derive(k for k in keyframes if k.id not in useless)
     pairs = refinement.candidate_pairs(keyframes, RefineOptions())
     matches = progress(refinement.matched_pairs(keyframes, pairs), "Matching", len(pairs))
     pruned = pruning.prune(keyframes, matches, covered, reach)
-    save_map(pruned.keyframes, out, json, {"removed": sorted(pruned.removed)})
+    save_map(pruned.keyframes, out, json, {"removed": sorted([*pruned.removed, *useless])})
 
 
 def register(app: typer.Typer) -> None:

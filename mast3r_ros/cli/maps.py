@@ -246,4 +246,18 @@ def facts(path: Path, keyframes: KeyframeMap) -> dict[str, object]:
         "with_depth": int(keyframes.sensed.sum()),
         "extent_m": np.ptp(places, axis=0).round(3).tolist() if len(places) else [0.0] * 3,
         "megabytes": sum(f.stat().st_size for f in files) / 1e6,
+        **_usage(keyframes),
+    }
+
+
+def _usage(keyframes: KeyframeMap) -> dict[str, object]:
+    """How much of a map is of use, where that was counted."""
+    counts = keyframes.usage.values()
+    if not counts:
+        return {}
+    return {
+        "compared": len(counts),
+        "of_use": sum(c.used > 0 for c in counts),
+        "contradicted_more_than_used": sum(c.contradicted > c.used for c in counts),
+        "last_used": max(c.last_used for c in counts),
     }

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from mast3r_ros.frontends.base import FrontEnd
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.cache import Cache
+from mast3r_ros.keyframes.database import FILE, Header, MapError
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.places import Place, Places
 from mast3r_ros.keyframes.retrieval import GlobalIndex
-from mast3r_ros.keyframes.saving import Saving, is_of
-from mast3r_ros.keyframes.store import CALIBRATED, FILE, SENSED, Header, Store
+from mast3r_ros.keyframes.saving import Saving, is_of, write_usage
+from mast3r_ros.keyframes.store import CALIBRATED, SENSED, Store
 from mast3r_ros.keyframes.stored import StoredKeyframe, read
+from mast3r_ros.keyframes.usage import Usage, total
 
 
 class Keyframes(MutableMapping[int, Keyframe]):
@@ -34,6 +36,8 @@ class Keyframes(MutableMapping[int, Keyframe]):
         self._removed: set[int] = set()
         # Of the index as it is in the store.
         self._centroids: NDArray[np.float32] | None = None
+        # Since the map was saved last.
+        self._usage: dict[int, Usage] = {}
 
     def __len__(self) -> int:
         return len(self.places)
@@ -62,6 +66,30 @@ class Keyframes(MutableMapping[int, Keyframe]):
         self._changed.pop(keyframe_id, None)
         self.cache.drop(keyframe_id)
         self._removed.add(keyframe_id)
+        self._usage.pop(keyframe_id, None)
+
+    @property
+    def usage(self) -> dict[int, Usage]:
+        """How often keyframes were of use, by id; those that never were compared are left out."""
+        before = self._store.usage() if self._store is not None else {}
+        return {i: counts for i, counts in total(before, self._usage).items() if i in self.places}
+
+    def count(self, usage: Mapping[int, Usage]) -> None:
+        """Add to the usage of keyframes; those that are not there are left out."""
+        there = {i: counts for i, counts in usage.items() if i in self.places}
+        self._usage = total(self._usage, there)
+
+    def write_usage(self) -> None:
+        """Write what was counted into the file that the map is of; other changes stay in memory.
+
+        Raises:
+            MapError: the map was never saved, or its file cannot be written.
+        """
+        if self._store is None:
+            raise MapError("the map was not saved yet: there is no file to count in")
+        if self._usage:
+            write_usage(self._store, self._usage)
+            self._usage = {}
 
     def open(self, store: Store, index: GlobalIndex) -> None:
         """Take the keyframes of a store, and fill the index of their global descriptors.
@@ -103,9 +131,11 @@ class Keyframes(MutableMapping[int, Keyframe]):
             centroids = None if as_written else centroids
             cells = index.cells(list(self._changed) if as_written else list(self.places))
         header = Header.new(self._front_end, next_id, index.length)
+        # Counted once, whatever is counted or written meanwhile; a save that fails loses it.
+        usage, self._usage = self._usage, {}
         return Saving(
             path, header, dict(self._changed), frozenset(self._removed), ids, cells, centroids,
-            store,
+            store, usage,
         )  # fmt: skip
 
     def finish(self, saving: Saving, header: Header) -> None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,13 @@ from mast3r_ros.frontends.features import FeatureFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.collection import Keyframes
+from mast3r_ros.keyframes.database import Header, MapError
 from mast3r_ros.keyframes.keyframe import Keyframe, make_thumbnail
 from mast3r_ros.keyframes.retrieval import GlobalIndex, PosePrior
 from mast3r_ros.keyframes.saving import Saving
-from mast3r_ros.keyframes.store import Header, MapError, Store
+from mast3r_ros.keyframes.store import Store
 from mast3r_ros.keyframes.triangulation import PendingPairs
+from mast3r_ros.keyframes.usage import Usage
 
 # So many that look alike are asked whether they may see the same things as a new keyframe.
 _COVISIBLE = 32
@@ -97,6 +99,7 @@ class KeyframeMap:
         pose: Pose,
         description: Description | None = None,
         *,
+        covariance: NDArray[np.float64] | None = None,
         triangulate: bool = True,
     ) -> int:
         """Make a frame a keyframe.
@@ -108,6 +111,7 @@ class KeyframeMap:
             frame: the image; its `depth`, where known, gives the keyframe its meters.
             pose: map <- camera, (4, 4).
             description: what `front_end.describe(frame)` returned, to save doing it again.
+            covariance: (6, 6) of the pose, as `Keyframe.covariance`.
             triangulate: at once; otherwise the pairs are noted, and `triangulate` matches them,
                 for example one between two images.
 
@@ -130,6 +134,7 @@ class KeyframeMap:
             make_thumbnail(frame.image),
             sensed=frame.depth is not None,
             mask=None if frame.mask is None else np.where(frame.mask, 255, 0).astype(np.uint8),
+            covariance=covariance,
         )
         self._insert(keyframe)
         if isinstance(self.front_end, FeatureFrontEnd):
@@ -169,7 +174,7 @@ class KeyframeMap:
         self._next_id = max(self._next_id, keyframe.id + 1)
 
     def derive(self, keyframes: Iterable[Keyframe]) -> KeyframeMap:
-        """A map with these keyframes in place of this one's, their ids kept.
+        """A map with these keyframes in place of this one's, their ids and their usage kept.
 
         Args:
             keyframes: described by the same front end, for example this map's with other poses.
@@ -183,6 +188,7 @@ class KeyframeMap:
             if keyframe.id in derived._keyframes:
                 raise ValueError(f"two keyframes have the id {keyframe.id}")
             derived._insert(keyframe)
+        derived.count(self.usage)
         return derived
 
     def remove(self, keyframe_id: int) -> None:
@@ -216,6 +222,10 @@ class KeyframeMap:
             by_looks = list(dict.fromkeys(chosen))[:k]
         return [self._keyframes[i] for i in by_looks]
 
+    def near(self, center: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
+        """(N, 4, 4) map <- camera of the keyframes within a distance [m] of (3,); none is read."""
+        return self._keyframes.places.near(center, radius)[1]
+
     def alike(self, description: Description, k: int) -> list[tuple[float, Keyframe]]:
         """The `k` keyframes that look most alike, best first, and how much: at most 1.
 
@@ -223,6 +233,25 @@ class KeyframeMap:
         """
         found = self._index.scored(description.global_descriptor, k)
         return [(score, self._keyframes[keyframe_id]) for keyframe_id, score in found]
+
+    @property
+    def usage(self) -> dict[int, Usage]:
+        """How often keyframes were of use, by id; those that were never compared are left out."""
+        return self._keyframes.usage
+
+    def count(self, usage: Mapping[int, Usage]) -> None:
+        """Add to the usage of keyframes; the next save, or `write_usage`, makes it last."""
+        self._keyframes.count(usage)
+
+    def write_usage(self) -> None:
+        """Write what was counted into the map's file, and nothing else.
+
+        Several programs may count in one map; none of them has to load it again for that.
+
+        Raises:
+            MapError: the map was never saved, or its file cannot be written.
+        """
+        self._keyframes.write_usage()
 
     def save(self, path: str | Path) -> None:
         """Write the map to a folder: the old one or the new one is there, whatever happens.

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,25 +23,23 @@ from numpy.typing import NDArray
 
 from mast3r_ros.common.untrusted import brief
 from mast3r_ros.keyframes import archive
-from mast3r_ros.keyframes.keyframe import Keyframe
-from mast3r_ros.keyframes.store import (
+from mast3r_ros.keyframes.database import (
     APPLICATION,
-    CALIBRATED,
     FILE,
     FORMAT_VERSION,
     PAGE_SIZE,
-    SENSED,
     TABLES,
     Header,
     MapError,
-    Store,
     connect,
     inode,
     journal_of,
-    pack_entry,
     read_header,
     recover,
 )
+from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.keyframes.store import CALIBRATED, SENSED, Store, pack_entry
+from mast3r_ros.keyframes.usage import Usage, total
 
 _STAGING = ".saving-"
 # So many keyframes' short rows lie together in a new file: opening a map reads those alone.
@@ -63,6 +61,7 @@ class Saving:
         cells: of the trained index, by id: of what has changed, or of all with `centroids`.
         centroids: (C, G) of that index, None where it is not written, or as it is there.
         store: where the other keyframes are.
+        usage: of keyframes, by id, since the map was saved last.
     """
 
     path: Path
@@ -73,6 +72,7 @@ class Saving:
     cells: dict[int, int]
     centroids: NDArray[np.float32] | None
     store: Store | None
+    usage: dict[int, Usage]
 
     def write(self) -> Header:
         """Write it; returns what the file says of itself now.
@@ -110,13 +110,14 @@ class Saving:
                         "again, or save to another folder"
                     )
                 gone = [(i,) for i in sorted(self.removed)]
-                for table in ("keyframe", "contents", "cell"):
+                for table in ("keyframe", "contents", "cell", "usage"):
                     connection.executemany(f"DELETE FROM {table} WHERE id = ?", gone)
                 for keyframe in self.changed.values():
                     short, long = self._rows(keyframe)
                     connection.execute(_INSERT_SHORT, short)
                     connection.execute(_INSERT_LONG, long)
                 self._write_index(connection)
+                _add_usage(connection, self.usage)
                 _write_header(connection, header)
         _sweep(self.path)
         return header
@@ -158,6 +159,8 @@ class Saving:
                     shorts.append(short)
                 connection.executemany(_INSERT_SHORT, shorts)
             self._write_index(connection)
+            before = self.store.usage() if self.store is not None else {}
+            _add_usage(connection, total(before, self.usage))
             _write_header(connection, self.header)
 
     def _write_index(self, connection: sqlite3.Connection) -> None:
@@ -202,6 +205,38 @@ class Saving:
 
 _INSERT_SHORT = "INSERT OR REPLACE INTO keyframe VALUES (?, ?, ?, ?, ?, ?)"
 _INSERT_LONG = "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)"
+
+
+# Of keyframes that are there: those that another program has removed are forgotten.
+_ADD_USAGE = (
+    "INSERT INTO usage SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS"
+    " (SELECT 1 FROM keyframe WHERE id = ?1) ON CONFLICT(id) DO UPDATE SET"
+    " retrieved = retrieved + excluded.retrieved, used = used + excluded.used,"
+    " inliers = inliers + excluded.inliers, contradicted = contradicted + excluded.contradicted,"
+    " last_used = max(last_used, excluded.last_used)"
+)
+
+
+def write_usage(store: Store, usage: Mapping[int, Usage]) -> None:
+    """Add to the counts in a map's file, and change nothing else there.
+
+    Several programs may do so to one map, and none of them has to load it again.
+
+    Raises:
+        MapError: the file cannot be written, or holds another map by now.
+    """
+    try:
+        connection = connect(store.file, "rw")
+        with contextlib.closing(connection), _transaction(connection):
+            if not is_of(store.file, store):
+                raise MapError(f"{store.file} holds another map by now: load it again")
+            _add_usage(connection, usage)
+    except sqlite3.Error as error:
+        raise MapError(f"cannot write to {store.file}: {error}") from error
+
+
+def _add_usage(connection: sqlite3.Connection, usage: Mapping[int, Usage]) -> None:
+    connection.executemany(_ADD_USAGE, [(i, *counts) for i, counts in usage.items()])
 
 
 def _crc(about: str) -> int:

@@ -13,8 +13,9 @@ import numpy as np
 from mast3r_ros.frontends.base import FrontEnd
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes import archive
+from mast3r_ros.keyframes.database import MapError
 from mast3r_ros.keyframes.keyframe import Keyframe
-from mast3r_ros.keyframes.store import MapError, Store, unpack_pose
+from mast3r_ros.keyframes.store import Store, unpack_pose
 
 # Anything that bytes can be without being a keyframe's.
 _NOT_ONE = (

@@ -97,3 +97,36 @@ class SelectionOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class UpdateOptions:
+    """Which images of a later drive become keyframes of a map."""
+
+    weak: float = option(
+        RelocalizerOptions.sure_inliers,
+        "An image is weakly localized with fewer inliers than so many times the fewest",
+        1.0,
+        1000.0,
+    )
+    sure_position: float = option(
+        0.25, "Largest protection level of a position that a keyframe may take [m]", 1e-3, 10.0
+    )
+    sure_rotation: float = option(5.0, "The same of an orientation [degrees]", 1e-3, 180.0)
+    per_place: int = option(
+        6, "Keyframes of one place at the most; no image is added to a place that has them", 1, 1000
+    )
+    place_radius: float = option(1.0, "Keyframes no further apart are of one place [m]", 0.0, 100.0)
+    place_angle: float = option(
+        30.0, "Keyframes of one place look the same way within this [degrees]", 0.0, 180.0
+    )
+    bridge: float = option(
+        0.0,
+        "A refused image is added, too, where a sure one before and one after it, no further away "
+        "by the source's own poses, tell its pose alike [m]; 0: those poses are not used",
+        0.0,
+        10.0,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)

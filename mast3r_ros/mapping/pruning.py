@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Keyframes that a map can do without: others show what they show."""
+"""Keyframes that a map can do without: others show what they show, or years of use say so."""
 
 from __future__ import annotations
 
@@ -67,6 +67,25 @@ def prune(
             gone = without
     kept = [k for i, k in enumerate(every) if i not in gone]
     return Pruned(keyframes.derive(kept), {every[i].id: part for i, part in gone.items()})
+
+
+def useless(keyframes: KeyframeMap, unused: int, contradicted: int) -> dict[int, str]:
+    """Keyframes that the counted images speak against, by id, and why.
+
+    Args:
+        keyframes: a map whose usage was counted.
+        unused: a keyframe goes that was compared with so many images, and held no pose; 0: none.
+        contradicted: one goes that so many poses contradict, more than rest on it; 0: none.
+    """
+    found = {}
+    for keyframe_id, counts in sorted(keyframes.usage.items()):
+        if unused and not counts.used and counts.retrieved >= unused:
+            found[keyframe_id] = f"of no use to {counts.retrieved} images"
+        elif contradicted and counts.contradicted >= max(contradicted, counts.used + 1):
+            found[keyframe_id] = (
+                f"{counts.contradicted} poses contradict it, {counts.used} rest on it"
+            )
+    return found
 
 
 def _cells(found: Correspondences, size: tuple[int, int]) -> Cells:

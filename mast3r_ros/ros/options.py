@@ -56,6 +56,13 @@ class NodeOptions:
         1e6,
         fixed=True,
     )
+    usage_period: float = option(
+        0.0,
+        "Write into the map's file how often its keyframes were of use, for `map prune`, after so "
+        "long [s]; a flash disk endures 60 for years; 0: do not count",
+        0.0,
+        86_400.0,
+    )
     cameras: str = option(
         "",
         "Namespaces of a rig's cameras, with commas: `front,left` reads `front/image`, "

@@ -177,6 +177,7 @@ class Services:
 
         def replace() -> int:
             before = len(session.map)
+            session.usage.write()
             session.relocalizer.map = keyframes
             session.reset()
             session.outputs.publish_keyframes(keyframes)

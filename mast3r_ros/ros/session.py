@@ -37,6 +37,7 @@ from mast3r_ros.ros.requests import Belief, Requests
 from mast3r_ros.ros.rig import Instant, Rig
 from mast3r_ros.ros.tf.output import TfOutput
 from mast3r_ros.ros.tf.source import Tf, TransformError
+from mast3r_ros.ros.usage import UsageRecorder
 from mast3r_ros.ros.worker import Worker
 
 # Stamps that go back by less are images that arrive late; by more, time was set back [ns].
@@ -83,6 +84,7 @@ class Session:
         self.outputs = outputs
         self.relocalizer = Relocalizer(keyframes, node.relocalizer_options)
         self.window = Window(self.relocalizer, window)
+        self.usage = UsageRecorder(node, self.relocalizer)
         self.tf_output = TfOutput(
             tf,
             node.get_clock(),
@@ -125,6 +127,7 @@ class Session:
             self.inputs.close()
             # The image in progress is finished before anything is forgotten.
             self.worker.rest()
+            self.worker.submit(self.usage.write).result()
             self.inputs = None
         self._requests.cancel()
         self.reset()
@@ -207,6 +210,7 @@ class Session:
         near = prior.for_camera(body, self.tf) if prior else None
         odom_body = self._odometry(body, incoming.stamp)
         answer = self._localize(list(views.values()), incoming.stamp, odom_body, near)
+        self.usage.take(answer, [view.T_body_camera for view in views.values()], incoming.stamp)
         if self.window.jumped:
             self.tf_output.reset()
             notes.append("odometry jumped: the window and map->odom start over")
