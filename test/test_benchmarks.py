@@ -31,6 +31,8 @@ from localization_trees import (
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.datasets.co3d import camera_of
 from mast3r_ros.datasets.image_poses import read_poses
+from mast3r_ros.datasets.options import PairOptions
+from mast3r_ros.datasets.registry import open_dataset
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.evaluation.benchmarks import runner
 from mast3r_ros.evaluation.benchmarks.aachen import Aachen
@@ -45,7 +47,7 @@ from mast3r_ros.evaluation.benchmarks.fast_matching import (
 )
 from mast3r_ros.evaluation.benchmarks.inloc import InLoc
 from mast3r_ros.evaluation.benchmarks.mapfree import MapFree
-from mast3r_ros.evaluation.benchmarks.matched_pairs import MatchedPairs
+from mast3r_ros.evaluation.benchmarks.matched_pairs import MatchedPairs, way_of
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.evaluation.benchmarks.recall import SevenScenes, TumRooms
 from mast3r_ros.evaluation.benchmarks.registry import BENCHMARKS
@@ -53,12 +55,18 @@ from mast3r_ros.evaluation.benchmarks.relative import Co3d, RealEstate
 from mast3r_ros.frontends import create
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.overlap import reproject
 from mast3r_ros.localization.options import RelocalizerOptions
 
 
 def run(benchmark, solver):
     """All records, as a run writes them."""
     return [r for t in benchmark.tasks() for r in benchmark.answered(t, t.queries, solver)]
+
+
+def tum_tree(folder):
+    write_tum(folder / "wall")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +265,37 @@ def test_co3d_needs_fifty_images_and_averages_categories(tmp_path):
     assert figures["mAA30 bench"] == 0.0
 
 
+def test_co3d_scores_true_and_disturbed_poses_by_category(tmp_path, monkeypatch):
+    monkeypatch.setattr("mast3r_ros.evaluation.benchmarks.relative._MIN_LENGTH", 2)
+    benchmark = Co3d(co3d_tree(tmp_path), BenchmarkOptions(split="test"))
+    pairs = [(0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5)]
+    truths = [relative(i, j) for i, j in pairs]
+    perfect = benchmark.summarize(run(benchmark, Oracle(truths)))
+    assert (perfect["RRA@15"], perfect["RTA@15"], perfect["mAA30"]) == (1.0, 1.0, 1.0)
+    off = [disturbed(truths[0], degrees=20.5), *truths[1:3], None, *truths[4:]]
+    found = benchmark.summarize(run(benchmark, Oracle(off)))
+    # One of three apples turned, one of three benches without an answer.
+    assert found["RRA@15"] == pytest.approx(2 / 3)
+    assert found["RTA@15"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["mAA30 apple"] == pytest.approx((10 / 30 + 2) / 3)
+    assert found["mAA30 bench"] == pytest.approx(2 / 3)
+
+
+def test_tum_scores_true_and_disturbed_poses(tmp_path):
+    benchmark = TumRooms(tum_tree(tmp_path), BenchmarkOptions(every=3))
+    _, queries = benchmark.images("wall")
+    truths = [image.true_pose for image in queries]
+    perfect = benchmark.summarize(run(benchmark, Oracle(truths)))
+    assert perfect["within_5cm_5deg"] == 1.0
+    assert (perfect["translation_m"], perfect["rotation_deg"]) == pytest.approx((0, 0), abs=1e-6)
+    off = [disturbed(truths[0], meters=0.06), disturbed(truths[1], degrees=6.0), None, truths[3]]
+    found = benchmark.summarize(run(benchmark, Oracle(off)))
+    assert found["within_5cm_5deg"] == 0.25
+    assert found["within_25cm_5deg"] == 0.5
+    assert found["wrong_accepted"] == 0.25
+    assert found["translation_m"] == pytest.approx(0.03, abs=1e-6)
+
+
 def test_seven_scenes_reads_images_depth_and_poses(seven):
     benchmark = SevenScenes(seven, BenchmarkOptions(every=2))
     mapped, queries = benchmark.images("chess")
@@ -335,6 +374,28 @@ def test_basins_follow_the_walk_to_its_end():
     assert basin_sizes(step).tolist() == [0, 0, 4, 0, 1, 1, 0]
 
 
+def test_exact_matches_give_an_exact_pose_and_moved_ones_the_pose_moved(tmp_path):
+    pair = next(open_dataset(tum_tree(tmp_path) / "wall").pairs(PairOptions(1, 0.3)))
+    pixels = np.random.default_rng(0).uniform([20, 20], [300, 220], (400, 2))
+
+    def way(motion):
+        """Of the matches that a motion makes."""
+        query_reference = transforms.inverse(motion)
+        reference, query = pair.reference, pair.query
+        seen = reproject(pixels, reference.depth, reference.camera, query.camera, query_reference)
+        known = np.isfinite(seen).all(1)
+        return way_of(pair, pixels[known], seen[known], 0.002, 1.0)
+
+    exact = way(pair.motion)
+    assert exact["error_deg"] < 0.02
+    assert exact["ms"] == 2.0
+    assert way(disturbed(pair.motion, degrees=2.0))["error_deg"] == pytest.approx(2.0, abs=0.05)
+    benchmark = Ablations(tmp_path, BenchmarkOptions())
+    ways = [{"coarse": {**exact, "error_deg": e}} for e in (0.0, 2.0, 180.0)]
+    figures = benchmark.summarize([{"ways": w} for w in ways])
+    assert figures["coarse: AUC@5"] == pytest.approx((1 + 0.6 + 0) / 3)
+
+
 def test_fast_matching_compares_equal_numbers_of_matches(tmp_path):
     folder = write_tum(tmp_path / "wall")
     benchmark = FastMatching(folder, BenchmarkOptions(count=1))
@@ -381,11 +442,6 @@ def answers(benchmark, folder, poses, stop=None):
         if count == stop:
             break
     return run_folder, tasks
-
-
-def tum_tree(folder):
-    write_tum(folder / "wall")
-    return folder
 
 
 def localization_options(folder, truths, queries, image):

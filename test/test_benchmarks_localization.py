@@ -133,7 +133,7 @@ def test_a_submission_has_the_format_of_the_server(aachen, tmp_path):
     benchmark = Aachen(aachen, options_of(tmp_path, truths, AACHEN_PAIRS))
     poses = list(truths.values())
     records = run(benchmark, Oracle([poses[0], None, poses[2]]))
-    submission, pairs = benchmark.submit(records, tmp_path / "..")
+    submission, pairs = benchmark.submit(records, tmp_path)
     found = submission.read_text().splitlines()
     # One line a query that has a pose: the file's name alone, then camera <- world.
     assert [line.split()[0] for line in found] == ["day_0.png", "night_0.png"]
@@ -239,7 +239,14 @@ def test_inloc_scores_true_and_disturbed_poses_by_building(indoors, tmp_path):
     perfect = benchmark.summarize(run(benchmark, Oracle(poses)))
     assert perfect["DUC1 within_25cm_10deg"] == perfect["DUC2 within_25cm_10deg"] == 1.0
     off = [disturbed(poses[0], meters=0.4), disturbed(poses[1], degrees=11.0), poses[2]]
-    found = benchmark.summarize(run(benchmark, Oracle(off)))
+    records = run(benchmark, Oracle(off))
+    (submission, _) = benchmark.submit(records, tmp_path)
+    for line, name, pose in zip(submission.read_text().splitlines(), truths, off, strict=True):
+        basename, *numbers = line.split()
+        assert basename == name.split("/")[1]
+        expected = np.array(colmap_numbers(pose).split(), float)
+        assert np.array(numbers, float) == pytest.approx(expected, abs=1e-6)
+    found = benchmark.summarize(records)
     keys = [f"DUC1 within_{cm}cm_10deg" for cm in (25, 50, 100)]
     assert [found[key] for key in keys] == [0.0, 0.5, 0.5]
     assert found["DUC2 within_25cm_10deg"] == 1.0

@@ -3,6 +3,9 @@
 """The verb `benchmark`."""
 
 import json
+import subprocess
+import sys
+import time
 
 from benchmark_world import mapfree_tree
 from typer.testing import CliRunner
@@ -38,6 +41,32 @@ def test_a_run_writes_figures_report_and_submission(tmp_path):
     again = run(*asked)
     assert "4 queries are done, 0 are left" in again.stderr
     assert json.loads((out / "summary.json").read_text()) == summary
+
+
+def test_a_process_that_is_killed_resumes_to_the_figures_of_an_uninterrupted_one(tmp_path):
+    data = mapfree_tree(tmp_path / "data", queries=range(0, 20, 5))
+    asked = ["mapfree", "--data", data, "--front-end", "sift", "--out"]
+    lines = tmp_path / "killed/results.jsonl"
+    command = [sys.executable, "-m", "mast3r_ros", "benchmark", *map(str, asked)]
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (lines.is_file() and lines.read_text().count("\n") >= 2):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = lines.read_text().count("\n")
+    assert 2 <= done < 8
+    resumed = run(*asked, tmp_path / "killed")
+    assert f"{done} queries are done, {8 - done} are left" in resumed.stderr
+    run(*asked, tmp_path / "whole")
+    killed, whole = (
+        json.loads((tmp_path / name / "summary.json").read_text()) for name in ("killed", "whole")
+    )
+    assert killed.pop("seconds") > 0
+    assert whole.pop("seconds") > 0
+    assert killed == whole
 
 
 def test_wrong_names_and_runs_are_told(tmp_path):

@@ -51,5 +51,6 @@ class BenchmarkOptions:
         for name in ("pairs", "query_poses"):
             path = getattr(self, name)
             if path is not None:
-                object.__setattr__(self, name, expand(path))
+                # Whole, for workers that run in other folders.
+                object.__setattr__(self, name, expand(path).resolve())
         check(self)
