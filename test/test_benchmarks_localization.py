@@ -149,7 +149,7 @@ def test_without_true_poses_there_is_a_submission_alone(aachen, tmp_path):
     benchmark = Aachen(aachen, options_of(tmp_path, aachen_truths(), AACHEN_PAIRS))
     hidden = Aachen(aachen, BenchmarkOptions(pairs=tmp_path / "pairs.txt"))
     records = run(hidden, Oracle(list(aachen_truths().values())))
-    assert hidden.summarize(records) == {"queries": 3, "estimated": 1.0}
+    assert hidden.summarize(records) == {"queries": 3, "estimated": 1.0, "accepted": 1.0}
     assert benchmark.about()["retrieved"] == 20
     assert hidden.about()["query_poses"] is None
 
@@ -205,6 +205,12 @@ def test_lists_name_the_line_that_is_wrong(tmp_path):
         file.write_text(content)
         with pytest.raises(RecordingError, match=words):
             read(file)
+
+
+def test_an_image_that_is_listed_twice_is_matched_once(tmp_path):
+    file = tmp_path / "pairs.txt"
+    file.write_text("a x\na y\na x\nb x\n")
+    assert read_pairs(file) == {"a": ["x", "y"], "b": ["x"]}
 
 
 def test_only_mast3r_matches_coarse_to_fine():

@@ -55,21 +55,21 @@ def read_queries(path: Path) -> list[ListedQuery]:
 
 
 def read_pairs(path: Path) -> dict[str, list[str]]:
-    """The images of each query, in the order of the file.
+    """The images of each query, in the order of the file, each one once.
 
     Raises:
         RecordingError: the file cannot be read, holds no pair, or a line is none.
     """
-    pairs: dict[str, list[str]] = {}
+    pairs: dict[str, dict[str, None]] = {}
     for number, words in read_lines(path):
         if len(words) != 2:
             raise RecordingError(
                 f"{path}, line {number}: {len(words)} words, expected `query image`"
             )
-        pairs.setdefault(words[0], []).append(words[1])
+        pairs.setdefault(words[0], {})[words[1]] = None
     if not pairs:
         raise RecordingError(f"{path} holds no lines `query image`")
-    return pairs
+    return {query: list(names) for query, names in pairs.items()}
 
 
 def write_pairs(path: Path, pairs: Mapping[str, Sequence[str]]) -> None:

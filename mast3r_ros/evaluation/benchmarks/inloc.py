@@ -61,6 +61,5 @@ class InLoc(VisualLocalization):
 
     def group_of(self, record: Record) -> str:
         """The building, where the file of true poses names it: `DUC1/IMG_0731.JPG`."""
-        file = PurePosixPath(record["query"]).name
-        known = map(PurePosixPath, self.known_poses)
-        return next((path.parent.name for path in known if path.name == file), "")
+        known = self.known_as(record["query"])
+        return "" if known is None else PurePosixPath(known).parent.name

@@ -26,7 +26,7 @@ class BenchmarkOptions:
     images: int = option(10, "Images drawn from each clip or sequence (co3d, re10k)", 2, 1000)
     count: int = option(100, "Pairs of images (fast-matching, ablations)", 1, 100_000)
     retrieved: int = option(
-        20, "Images of the database that a query is matched with (aachen, inloc)", 1, 1000
+        20, "Images of the database that a query is matched with (aachen, inloc)", 1, 100
     )
     pairs: Path | None = option(
         None,

@@ -19,7 +19,7 @@ from mast3r_ros.datasets.recording import PosedImage
 from mast3r_ros.datasets.tum import TumFolder
 from mast3r_ros.evaluation.benchmarks.answer import Solver
 from mast3r_ros.evaluation.benchmarks.base import Ask, Benchmark, Record, Task
-from mast3r_ros.evaluation.benchmarks.scores import averaged
+from mast3r_ros.evaluation.benchmarks.scores import averaged, hits, median_errors
 from mast3r_ros.evaluation.pose_error import Bound, PoseError
 from mast3r_ros.evaluation.run import every_nth, the_others
 
@@ -88,19 +88,13 @@ class MappedRooms(Benchmark):
 
 
 def _figures(records: Sequence[Record]) -> dict[str, float]:
-    translations = np.array([r.get("translation_m", np.inf) for r in records])
-    rotations = np.deg2rad([r.get("rotation_deg", np.inf) for r in records])
     accepted = np.array([bool(r.get("accepted", False)) for r in records])
-    within = {
-        bound.key: (translations <= bound.translation_m) & (rotations <= bound.rotation_rad)
-        for bound in _BOUNDS
-    }
+    within = hits(records, _BOUNDS)
     return {
         "accepted": float(accepted.mean()),
         "wrong_accepted": float((accepted & ~within[_BOUNDS[-1].key]).mean()),
         **{key: float(hit.mean()) for key, hit in within.items()},
-        "translation_m": float(np.median(translations)),
-        "rotation_deg": float(np.rad2deg(np.median(rotations))),
+        **median_errors(records),
     }
 
 

@@ -16,8 +16,8 @@ from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import GlobalIndex
 
-# Keyframes that stay in memory: some 0.7 GB of published MASt3R.
-_KEPT = 256
+# Keyframes that stay in memory: some 0.4 GB of published MASt3R, 1 GB coarse to fine.
+_KEPT = 128
 
 
 class References:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mast3r_ros.evaluation.pose_error import Bound
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 
@@ -87,6 +89,42 @@ def relative_pose_scores(
         "RTA@15": float((direction < 15.0).mean()),
         "mAA30": float(below.mean()),
     }
+
+
+def hits(
+    records: Sequence[Mapping[str, Any]], bounds: Sequence[Bound]
+) -> dict[str, NDArray[np.bool_]]:
+    """(N,) whether each record's pose lies within a bound, by the bound's key.
+
+    Args:
+        records: with `translation_m` and `rotation_deg`, or without where there is no pose.
+        bounds: compared with.
+    """
+    translations, rotations = _errors(records)
+    return {
+        bound.key: (translations <= bound.translation_m)
+        & (np.deg2rad(rotations) <= bound.rotation_rad)
+        for bound in bounds
+    }
+
+
+def median_errors(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Medians over the records of `hits`; without a pose an error is infinite."""
+    translations, rotations = _errors(records)
+    return {
+        "translation_m": float(np.median(translations)),
+        "rotation_deg": float(np.median(rotations)),
+    }
+
+
+def _errors(
+    records: Sequence[Mapping[str, Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    translations, rotations = (
+        np.array([r.get(name, np.inf) for r in records], np.float64)
+        for name in ("translation_m", "rotation_deg")
+    )
+    return translations, rotations
 
 
 def averaged(by_group: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

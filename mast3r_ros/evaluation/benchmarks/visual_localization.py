@@ -29,6 +29,7 @@ from mast3r_ros.evaluation.benchmarks.base import (
     Task,
 )
 from mast3r_ros.evaluation.benchmarks.references import References
+from mast3r_ros.evaluation.benchmarks.scores import hits, median_errors
 from mast3r_ros.evaluation.pairs import GUESS
 from mast3r_ros.evaluation.pose_error import Bound, PoseError
 from mast3r_ros.frame import Frame
@@ -81,14 +82,17 @@ class VisualLocalization(Benchmark):
 
     @cached_property
     def _truths(self) -> dict[str, Pose]:
-        """Map <- camera by the query's file name."""
-        return {PurePosixPath(name).name: pose for name, pose in self.known_poses.items()}
-
-    @cached_property
-    def known_poses(self) -> dict[str, Pose]:
         """Map <- camera by the query's name in the file of true poses; empty without one."""
         file = self.options.query_poses
         return {} if file is None else read_poses(file)
+
+    @cached_property
+    def _truths_by_file(self) -> dict[str, str]:
+        return {PurePosixPath(name).name: name for name in self._truths}
+
+    def known_as(self, query: str) -> str | None:
+        """A query's name in the file of true poses; None where its pose is not known."""
+        return self._truths_by_file.get(PurePosixPath(query).name)
 
     def tasks(self) -> Sequence[Task]:
         """A task a group of queries; the lists and the database are read here, once."""
@@ -96,22 +100,21 @@ class VisualLocalization(Benchmark):
             raise self.missing(f"{self.data} holds no query")
         if not self.database():
             raise self.missing(f"{self.data} holds no image of the database")
-        self._require_some(self._pairs, "pairs")
-        if self.options.query_poses is not None:
-            files = {PurePosixPath(query).name: query for query in self._queries}
-            self._require_some([files[n] for n in self._truths if n in files], "query_poses")
+        if self._pairs is not None and not self._queries.keys() & self._pairs:
+            raise self._foreign(self.options.pairs)
+        if self.options.query_poses is not None and not any(map(self.known_as, self._queries)):
+            raise self._foreign(self.options.query_poses)
         groups: dict[str, list[str]] = {}
         for name, query in self._queries.items():
             groups.setdefault(query.group, []).append(name)
         return [Task(group, tuple(names)) for group, names in groups.items()]
 
-    def _require_some(self, named: Any, option: str) -> None:
-        """Files of another data set are told before anything is run."""
-        if named is not None and not any(query in self._queries for query in named):
-            raise BenchmarkError(
-                f"{getattr(self.options, option)} names none of the queries of {self.data}, which "
-                f"are called {next(iter(self._queries))} and so on"
-            )
+    def _foreign(self, file: Path | None) -> BenchmarkError:
+        """The error of a file that belongs to other data."""
+        return BenchmarkError(
+            f"{file} names none of the queries of {self.data}, which are called "
+            f"{next(iter(self._queries))} and so on"
+        )
 
     def prepare(self, task: Task, solver: Solver) -> Ask:
         """Images of the database are described when a query needs them."""
@@ -130,9 +133,9 @@ class VisualLocalization(Benchmark):
                 # Who does not move stands where the best image was taken.
                 answer = replace(answer, pose=self.reference(names[0])[1])
             errors = {}
-            truth = self._truths.get(PurePosixPath(query).name)
-            if truth is not None and answer.pose is not None:
-                error = PoseError.of(answer.pose, truth)
+            known = self.known_as(query)
+            if known is not None and answer.pose is not None:
+                error = PoseError.of(answer.pose, self._truths[known])
                 errors = {"translation_m": error.translation_m, "rotation_deg": error.rotation_deg}
             return {**answer.record(), **errors, "retrieved": names}
 
@@ -150,38 +153,24 @@ class VisualLocalization(Benchmark):
 
     def summarize(self, records: Sequence[Record]) -> dict[str, float | None]:
         """Recall and medians by group, where poses are known; a query without an answer is lost."""
-        estimated = sum(record.get("pose") is not None for record in records)
         figures: dict[str, float | None] = {
             "queries": len(records),
-            "estimated": estimated / len(records) if records else 0.0,
+            "estimated": float(np.mean([r.get("pose") is not None for r in records])),
+            "accepted": float(np.mean([r.get("accepted", False) for r in records])),
         }
         groups: dict[str, list[Record]] = {}
         for record in records:
-            if PurePosixPath(record["query"]).name in self._truths:
+            if self.known_as(record["query"]) is not None:
                 groups.setdefault(self.group_of(record), []).append(record)
         for group, of_group in sorted(groups.items()):
-            found = {f"{group} {name}": value for name, value in self._figures(of_group).items()}
-            figures |= {name.strip(): value for name, value in found.items()}
+            recall = {key: float(hit.mean()) for key, hit in hits(of_group, self.bounds).items()}
+            found = {**recall, **median_errors(of_group)}
+            figures |= {f"{group} {name}".strip(): value for name, value in found.items()}
         return figures
 
     def group_of(self, record: Record) -> str:
         """What a query's figures are counted with."""
         return str(record["task"])
-
-    def _figures(self, records: Sequence[Record]) -> dict[str, float]:
-        translations = np.array([r.get("translation_m", np.inf) for r in records])
-        rotations = np.deg2rad([r.get("rotation_deg", np.inf) for r in records])
-        recall = {
-            bound.key: float(
-                ((translations <= bound.translation_m) & (rotations <= bound.rotation_rad)).mean()
-            )
-            for bound in self.bounds
-        }
-        return {
-            **recall,
-            "translation_m": float(np.median(translations)),
-            "rotation_deg": float(np.rad2deg(np.median(rotations))),
-        }
 
     def published(self) -> Iterable[Published]:
         """Of the MASt3R paper (arXiv 2406.09756), and of hloc as it cites it."""
