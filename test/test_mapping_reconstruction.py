@@ -21,6 +21,7 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.mapping import reconstruction
+from mast3r_ros.mapping import scale as scales
 from mast3r_ros.mapping.extra import MappingError
 from mast3r_ros.mapping.options import ReconstructionOptions
 from mast3r_ros.mapping.pairs import MatchedPair, match_pairs, similar_pairs, verified
@@ -72,7 +73,7 @@ def _errors(found):
 def test_poses_come_in_the_meters_of_depth(with_depth):
     keyframes, model = with_depth
 
-    scale = reconstruction.scale_from_depth(model, keyframes)
+    scale = scales.scale_from_depth(model, keyframes)
     found = reconstruction.posed(keyframes, model, scale)
 
     # The image of another place is not in the model.
@@ -88,7 +89,7 @@ def test_poses_come_in_the_meters_of_depth(with_depth):
 
 def test_the_map_has_the_axes_of_the_first_camera_after_rep_103(with_depth):
     keyframes, model = with_depth
-    found = reconstruction.posed(keyframes, model, reconstruction.Scale(1.0, 0.0, "a guess"))
+    found = reconstruction.posed(keyframes, model, scales.Scale(1.0, 0.0, "a guess"))
 
     first = next(iter(found)).pose
     np.testing.assert_allclose(first[:3, 3], 0.0, atol=1e-9)
@@ -98,14 +99,14 @@ def test_the_map_has_the_axes_of_the_first_camera_after_rep_103(with_depth):
 
 def test_a_scale_that_is_off_is_fitted_to_depth(with_depth, sift):
     keyframes, model = with_depth
-    median = reconstruction.scale_from_depth(model, keyframes)
+    median = scales.scale_from_depth(model, keyframes)
     wrong = replace(median, meters=1.03 * median.meters)
     descriptions = [k.description for k in keyframes]
     pairs = similar_pairs(descriptions, OPTIONS.alike, OPTIONS.successors)
     sure = list(verified(list(keyframes), match_pairs(descriptions, pairs, sift), sift, 0))
 
     posed = reconstruction.posed(keyframes, model, wrong)
-    fitted = reconstruction.scale_fitted_to_depth(posed, keyframes, sure, wrong)
+    fitted = scales.scale_fitted_to_depth(posed, keyframes, sure, wrong)
 
     found = reconstruction.posed(keyframes, model, fitted)
     length = transforms.distance(found[0].pose, found[5].pose)
@@ -117,7 +118,7 @@ def test_a_depth_sensor_that_is_wrong_shows_in_meters_alone(with_depth):
     keyframes, model = with_depth
     sensor = keyframes.derive(_deeper(k, 1.1) for k in keyframes)
 
-    true, wrong = (reconstruction.scale_from_depth(model, k) for k in (keyframes, sensor))
+    true, wrong = (scales.scale_from_depth(model, k) for k in (keyframes, sensor))
 
     assert wrong.meters == pytest.approx(1.1 * true.meters)
     assert wrong.sigma == pytest.approx(true.sigma, rel=0.01)
@@ -160,16 +161,14 @@ def test_without_depth_the_verb_takes_a_distance_and_keyframes_the_models_points
 def test_meters_that_cannot_be_known_are_refused_before_the_work(sift, with_depth):
     bare, ids = _unposed(sift, depth=False), {"a": 0, "b": 1}
     with pytest.raises(MappingError, match=r"no depth.*--scale-from"):
-        reconstruction.check_meters(bare, ids, None)
+        scales.check_meters(bare, ids, None)
     with pytest.raises(MappingError, match="no image c: they are called a, b"):
-        reconstruction.check_meters(bare, ids, ("a", "c", 1.0))
+        scales.check_meters(bare, ids, ("a", "c", 1.0))
     with pytest.raises(MappingError, match="positive distance"):
-        reconstruction.check_meters(bare, ids, ("a", "b", -1.0))
+        scales.check_meters(bare, ids, ("a", "b", -1.0))
     keyframes, model = with_depth
     with pytest.raises(MappingError, match="stranger could not be registered"):
-        reconstruction.scale_from_distance(
-            model, keyframes, {"a": 0, "stranger": 6}, "a", "stranger", 1.0
-        )
+        scales.scale_from_distance(model, keyframes, {"a": 0, "stranger": 6}, "a", "stranger", 1.0)
 
 
 def test_matches_of_chance_make_no_pair(sift, with_depth):

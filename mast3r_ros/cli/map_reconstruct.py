@@ -5,19 +5,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from mast3r_ros.cli.output import console, progress
-from mast3r_ros.mapping.options import ReconstructionOptions
+from mast3r_ros.mapping.options import DenseOptions, ReconstructionOptions
 
 if TYPE_CHECKING:
     from mast3r_ros.datasets.recording import PosedImage
-    from mast3r_ros.frontends.base import FrontEnd
+    from mast3r_ros.frontends.base import Description, FrontEnd
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.mapping.dense import DensePoints
+    from mast3r_ros.mapping.scale import Scale
 
 RECONSTRUCTION_PANEL = "How poses are reconstructed (--poses none)"
+DENSE_PANEL = "Dense cloud (--dense)"
+
+
+@dataclass
+class DenseRequest:
+    """What `--dense` asks for, and what has come of it so far.
+
+    Attributes:
+        front_end: whose matches are triangulated.
+        options: how.
+        folder: for the cloud, the model and the page.
+        descriptions: of the images by `front_end`, by the keyframes' ids.
+        found: points of the registered images, likewise.
+    """
+
+    front_end: FrontEnd
+    options: DenseOptions
+    folder: Path
+    descriptions: dict[int, Description] = field(default_factory=dict)
+    found: dict[int, DensePoints] = field(default_factory=dict)
 
 
 def reconstruct_map(
@@ -27,16 +51,20 @@ def reconstruct_map(
     count: int,
     options: ReconstructionOptions,
     scale_from: tuple[str, str, float] | None,
+    dense: DenseRequest | None = None,
 ) -> tuple[KeyframeMap, dict[str, Any]]:
     """A map of all the images that can be registered, and what is known of it.
 
     Args:
         count: number of images.
         scale_from: names of two images and the distance of their cameras [m]; None takes the
-            meters from depth.
+            meters from depth, or where there is none, from the points that the front end of a
+            dense cloud predicts.
+        dense: also make a dense cloud, and write it.
     """
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping import reconstruction
+    from mast3r_ros.mapping import scale as scales
     from mast3r_ros.mapping.extra import library
     from mast3r_ros.mapping.pairs import features_of, match_pairs, similar_pairs, verified
 
@@ -44,22 +72,27 @@ def reconstruct_map(
     library("pycolmap")
     unposed = KeyframeMap(front_end)
     chosen = features_of(unposed)
-    described = progress(reconstruction.describe(unposed, images, depth), "Describing", count)
-    ids = {name: keyframe_id for keyframe_id, name in described}
-    reconstruction.check_meters(unposed, ids, scale_from)
+    ids = _describe(unposed, images, depth, count, dense)
+    scales.check_meters(unposed, ids, scale_from, dense is not None)
     descriptions = [k.description for k in unposed]
     pairs = similar_pairs(descriptions, options.alike, options.successors)
     matches = progress(match_pairs(descriptions, pairs, chosen), "Matching", len(pairs))
     sure = list(verified(list(unposed), matches, chosen, options.seed))
     model = reconstruction.register(unposed, sure, options)
-    if scale_from is None:
-        scale = reconstruction.scale_from_depth(model, unposed)
+    if dense is not None:
+        _triangulate(dense, unposed, model)
+    if scale_from is not None:
+        scale = scales.scale_from_distance(model, unposed, ids, *scale_from)
+    elif scales.has_depth(unposed):
+        scale = scales.scale_from_depth(model, unposed)
+        bent = reconstruction.posed(unposed, model, scale)
+        scale = scales.scale_fitted_to_depth(bent, unposed, sure, scale)
     else:
-        scale = reconstruction.scale_from_distance(model, unposed, ids, *scale_from)
+        assert dense is not None
+        scale = scales.scale_from_network(
+            [figure for points in dense.found.values() for figure in points.meters]
+        )
     keyframes = reconstruction.posed(unposed, model, scale)
-    if scale_from is None:
-        scale = reconstruction.scale_fitted_to_depth(keyframes, unposed, sure, scale)
-        keyframes = reconstruction.posed(unposed, model, scale)
     registered = {k.id for k in keyframes}
     left = [name for name, i in ids.items() if i not in registered]
     error = float(model.compute_mean_reprojection_error())
@@ -70,6 +103,7 @@ def reconstruct_map(
             + (f"; not registered: {', '.join(left)}" if left else "")
         )
     )
+    about = {} if dense is None else _write(dense, keyframes, unposed, model, scale, ids)
     return keyframes, {
         "registered": len(keyframes),
         "not_registered": left,
@@ -77,4 +111,56 @@ def reconstruct_map(
         "points": int(model.num_points3D()),
         "scale_source": scale.source,
         "scale_sigma": scale.sigma,
+        "scale_sure": scale.sure,
+        **about,
     }
+
+
+def _describe(
+    unposed: KeyframeMap,
+    images: Iterable[PosedImage],
+    depth: bool,
+    count: int,
+    dense: DenseRequest | None,
+) -> dict[str, int]:
+    """Add all images to a map, and describe them for a dense cloud; ids by the images' names."""
+    from mast3r_ros.mapping.reconstruction import describe
+
+    ids: dict[str, int] = {}
+    added = describe(unposed, images, depth)
+    for keyframe_id, name, frame in progress(added, "Describing", count):
+        ids[name] = keyframe_id
+        if dense is not None:
+            # Depth stays out of it: a sensor's points would take the place of predicted ones.
+            bare = replace(frame, depth=None)
+            dense.descriptions[keyframe_id] = dense.front_end.describe(bare)
+    return ids
+
+
+def _triangulate(dense: DenseRequest, unposed: KeyframeMap, model: Any) -> None:
+    from mast3r_ros.mapping.dense_cloud import triangulated
+
+    points = triangulated(model, unposed, dense.descriptions, dense.front_end, dense.options)
+    count = int(model.num_reg_images())
+    dense.found.update(progress(points, "Triangulating pixels", count))
+
+
+def _write(
+    dense: DenseRequest,
+    keyframes: KeyframeMap,
+    unposed: KeyframeMap,
+    model: Any,
+    scale: Scale,
+    ids: dict[str, int],
+) -> dict[str, Any]:
+    """Write the cloud, the model and the page; returns what is known of them."""
+    from mast3r_ros.mapping.dense_cloud import colored_cloud, write_dense
+    from mast3r_ros.mapping.reconstruction import map_from_model
+
+    map_model = map_from_model(unposed, model, scale)
+    spacing = dense.options.dense_spacing
+    cloud = colored_cloud(dense.found, unposed, map_model, scale.meters, spacing)
+    names = {keyframe_id: name for name, keyframe_id in ids.items()}
+    write_dense(dense.folder, cloud, keyframes, unposed, model, scale, names)
+    console.print(escape(f"{len(cloud.points)} points in {dense.folder} (cloud.ply, cloud.html)"))
+    return {"dense_points": len(cloud.points), "dense_folder": str(dense.folder)}

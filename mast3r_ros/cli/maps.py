@@ -15,12 +15,18 @@ import typer
 from rich.markup import escape
 
 from mast3r_ros.cli.map_odometry import ODOMETRY_PANEL, SELECTION_PANEL, straightened_map
-from mast3r_ros.cli.map_reconstruct import RECONSTRUCTION_PANEL, reconstruct_map
+from mast3r_ros.cli.map_reconstruct import (
+    DENSE_PANEL,
+    RECONSTRUCTION_PANEL,
+    DenseRequest,
+    reconstruct_map,
+)
 from mast3r_ros.cli.options import text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_facts, progress, write_json
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.mapping.options import (
+    DenseOptions,
     OdometryMapOptions,
     ReconstructionOptions,
     SelectionOptions,
@@ -75,6 +81,7 @@ app = typer.Typer(help="Build and inspect maps.")
     selection=SELECTION_PANEL,
     straightening=ODOMETRY_PANEL,
     reconstruction=RECONSTRUCTION_PANEL,
+    dense_options=DENSE_PANEL,
 )
 def build(
     source: Annotated[
@@ -88,6 +95,7 @@ def build(
     selection: SelectionOptions,
     straightening: OdometryMapOptions,
     reconstruction: ReconstructionOptions,
+    dense_options: DenseOptions,
     folder: Annotated[
         Path | None, typer.Argument(metavar="MAP", help="The folder to save the map to.")
     ] = None,
@@ -108,6 +116,22 @@ def build(
         ),
     ] = "given",
     scale_from: ScaleFrom = None,
+    dense: Annotated[
+        bool,
+        typer.Option(
+            "--dense",
+            help="With --poses none, write a dense cloud, a COLMAP model and a page to MAP_dense.",
+            rich_help_panel=DENSE_PANEL,
+        ),
+    ] = False,
+    dense_front_end: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=text("Whose matches are triangulated: mast3r, mast3r=CHECKPOINT, xfeat or sift."),
+            rich_help_panel=DENSE_PANEL,
+        ),
+    ] = "mast3r",
     json: JsonFile = None,
 ) -> None:
     """Build a map from images, with their known poses or without any."""
@@ -122,12 +146,17 @@ def build(
     if scale_from is not None and poses != "none":
         raise typer.BadParameter("--scale-from: given poses are in meters; it needs --poses none")
     posed = poses != "none"
+    if dense and posed:
+        raise typer.BadParameter("--dense: a cloud is made of images without poses: --poses none")
+    saved = folder or out or Path()
     dataset, chosen_front_end = open_source(source, source_options, posed), create(front_end)
     images = itertools.islice(dataset.posed() if posed else dataset, 0, None, every)
     count, about = -(-len(dataset) // every), dict[str, object]()
     if not posed:
+        beside = saved.resolve().with_name(f"{saved.resolve().name}_dense")
+        wanted = DenseRequest(create(dense_front_end), dense_options, beside) if dense else None
         keyframes, about = reconstruct_map(
-            images, chosen_front_end, depth, count, reconstruction, scale_from
+            images, chosen_front_end, depth, count, reconstruction, scale_from, wanted
         )
     elif poses == "odometry":
         keyframes, about = straightened_map(
@@ -137,7 +166,7 @@ def build(
         keyframes = make_map(images, chosen_front_end, depth, count, selection)
     print_reading(dataset, source_options, posed)
     about["reading"] = dataset.summary.as_dict()
-    save_map(keyframes, folder or out or Path(), json, about)
+    save_map(keyframes, saved, json, about)
 
 
 @app.command("info")

@@ -27,7 +27,7 @@ class DrawnCamera:
     """A camera in a cloud.
 
     Attributes:
-        name: for the legend.
+        name: for the legend; cameras of one name and color have one entry.
         color: as CSS writes it.
         pose: cloud <- camera, (4, 4).
         camera: its intrinsics.
@@ -76,8 +76,8 @@ def cloud_html(cloud: Cloud) -> str:
     )
     view = [*((low + high) / 2), float(np.linalg.norm(high - low)) / 2, cloud.spacing]
     legend = " ".join(
-        f'<span style="color:{escape(drawn.color)}">&#9632; {escape(drawn.name)}</span>'
-        for drawn in cloud.cameras
+        f'<span style="color:{escape(color)}">&#9632; {escape(name)}</span>'
+        for name, color in dict.fromkeys((drawn.name, drawn.color) for drawn in cloud.cameras)
     )
     return (
         f'<canvas class=cloud width=720 height=540 data-points="{_base64(places)}" '

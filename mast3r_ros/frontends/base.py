@@ -186,3 +186,17 @@ class SecondMatcher(Protocol):
 def has_second_matcher(front_end: FrontEnd) -> TypeGuard[SecondMatcher]:
     """Whether a front end offers a second look, as it runs now."""
     return isinstance(front_end, SecondMatcher) and bool(front_end.second_matcher)
+
+
+@runtime_checkable
+class MatchesDensely(Protocol):
+    """A front end that can match every pixel, at a price: for surfaces, not for poses."""
+
+    def densely(self) -> FrontEnd:
+        """The same front end, on the same descriptions, with as many matches as it can find."""
+        ...
+
+
+def densely(front_end: FrontEnd) -> FrontEnd:
+    """The front end that finds the most matches: itself, where it knows no denser ones."""
+    return front_end.densely() if isinstance(front_end, MatchesDensely) else front_end

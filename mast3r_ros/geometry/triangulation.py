@@ -71,16 +71,58 @@ def fuse_depths(
     Returns:
         depth (N,) [m] and relative deviation (N,); NaN where unknown or too uncertain.
     """
-    rho, sigma = 1.0 / depths, sigmas / depths**2
-    known = np.isfinite(rho) & np.isfinite(sigma)
-    weight = np.where(known, 1.0 / np.where(known, sigma, 1.0) ** 2, 0.0)
-    total = weight.sum(0)
+    mean, relative, total = _mean_inverse(depths, sigmas)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(known, weight * np.where(known, rho, 0.0), 0.0).sum(0) / total
+        rho, sigma = 1.0 / depths, sigmas / depths**2
+        known = np.isfinite(rho) & np.isfinite(sigma)
         agree = np.where(known, np.abs(rho - mean) < 3.0 * sigma, True).all(0)
-        relative = 1.0 / np.sqrt(total) / mean
         good = (total > 0) & agree & (mean > 0) & (relative < max_relative_sigma)
         return np.where(good, 1.0 / mean, np.nan), np.where(good, relative, np.nan)
+
+
+def consistent_depths(
+    depths: NDArray[np.float64], sigmas: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """The depth that most neighbors agree on, of rays whose matches may be wrong.
+
+    Two neighbors agree where their inverse depths are within 3 sigma of each other. Of each ray,
+    the neighbor with whom most others agree is believed, and they with it.
+
+    Args:
+        depths, sigmas: (V, N), NaN where a neighbor does not see the point.
+
+    Returns:
+        depth (N,), its relative deviation (N,), and how many neighbors agree on it (N,); NaN, NaN
+        and 0 where none sees the point.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rho, sigma = 1.0 / depths, sigmas / depths**2
+    most = np.zeros(depths.shape[1], np.int64)
+    chosen = np.zeros(depths.shape, bool)
+    for i in range(len(depths)):
+        # NaN agrees with nothing.
+        agree = np.abs(rho - rho[i]) < 3.0 * np.hypot(sigma, sigma[i])
+        support = agree.sum(0)
+        better = support > most
+        most[better], chosen[:, better] = support[better], agree[:, better]
+    mean, relative, _ = _mean_inverse(
+        np.where(chosen, depths, np.nan), np.where(chosen, sigmas, np.nan)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 1.0 / mean, relative, most
+
+
+def _mean_inverse(
+    depths: NDArray[np.float64], sigmas: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean inverse depth (N,) by inverse variance, its relative deviation, and the information."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rho, sigma = 1.0 / depths, sigmas / depths**2
+        known = np.isfinite(rho) & np.isfinite(sigma)
+        weight = np.where(known, 1.0 / np.where(known, sigma, 1.0) ** 2, 0.0)
+        total = weight.sum(0)
+        mean = np.where(known, weight * np.where(known, rho, 0.0), 0.0).sum(0) / total
+        return mean, 1.0 / np.sqrt(total) / mean, total
 
 
 def relative(query: Pose, reference: Pose) -> Pose:

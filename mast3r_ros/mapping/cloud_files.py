@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.datasets.ply import ply_bytes
 from mast3r_ros.geometry import transforms
-from mast3r_ros.keyframes.keyframe import decode_thumbnail
+from mast3r_ros.keyframes.keyframe import Keyframe, decode_thumbnail
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.mapping.extra import MappingError
 from mast3r_ros.mapping.pairs import feature_description, features_of
-
-_RECORD = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 
 
 def cloud(keyframes: KeyframeMap) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -29,11 +28,7 @@ def cloud(keyframes: KeyframeMap) -> tuple[NDArray[np.float32], NDArray[np.uint8
     for keyframe in keyframes:
         description = feature_description(keyframe.description)
         known = np.isfinite(description.points).all(1)
-        thumbnail = decode_thumbnail(keyframe.thumbnail)
-        height, width = thumbnail.shape[:2]
-        scale = np.array([width, height]) / keyframe.size
-        column, row = (np.rint(description.keypoints[known] * scale).astype(int)).T
-        colors.append(thumbnail[row.clip(0, height - 1), column.clip(0, width - 1)])
+        colors.append(colors_at(keyframe, description.keypoints[known]))
         places.append(transforms.apply(keyframe.pose, description.points[known]))
     if not sum(map(len, places)):
         raise MappingError(
@@ -42,14 +37,18 @@ def cloud(keyframes: KeyframeMap) -> tuple[NDArray[np.float32], NDArray[np.uint8
     return np.concatenate(places).astype(np.float32), np.concatenate(colors)
 
 
+def colors_at(keyframe: Keyframe, pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Colors (N, 3), RGB, of a keyframe's thumbnail at pixels (N, 2) of its image."""
+    thumbnail = decode_thumbnail(keyframe.thumbnail)
+    height, width = thumbnail.shape[:2]
+    scale = np.array([width, height]) / keyframe.size
+    column, row = (np.rint(pixels * scale).astype(int)).T
+    return np.asarray(thumbnail[row.clip(0, height - 1), column.clip(0, width - 1)], np.uint8)
+
+
 def write_ply(path: Path, places: NDArray[np.float32], colors: NDArray[np.uint8]) -> None:
     """Write a binary PLY file of points (N, 3) [m] and their colors (N, 3), RGB."""
-    records = np.empty(len(places), _RECORD)
-    records["xyz"], records["rgb"] = places, colors
-    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {len(places)}"]
-    lines += [f"property float {axis}" for axis in "xyz"]
-    lines += [f"property uchar {name}" for name in ("red", "green", "blue")]
-    path.write_bytes("\n".join([*lines, "end_header", ""]).encode() + records.tobytes())
+    path.write_bytes(ply_bytes(places, colors))
 
 
 def write_pcd(path: Path, places: NDArray[np.float32], colors: NDArray[np.uint8]) -> None:

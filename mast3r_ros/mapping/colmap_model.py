@@ -18,6 +18,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.features import FeatureDescription
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.mapping.colmap_camera import CENTER, from_colmap
 from mast3r_ros.mapping.colmap_database import empty_model, image_id
@@ -102,6 +103,16 @@ def model_pose(image: Any) -> Pose:
     """Model <- camera of a registered pycolmap.Image, (4, 4)."""
     camera_model = np.vstack([image.cam_from_world().matrix(), [0.0, 0.0, 0.0, 1.0]])
     return transforms.inverse(camera_model)
+
+
+def registered(model: Any, keyframes: KeyframeMap) -> list[tuple[Keyframe, Any]]:
+    """The keyframes that have a pose in the model, and their images."""
+    known = set(model.reg_image_ids())
+    return [
+        (keyframe, model.images[image_id(number)])
+        for number, keyframe in enumerate(keyframes)
+        if image_id(number) in known
+    ]
 
 
 def add_model(keyframes: KeyframeMap, model: Any, folder: Path, scale: float) -> Iterator[int]:

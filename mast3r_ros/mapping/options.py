@@ -26,6 +26,25 @@ class ReconstructionOptions:
 
 
 @dataclass(frozen=True)
+class DenseOptions:
+    """How the pixels of images with poses become points."""
+
+    dense_neighbors: int = option(
+        8, "Other images with which the pixels of each one are matched", 1, 1000
+    )
+    dense_agree: int = option(2, "So many of these must agree on a point", 1, 1000)
+    dense_sigma: float = option(
+        0.05, "Points whose depth has a larger relative deviation are dropped", 1e-4, 1.0
+    )
+    dense_spacing: float = option(
+        0.01, "Smallest distance between two points of the cloud [m]; 0 keeps all", 0.0, 10.0
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
 class RefineOptions:
     """How keyframes with given poses are adjusted to one another."""
 

@@ -128,6 +128,10 @@ class Mast3rFrontEnd:
             **({"notes": "; ".join(info.notes)} if info.notes else {}),
         }
 
+    def densely(self) -> Mast3rFrontEnd:
+        """The same network with a seed of matching at each pixel, and one point map a query."""
+        return Mast3rFrontEnd(replace(self.options, stride=1, point_maps=1), self.network)
+
     def warm_up(self) -> None:
         """Run the network once at each size that it has, or at that of a 4:3 image.
 
