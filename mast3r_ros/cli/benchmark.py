@@ -24,8 +24,8 @@ def benchmark(
         typer.Argument(
             metavar="NAME",
             help=text(
-                "One of mapfree, co3d, re10k, aachen, inloc, 7scenes, tum, fast-matching, "
-                "ablations."
+                "One of mapfree, co3d, re10k, aachen, inloc, 7scenes, tum, dtu, "
+                "fast-matching, ablations."
             ),
         ),
     ],

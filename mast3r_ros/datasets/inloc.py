@@ -11,13 +11,12 @@ DIR/query/iphone7/IMG_0731.JPG
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from mast3r_ros.datasets.images import read_rgb
+from mast3r_ros.datasets.matlab import read_arrays
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.datasets.trajectory import parse_matrix, read_lines
 from mast3r_ros.frame import Frame
@@ -91,15 +90,8 @@ def _camera(width: int, height: int, focal: float) -> Camera:
 
 
 def _read_points(file: Path) -> NDArray[np.float64]:
-    try:
-        content: dict[str, Any] = loadmat(file, variable_names=["XYZcut"])
-        return np.asarray(content["XYZcut"], np.float64)
-    except OSError as error:
-        raise RecordingError(f"cannot read {file}: {error.strerror or error}") from error
-    except KeyError as error:
-        raise RecordingError(f"{file} holds no XYZcut") from error
-    except Exception as error:  # scipy raises what it likes for a damaged file
-        raise RecordingError(f"{file} is not a MATLAB file that can be read: {error}") from error
+    (points,) = read_arrays(file, "XYZcut")
+    return points.astype(np.float64)
 
 
 def _find_camera(file: Path, points: NDArray[np.float64], camera: Camera) -> Pose:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes images with poses in the layouts of benchmarks: rendered rooms, for a trial.
 
-The readers beside this module (`mapfree`, `re10k`, `co3d`, `seven_scenes`) say what a layout is.
+The readers beside this module (`mapfree`, `re10k`, `co3d`, `seven_scenes`, `dtu`) say what each is.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io import savemat
 
 from mast3r_ros.datasets.co3d import ANNOTATIONS
+from mast3r_ros.datasets.dtu import MILLIMETERS
 from mast3r_ros.datasets.image_poses import pose_line
 from mast3r_ros.datasets.mapfree import REFERENCE
+from mast3r_ros.datasets.ply import ply_bytes
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
@@ -28,6 +31,8 @@ from mast3r_ros.geometry.transforms import Pose
 # A frame with its camera, and world <- camera.
 PosedFrame = tuple[Frame, Pose]
 _QUALITY = 95
+# Of the volume that a written scan of DTU observes, about its points [mm].
+_MARGIN, _VOXEL = 100.0, 50.0
 
 
 def write_mapfree(
@@ -148,6 +153,45 @@ def write_seven_scenes(
         ("Test", [n for n in sequences if n in test]),
     ):
         _write_lines(folder / f"{split}Split.txt", [f"sequence{n}" for n in chosen])
+
+
+def write_dtu(
+    root: Path, number: int, views: Sequence[PosedFrame], points: NDArray[np.floating] | None
+) -> None:
+    """Write a scan of DTU, everything about its points observed and above the table.
+
+    Args:
+        root: of the data set.
+        number: of the scan.
+        views: in meters; each names all the others as its best ones, in their order.
+        points: (N, 3) [m], the truth; None leaves it out.
+    """
+    folder, pairs = root / f"scan{number}", [str(len(views))]
+    for i, (frame, pose) in enumerate(views):
+        _write_image(folder / f"images/{i:08d}.jpg", frame)
+        camera_world = transforms.inverse(pose)
+        camera_world[:3, 3] *= MILLIMETERS
+        extrinsic, intrinsic = (
+            [" ".join(f"{value:.12g}" for value in row) for row in matrix]
+            for matrix in (camera_world, _camera(frame).matrix)
+        )
+        lines = ["extrinsic", *extrinsic, "", "intrinsic", *intrinsic, "", "425.0 2.5"]
+        _write_lines(folder / f"cams/{i:08d}_cam.txt", lines)
+        others = [j for j in range(len(views)) if j != i]
+        pairs += [str(i), " ".join([str(len(others)), *(f"{j} {99 - j}.5" for j in others)])]
+    _write_lines(folder / "pair.txt", pairs)
+    if points is None:
+        return
+    truth = MILLIMETERS * points
+    stl, masks = root / f"Points/stl/stl{number:03d}_total.ply", root / "ObsMask"
+    for parent in (stl.parent, masks):
+        parent.mkdir(parents=True, exist_ok=True)
+    stl.write_bytes(ply_bytes(truth, np.zeros(truth.shape, np.uint8)))
+    low, high = truth.min(0) - _MARGIN, truth.max(0) + _MARGIN
+    shape = np.ceil((high - low) / _VOXEL).astype(int) + 1
+    mask = {"ObsMask": np.ones(shape, np.uint8), "BB": np.stack([low, high]), "Res": _VOXEL}
+    savemat(masks / f"ObsMask{number}_10.mat", mask)
+    savemat(masks / f"Plane{number}.mat", {"P": np.array([[0.0], [0.0], [0.0], [1.0]])})
 
 
 def _camera(frame: Frame) -> Camera:

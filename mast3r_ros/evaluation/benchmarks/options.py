@@ -42,6 +42,12 @@ class BenchmarkOptions:
         False,
         "Match coarse to fine, where the front end can: `mast3r` in images larger than its own",
     )
+    views: int = option(
+        0,
+        "Other views that each view is matched with, the first of pair.txt; 0: all (dtu)",
+        0,
+        1000,
+    )
     known_intrinsics: bool = option(
         False, "Use the true intrinsics where the protocol leaves them unknown (co3d, re10k)"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from mast3r_ros.evaluation.benchmarks.aachen import Aachen
 from mast3r_ros.evaluation.benchmarks.ablations import Ablations
 from mast3r_ros.evaluation.benchmarks.base import Benchmark, BenchmarkError
+from mast3r_ros.evaluation.benchmarks.dtu import Dtu
 from mast3r_ros.evaluation.benchmarks.fast_matching import FastMatching
 from mast3r_ros.evaluation.benchmarks.inloc import InLoc
 from mast3r_ros.evaluation.benchmarks.mapfree import MapFree
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, type[Benchmark]] = {
         InLoc,
         SevenScenes,
         TumRooms,
+        Dtu,
         FastMatching,
         Ablations,
     )

@@ -15,8 +15,8 @@ from mast3r_ros.drawing.page import Table
 from mast3r_ros.evaluation.benchmarks.base import Record
 
 # Figures in [0, 1] are shown as they are in the papers.
-_UNITS = {"_px": ("px", 1), "_ms": ("ms", 2), "_m": ("m", 2), "_deg": ("°", 2)}
-_COUNTS = ("queries", "pairs", "matches")
+_UNITS = {"_px": ("px", 1), "_ms": ("ms", 2), "_mm": ("mm", 3), "_m": ("m", 2), "_deg": ("°", 2)}
+_COUNTS = ("queries", "pairs", "matches", "scans", "points")
 
 
 def figures_table(summary: Mapping[str, Any]) -> Table:

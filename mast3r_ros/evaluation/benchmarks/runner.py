@@ -4,6 +4,7 @@
 
 RUN/run.json        what was asked for, and the versions of what answered
 RUN/results.jsonl   one line a query, in the order in which they were answered
+RUN/...             files that belong to a query, such as clouds, written before its line
 RUN/summary.json    the figures, written when every query has its line
 RUN/report.html     the same for people
 """
@@ -79,9 +80,12 @@ class RunFolder:
         return records
 
     def append(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Write each record as soon as it is there; yields it."""
+        """Write each record as soon as it is there, its files first; yields it without them."""
         with self.results.open("a") as stream:
-            for record in records:
+            for answered in records:
+                record = dict(answered)
+                for name, content in record.pop("files", {}).items():
+                    _replace(self.folder / name, content)
                 _write_line(stream, record)
                 self.records[record["query"]] = record
                 yield record
@@ -163,7 +167,8 @@ def _write_line(stream: IO[str], record: Record) -> None:
     stream.flush()
 
 
-def _replace(file: Path, content: str) -> None:
+def _replace(file: Path, content: str | bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.part")
-    part.write_text(content)
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
     part.replace(file)
