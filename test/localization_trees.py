@@ -9,7 +9,12 @@ import numpy as np
 from scipy.io import savemat
 from synthetic import HEIGHT, OTHER_ROOM, ROOM, WIDTH, camera_pose, make_camera, render, view
 
+from mast3r_ros.datasets.registry import open_dataset
+from mast3r_ros.frontends import create
 from mast3r_ros.geometry import transforms
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.mapping import exchange
+from mast3r_ros.mapping.colmap_camera import to_colmap
 
 # World <- camera of the images of the database; queries are taken between them.
 DATABASE = [camera_pose(0.15 * i - 0.3, 0.0, 0.02 * i, turn=0.04 * i - 0.08) for i in range(5)]
@@ -64,6 +69,34 @@ def aachen_tree(folder, points=400):
         file = folder / f"queries/{group}_time_queries_with_intrinsics.txt"
         lines(file, [f"{name} {intrinsics}" for name in names])
     return folder
+
+
+def aachen_of_recording(source, folder, every, queries):
+    """A recording with depth in this layout: its model is one that this package exports.
+
+    Every N-th image is in the model; as many queries are taken from the others. Their true poses
+    are returned by name.
+    """
+    images = list(open_dataset(source))
+    mapped, others = images[::every], [image for i, image in enumerate(images) if i % every]
+    keyframes = KeyframeMap(create("sift"))
+    for image in mapped:
+        keyframes.add(image.load(True), image.true_pose)
+    exchange.export(keyframes, "colmap", folder)
+    exchange.write_images(keyframes, mapped, folder)
+    (folder / "3D-models").mkdir()
+    (folder / "sparse/0").rename(folder / "3D-models/aachen_v_1_1")
+    (folder / "images").rename(folder / "images_upright")
+    listed, truths = [], {}
+    for image in others[:: len(others) // queries][:queries]:
+        frame, name = image.load(False), f"query/{image.stamp}.png"
+        write_image(folder / "images_upright" / name, frame.image)
+        camera = to_colmap(frame.camera, 1)
+        parameters = " ".join(map(str, camera.params))
+        listed.append(f"{name} {camera.model_name} {camera.width} {camera.height} {parameters}")
+        truths[name] = image.true_pose
+    lines(folder / "queries/day_time_queries_with_intrinsics.txt", listed)
+    return truths
 
 
 # Building <- scan of two scans, one of which is turned upside down.

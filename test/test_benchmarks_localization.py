@@ -9,6 +9,7 @@ from localization_trees import (
     CUTOUTS,
     DATABASE,
     SCANS,
+    aachen_of_recording,
     aachen_tree,
     aachen_truths,
     colmap_numbers,
@@ -126,6 +127,14 @@ def test_aachen_is_localized_by_sift_from_given_and_from_retrieved_images(aachen
     assert figures["day within_25cm_2deg"] == figures["night within_25cm_2deg"] == 1.0
     assert all(len(r["retrieved"]) == 3 for r in records)
     assert figures["day translation_m"] < 0.05
+
+
+def test_real_images_in_the_layout_of_aachen_are_localized(office, tmp_path):
+    truths = aachen_of_recording(office, tmp_path / "tree", every=10, queries=3)
+    poses = write_truths(tmp_path / "poses.txt", truths)
+    options = BenchmarkOptions(query_poses=poses, retrieved=2)
+    records = run(Aachen(tmp_path / "tree", options), Solver(create("sift")))
+    assert all(r["translation_m"] < 0.05 and r["rotation_deg"] < 1.0 for r in records), records
 
 
 def test_a_submission_has_the_format_of_the_server(aachen, tmp_path):
