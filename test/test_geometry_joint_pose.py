@@ -16,6 +16,7 @@ from mast3r_ros.geometry.joint_pose import (
     agreeing,
     epipolar_residuals,
     linearize,
+    magnifications,
 )
 from mast3r_ros.geometry.robust_pose import SharedErrors, estimate
 from mast3r_ros.geometry.scale_vote import scale_along
@@ -226,6 +227,26 @@ def test_wrong_matches_are_left_out():
     assert transforms.distance(found.pose, pose) < 0.02
     assert found.inliers[wrong].mean() < 0.2
     assert np.delete(found.inliers, wrong).mean() > 0.95
+
+
+def test_a_chance_point_before_the_lens_does_not_make_the_pose_exact():
+    pose, matches = _problem(0, points=40, rays=0, noise=1.0)
+    clean = _estimate(pose, matches)
+    # 1.5 cm before the camera, seen a few pixels off.
+    point = transforms.apply(pose, np.array([[0.1, 0.05, 1.0]]) * 0.015)
+    points = matches.points.copy()
+    points[0] = point
+    rays = matches.rays.copy()
+    rays[0] = [0.1 + 3.0 / _FOCAL, 0.05]
+    wrong = replace(matches, points=points, rays=rays)
+
+    found = _estimate(pose, wrong)
+
+    assert magnifications(pose, wrong)[0] > 20
+    assert found.inliers[0]
+    one, other = (np.linalg.eigvalsh(e.covariance)[0] for e in (clean, found))
+    assert other > 0.5 * one
+    assert transforms.rotation_angle(found.pose, pose) < 0.003
 
 
 def test_no_support_no_pose():

@@ -66,7 +66,7 @@ def demo(
     front_end: FrontEndName = "xfeat",
     json: JsonFile = None,
 ) -> None:
-    """Localize real photographs through the node, then rendered rooms from RGB only."""
+    """Localize real photographs through the node, rendered rooms from RGB only, and a drive."""
     from mast3r_ros.demo import run
 
     results = run.demo(out, front_end)

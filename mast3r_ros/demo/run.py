@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: photographs -> bag -> node -> poses -> report; then rooms, RGB only."""
+"""The demo: photographs -> bag -> node -> poses -> report; then rooms, RGB only; then a drive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rich.progress import track
 
 import mast3r_ros
 from mast3r_ros.common.errors import UserError
-from mast3r_ros.demo import photographs, rooms, scenes
+from mast3r_ros.demo import drive, photographs, rooms, scenes
 from mast3r_ros.demo.bag import play, write_bag
 from mast3r_ros.demo.scenes import Scene
 from mast3r_ros.demo.transport import stay_on_this_machine
@@ -59,14 +59,15 @@ class _Shown:
 
 
 def demo(folder: Path, front_end: str) -> dict[str, bool]:
-    """Show both acts of the demo.
+    """Show all three acts of the demo.
 
     Args:
         folder: where photographs, bag, log and reports go.
-        front_end: that the node shall use in the first act; the second is MASt3R's.
+        front_end: of the first act's node and of the third act; the second is MASt3R's.
 
     Returns:
-        Whether each act succeeded, see `show_photographs` and `rooms.show_rooms`.
+        Whether each act succeeded, see `show_photographs`, `rooms.show_rooms` and
+        `drive.show_drive`.
 
     Raises:
         DemoError, DownloadError, FrontEndError: it could not be shown.
@@ -75,7 +76,9 @@ def demo(folder: Path, front_end: str) -> dict[str, bool]:
     first = show_photographs(folder, front_end)
     console.rule("Rooms, RGB only", align="left")
     second = rooms.show_rooms(folder)
-    return {"photographs": first, "rooms": second}
+    console.rule("A drive", align="left")
+    third = drive.show_drive(folder, front_end)
+    return {"photographs": first, "rooms": second, "drive": third}
 
 
 def show_photographs(folder: Path, front_end: str) -> bool:

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,12 +21,14 @@ from mast3r_ros.localization.map_odom import FilterOptions, MapOdomFilter
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization
-from mast3r_ros.localization.view import MatchedView, View
+from mast3r_ros.localization.view import MatchedView
+from mast3r_ros.localization.view import View as Seen
 from mast3r_ros.localization.window import Window, WindowOptions
 
 if TYPE_CHECKING:
     from mast3r_ros.frontends.base import FrontEnd
-    from mast3r_ros.training.worlds.drives import Drive
+    from mast3r_ros.training.worlds.routes import Moment
+    from mast3r_ros.training.worlds.views import View
 
 # One law of odometry for the drive, the window and the filter: 0.7 cm after a meter, 0.015 rad
 # after a radian and 0.01 rad after a meter. Over a step of 0.16 m that is 1.75 % of the distance.
@@ -70,7 +72,7 @@ class _Remembering(Relocalizer):
         self._matched: dict[tuple[int, str], MatchedView | Localization] = {}
 
     def match(
-        self, view: View, prior: PosePrior | None, timings: dict[str, float]
+        self, view: Seen, prior: PosePrior | None, timings: dict[str, float]
     ) -> MatchedView | Localization:
         """See `Relocalizer.match`."""
         key = view.frame.stamp, view.frame.frame_id
@@ -79,8 +81,31 @@ class _Remembering(Relocalizer):
         return self._matched[key]
 
 
+class Driven(Protocol):
+    """What a drive has, rendered now or read from files; see `training.worlds.drives.Drive`."""
+
+    @property
+    def keyframes(self) -> Sequence[View]:
+        """With depth, their poses in the map."""
+        ...
+
+    @property
+    def moments(self) -> Sequence[Moment]:
+        """The way."""
+        ...
+
+    @property
+    def mounts(self) -> Sequence[Pose]:
+        """body <- camera of each camera."""
+        ...
+
+    def views(self) -> Iterator[tuple[Moment, list[View]]]:
+        """Each moment with the images of all cameras."""
+        ...
+
+
 def run(
-    drive: Drive,
+    drive: Driven,
     seed: int,
     front_end: FrontEnd,
     options: RelocalizerOptions,
@@ -92,7 +117,8 @@ def run(
         drive: the room, its map and the way.
         seed: of odometry's noise.
         front_end: makes the map, too.
-        options: of the relocalizer.
+        options: of the relocalizer, but for those that say how exact maps and images are: poses and
+            depth of rendered keyframes are exact, and all rows of an image are of one instant.
         rigs: of the robot's cameras.
 
     Returns:
@@ -101,13 +127,20 @@ def run(
     keyframes = KeyframeMap(front_end)
     for view in drive.keyframes:
         keyframes.add(Frame(view.image, view.camera, depth=view.depth), view.pose)
-    relocalizer = _Remembering(keyframes, options)
+    exact = replace(
+        options,
+        keyframe_position_sigma=0.0,
+        keyframe_rotation_sigma=0.0,
+        depth_noise=0.0,
+        rolling_shutter=0.0,
+    )
+    relocalizer = _Remembering(keyframes, exact)
     robots = [(Window(relocalizer, WINDOW), MapOdomFilter(NOISE)) for _ in rigs]
     steps: list[list[Step]] = [[] for _ in rigs]
     odometry = _odometry(drive, seed)
     for number, ((moment, seen), odom_body) in enumerate(zip(drive.views(), odometry, strict=True)):
         views = [
-            View(Frame(v.image, v.camera, moment.stamp, f"camera_{i}"), mount)
+            Seen(Frame(v.image, v.camera, moment.stamp, f"camera_{i}"), mount)
             for i, (v, mount) in enumerate(zip(seen, drive.mounts, strict=True))
         ]
         for rig, (window, filtered), done in zip(rigs, robots, steps, strict=True):
@@ -125,7 +158,7 @@ def run(
     return steps
 
 
-def _odometry(drive: Drive, seed: int) -> Iterator[Pose]:
+def _odometry(drive: Driven, seed: int) -> Iterator[Pose]:
     """odom <- body of each moment: the true way with noise, without what is not noticed."""
     random, odom_body = np.random.default_rng([seed, 13]), np.eye(4)
     before: Pose | None = None

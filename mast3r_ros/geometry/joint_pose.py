@@ -256,6 +256,24 @@ def linearize_camera(pose: Pose, matches: Matches) -> Linearization:
     return Linearization(residual, jacobian[:, :, :6], jacobian[:, :, 6:], ahead)
 
 
+def magnifications(pose: Pose, matches: Matches) -> Array:
+    """(N,) how many times nearer each point is to its camera than to its keyframe; 1 for rays.
+
+    What is wrong about the keyframe's pixel is wrong by so much more in the query.
+    """
+    found = np.ones(len(matches.rays))
+    for view in range(1 if matches.rig is None else len(matches.rig)):
+        at, camera = np.arange(len(found)), pose
+        if matches.rig is not None:
+            at, camera = matches.of_view(view)[0], pose @ matches.rig.body_cameras[view]
+        points = matches.points[at]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            depth = (points - camera[:3, 3]) @ camera[:3, 2]
+            ratio = np.linalg.norm(points - matches.origins[at], axis=1) / depth
+        found[at] = np.where(matches.with_point[at] & (depth > 0), ratio, 1.0)
+    return found
+
+
 def agreeing(pose: Pose, matches: Matches) -> NDArray[np.bool_]:
     """(N,) which matches agree with a pose."""
     length, ahead = lengths(pose, matches)

@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, lengths, linearize_camera
+from mast3r_ros.geometry.joint_pose import (
+    RAY_WEIGHT,
+    Matches,
+    lengths,
+    linearize_camera,
+    magnifications,
+)
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.geometry.uncertainty import invert_information
 
@@ -272,8 +278,18 @@ class _Solver:
         members = np.bincount(self.cells[self.inliers], minlength=self.cells.max() + 1)
         alike = 1.0 + np.maximum(members[self.cells] - 1, 0) * self.within_cell
         correlated = self.correlations[self.matches.owners] ** 2
-        weights: Array = efficiency * robust / (self.variances[kind] * alike * correlated)
+        variances = self.variances[kind] * self._amplified()
+        weights: Array = efficiency * robust / (variances * alike * correlated)
         return weights
+
+    def _amplified(self) -> Array:
+        """(N,) how much larger the variances of points are that are nearer than to their keyframe.
+
+        Both images have a pixel's noise; that of the keyframe is magnified. Without this, a wrong
+        match whose point lies right in front of the camera by chance turns the pose, and seems
+        to know it exactly.
+        """
+        return np.asarray(np.maximum((1.0 + magnifications(self.pose, self.matches) ** 2) / 2, 1.0))
 
     def _solve(self, normal: Array) -> bool:
         """Move the pose and the keyframes; (K, 14 + S, 14 + S) normal equations by keyframe."""
