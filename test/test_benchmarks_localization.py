@@ -222,9 +222,11 @@ def test_an_image_that_is_listed_twice_is_matched_once(tmp_path):
     assert read_pairs(file) == {"a": ["x", "y"], "b": ["x"]}
 
 
-def test_only_mast3r_matches_coarse_to_fine():
+def test_only_mast3r_matches_coarse_to_fine_or_by_points():
     with pytest.raises(FrontEndError, match="'sift' does not match coarse to fine"):
-        make_solver("sift", RelocalizerOptions(), coarse_to_fine=True)
+        make_solver("sift", RelocalizerOptions(), BenchmarkOptions(coarse_to_fine=True))
+    with pytest.raises(FrontEndError, match="'sift' does not match by points"):
+        make_solver("sift", RelocalizerOptions(), BenchmarkOptions(match_by="points"))
 
 
 INLOC_PAIRS = {

@@ -631,3 +631,46 @@ def test_a_description_of_another_kind_is_named(engine, change, said):
 
     with pytest.raises(ValueError, match=said):
         seen.check_description(replace(description, **change), (640, 480))
+
+
+def test_points_of_both_views_match_the_pixels_that_show_the_same():
+    class TwoPlanes(Plane):
+        def both_point_maps(self, pairs):
+            """The query's points, as the reference sees them."""
+            ((wall,), shift) = self.points(self.decode(pairs)[:1]), np.array([*SHIFT, 0.0])
+            moved = (wall.points - shift * DEPTH / FOCAL).astype(np.float32)
+            return [(wall, PointMap(moved, np.full(SHAPE, 1.5, np.float32)))] * len(pairs)
+
+    fe = front_end(TwoPlanes(), match_by="points", stride=4)
+    image = fe.describe(frame())
+
+    (found,) = fe.match([image], image)
+
+    step = found.query_pixels - found.reference_pixels
+    scale = fe.describe(frame()).transform.scale
+    assert len(found) > 50
+    np.testing.assert_allclose(step, np.tile(np.multiply(SHIFT, scale), (len(found), 1)), atol=1e-4)
+    assert found.confidence == pytest.approx(1.5 / 2.5)
+
+
+def test_both_point_maps_are_the_networks_in_one_frame():
+    model = random_network(SMALL_IMAGES)
+    engine = TorchEngine(model)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 3, *SHAPE)).astype(np.float32)
+    one, other = (Encoded(tokens, SIZE) for tokens in engine.encode(images))
+
+    ((reference, query),) = engine.both_point_maps([(one, other)])
+
+    (known,) = engine.points(engine.decode([(one, other)]))
+    torch.testing.assert_close(reference.points, known.points)
+    torch.testing.assert_close(reference.confidence, known.confidence)
+    # The query's come from the other head, and from its own tokens.
+    assert not torch.allclose(query.points, known.points)
+    assert tuple(query.points.shape) == (*SHAPE, 3)
+
+
+def test_matching_by_points_needs_the_points_of_queries(engine):
+    with pytest.raises(FrontEndError, match="choose engine torch"):
+        front_end(engine, match_by="points")
+    with pytest.raises(ValueError, match="without coarse_to_fine"):
+        Mast3rOptions(match_by="points", coarse_to_fine=True)

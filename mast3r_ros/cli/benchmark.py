@@ -88,13 +88,14 @@ def benchmark(
     if str(data) == rendered.NAME and name in rendered.LAYOUTS:
         opened = rendered.render(name, benchmark_options, folder.parent)
     chosen = open_benchmark(name, opened, benchmark_options)
-    solver = make_solver(front_end, options, benchmark_options.coarse_to_fine)
+    solver = make_solver(front_end, options, benchmark_options)
     asked = {
         "benchmark": name,
         "data": str(data),
         "front_end": front_end,
         "fingerprint": solver.front_end.fingerprint if solver.front_end else "",
         "limit": limit,
+        "match_by": benchmark_options.match_by,
         "options": {**chosen.about(), **asdict(options)},
     }
     tasks = runner.limited(chosen.tasks(), limit)

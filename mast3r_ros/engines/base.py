@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +134,17 @@ class Engine(Protocol):
 
     def info(self) -> EngineInfo:
         """What runs now."""
+        ...
+
+
+@runtime_checkable
+class MapsBothViews(Protocol):
+    """An engine that also predicts the points of a pair's query, in the reference's frame."""
+
+    def both_point_maps(
+        self, pairs: Sequence[Pair]
+    ) -> list[tuple[PointMap[DeviceArray], PointMap[DeviceArray]]]:
+        """The point maps of (reference, query), both in the reference camera's frame [m]."""
         ...
 
 

@@ -141,6 +141,28 @@ class TorchEngine(BatchedEngine):
         work = partial(self._point_maps, size)
         return as_point_maps(self._run(("points", size), work, levels), len(decoded))
 
+    def both_point_maps(
+        self, pairs: Sequence[Pair]
+    ) -> list[tuple[PointMap[Tensor], PointMap[Tensor]]]:
+        """See `MapsBothViews`; CUDA graphs have no part in it."""
+        with self._running("both point maps"):
+            return self._by_size(pairs, lambda pair: (pair[0].size, pair[1].size), self._both_maps)
+
+    def _both_maps(
+        self, sizes: SizePair, pairs: Sequence[Pair]
+    ) -> list[tuple[PointMap[Tensor], PointMap[Tensor]]]:
+        first, second = (
+            self._stacked([pair[side] for pair in pairs], len(pairs)) for side in (0, 1)
+        )
+        own, others = self._model.decoder_levels(first, second, *sizes)
+        views = ((first, own, False), (second, others, True))
+        maps = []
+        for (tokens, levels, of_query), size in zip(views, sizes, strict=True):
+            taken = self._model.point_levels(tokens, levels)
+            found = list(self._model.points(taken, size, of_query))
+            maps.append(as_point_maps(found, len(pairs)))
+        return list(zip(*maps, strict=True))
+
     def _point_maps(self, size: ImageSize, *levels: Tensor) -> list[Tensor]:
         return list(self._model.points(levels, size))
 

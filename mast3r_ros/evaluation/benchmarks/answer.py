@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.evaluation.pairs import GUESS, UNCHECKED
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import FrontEnd, FrontEndError, estimates_camera
@@ -161,24 +162,32 @@ class Solver:
 
 
 def make_solver(
-    front_end: str, options: RelocalizerOptions, coarse_to_fine: bool = False
+    front_end: str, options: RelocalizerOptions, matching: BenchmarkOptions | None = None
 ) -> Solver:
     """The solver of a front end's name, or of `NO_MOTION`.
 
+    Args:
+        front_end: its name.
+        options: how poses are found.
+        matching: whether `mast3r` matches coarse to fine, and by what.
+
     Raises:
-        FrontEndError: there is no such front end, it cannot run here, or it cannot match coarse to
-            fine.
+        FrontEndError: there is no such front end, it cannot run here, or it cannot match as
+            asked.
     """
     from mast3r_ros.frontends import create
     from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 
     if front_end == NO_MOTION:
         return Solver(None, options)
-    if not coarse_to_fine:
+    asked = matching or BenchmarkOptions()
+    chosen = Mast3rOptions(coarse_to_fine=asked.coarse_to_fine, match_by=asked.match_by)
+    if chosen == Mast3rOptions():
         return Solver(create(front_end), options)
     if front_end.partition("=")[0] != "mast3r":
-        raise FrontEndError(f"front end '{front_end}' does not match coarse to fine: mast3r does")
-    return Solver(create(front_end, Mast3rOptions(coarse_to_fine=True)), options)
+        words = "coarse to fine" if asked.coarse_to_fine else "by points"
+        raise FrontEndError(f"front end '{front_end}' does not match {words}: mast3r does")
+    return Solver(create(front_end, chosen), options)
 
 
 def _direction(answer: Localization) -> Pose | None:

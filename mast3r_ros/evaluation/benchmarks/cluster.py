@@ -53,9 +53,7 @@ class Worker:
     def __init__(self, plan: Plan) -> None:
         """Open the data and the front end."""
         self._benchmark = open_benchmark(plan.benchmark, plan.data, plan.options)
-        self._solver: Solver = make_solver(
-            plan.front_end, plan.relocalizer, plan.options.coarse_to_fine
-        )
+        self._solver: Solver = make_solver(plan.front_end, plan.relocalizer, plan.options)
 
     def process(self) -> int:
         """The process's id."""

@@ -42,6 +42,11 @@ class BenchmarkOptions:
         False,
         "Match coarse to fine, where the front end can: `mast3r` in images larger than its own",
     )
+    match_by: str = option(
+        "descriptors",
+        "What `mast3r` matches pixels by: descriptors, or as DUSt3R does the points of both views",
+        choices=("descriptors", "points"),
+    )
     views: int = option(
         0,
         "Other views that each view is matched with, the first of pair.txt; 0: all (dtu)",

@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.common.size import ImageSize
-from mast3r_ros.engines.base import DecodedPair, Engine, EngineUnavailableError, to_numpy
+from mast3r_ros.engines.base import (
+    DecodedPair,
+    Engine,
+    EngineUnavailableError,
+    MapsBothViews,
+    to_numpy,
+)
 from mast3r_ros.engines.select import EngineChoice, open_engine
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEndError
@@ -28,6 +34,7 @@ from mast3r_ros.frontends.mast3r.matching import (
     PixelMatches,
     gpu_matcher,
     match_features,
+    match_points,
     require_finite,
 )
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions, Traits, kind_of, traits
@@ -68,6 +75,7 @@ class Mast3rFrontEnd:
         self.options = options or Mast3rOptions()
         self.network = engine or _open(self.options)
         self._windows = Windows(self.network)
+        self._point_mapper = _point_mapper(self.network, self.options)
         # A fixed random projection keeps distances well enough (Johnson-Lindenstrauss).
         width = self.network.config.encoder_width
         self._projection = np.random.default_rng(0).standard_normal((width, _PROJECTED))
@@ -287,7 +295,11 @@ class Mast3rFrontEnd:
         decoded: Sequence[DecodedPair],
     ) -> list[PixelMatches]:
         stride, border = self.options.in_pixels(self.network.config.image_size)
-        matches = match_features(decoded, stride, border)
+        if self._point_mapper is None:
+            matches = match_features(decoded, stride, border)
+        else:
+            pairs = [(r.encoded, query.encoded) for r in references]
+            matches = match_points(self._point_mapper.both_point_maps(pairs), stride, border)
         if self.options.coarse_to_fine:
             limit = self.options.window_pairs
             matches = [
@@ -371,6 +383,18 @@ def _open(options: Mast3rOptions) -> Engine:
         )
     except EngineUnavailableError as error:
         raise FrontEndError(f"front end 'mast3r': {error}") from error
+
+
+def _point_mapper(engine: Engine, options: Mast3rOptions) -> MapsBothViews | None:
+    """What predicts the points of both views, where pixels are matched by these."""
+    if options.match_by == "descriptors":
+        return None
+    if not isinstance(engine, MapsBothViews):
+        raise FrontEndError(
+            f"front end 'mast3r', match_by points: engine {engine.info().name} predicts the points "
+            "of references alone; choose engine torch"
+        )
+    return engine
 
 
 def _used(

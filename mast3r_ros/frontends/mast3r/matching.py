@@ -4,6 +4,8 @@
 
 On the host they are matched there. On a GPU, by the kernels of `matching.cuda` where cuda-bindings
 and NVRTC are installed, else by torch, whose array it then is. NOT RUN ON A GPU YET.
+
+Points of two point maps are matched in the same way, on the host.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from mast3r_ros.engines.base import DecodedPair, DeviceArray, to_numpy
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.matching.gpu import GpuMatcher
 from mast3r_ros.matching.nearest import Database, Searchable, UnfitDescriptorsError
+from mast3r_ros.matching.points import PointDatabase
 from mast3r_ros.matching.reciprocal import reciprocal_both_ways
+from mast3r_ros.network.prediction import PointMap
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,39 @@ def match_features(decoded: Sequence[DecodedPair], stride: int, border: int) -> 
         PixelMatches(_pixels(pairs[:, 0], first), _pixels(pairs[:, 1], second), lesser)
         for (pairs, lesser), (first, second) in zip(found, confidences, strict=True)
     ]
+
+
+def match_points(
+    maps: Sequence[tuple[PointMap[DeviceArray], PointMap[DeviceArray]]], stride: int, border: int
+) -> list[PixelMatches]:
+    """Pixels whose points are each other's nearest in 3-D, from a grid of seeds in either image.
+
+    DUSt3R (arXiv 2312.14132, section 3.3) and table 1 of the MASt3R paper match so. On the host.
+
+    Args:
+        maps: of both views of each pair, in one frame.
+        stride, border: as in `match_features`.
+
+    Raises:
+        FrontEndError: NaN or inf.
+    """
+    return [_nearest_points(*both, stride, border) for both in maps]
+
+
+def _nearest_points(
+    first: PointMap[DeviceArray], second: PointMap[DeviceArray], stride: int, border: int
+) -> PixelMatches:
+    points = [to_numpy(view.points) for view in (first, second)]
+    sure = [to_numpy(view.confidence) for view in (first, second)]
+    for values in points:
+        require_finite(values, "points")
+    for values in sure:
+        require_finite(values, "confidences")
+    databases = [PointDatabase(values) for values in points]
+    pairs, lesser = reciprocal_both_ways(
+        databases[0], databases[1], sure[0], sure[1], stride=stride, border=border
+    )
+    return PixelMatches(_pixels(pairs[:, 0], sure[0]), _pixels(pairs[:, 1], sure[1]), lesser)
 
 
 def require_finite(values: NDArray[Any], what: str) -> None:

@@ -66,6 +66,12 @@ class Mast3rOptions:
         -1,
         64,
     )
+    match_by: str = option(
+        "descriptors",
+        "What pixels are matched by: their descriptors, as MASt3R does, or points, as DUSt3R does: "
+        "the nearest ones of two point maps, less exact, to compare with (engine torch)",
+        choices=("descriptors", "points"),
+    )
     coarse_to_fine: bool = option(
         False,
         "Match images of at least 1.75 times the network's size again in windows of that "
@@ -88,6 +94,8 @@ class Mast3rOptions:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.match_by == "points" and self.coarse_to_fine:
+            raise ValueError("match_by points: choose it without coarse_to_fine")
 
     def in_pixels(self, image_size: int) -> tuple[int, int]:
         """Stride and border for a network whose images have this long side [px]."""
