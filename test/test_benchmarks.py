@@ -390,7 +390,9 @@ def test_exact_matches_give_an_exact_pose_and_moved_ones_the_pose_moved(tmp_path
     exact = way(pair.motion)
     assert exact["error_deg"] < 0.02
     assert exact["ms"] == 2.0
-    assert way(disturbed(pair.motion, degrees=2.0))["error_deg"] == pytest.approx(2.0, abs=0.05)
+    turned = way(disturbed(pair.motion, degrees=2.0))  # by more than ten pixels
+    assert turned["error_deg"] == pytest.approx(2.0, abs=0.05)
+    assert (exact["within_5px"], turned["within_5px"]) == (1.0, 0.0)
     benchmark = Ablations(tmp_path, BenchmarkOptions())
     ways = [{"coarse": {**exact, "error_deg": e}} for e in (0.0, 2.0, 180.0)]
     figures = benchmark.summarize([{"ways": w} for w in ways])
@@ -512,7 +514,7 @@ def test_a_killed_run_resumes_to_the_same_summary(kind, tmp_path, monkeypatch):
 
 def way(query):
     """What fast matching says of a pair, without its clock."""
-    return {"matches": 100, "ms": 1.0, "error_deg": float(query[-1])}
+    return {"matches": 100, "ms": 1.0, "error_deg": float(query[-1]), "within_5px": 0.5}
 
 
 def test_a_run_directory_belongs_to_one_run(mapfree, tmp_path):

@@ -24,12 +24,14 @@ from mast3r_ros.evaluation.benchmarks.base import Ask, Benchmark, BenchmarkError
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.evaluation.pose_error import PoseError
 from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
+from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.absolute_pose import ransac
-from mast3r_ros.geometry.overlap import depth_at
+from mast3r_ros.geometry.overlap import depth_at, reproject
 
 _MIN_OVERLAP = 0.3
 _THRESHOLD = 4.0  # pixels, of an image as large as the network's
 _AUC_DEGREES = 5.0
+_NEAR = 5.0  # pixels, of the query itself
 AUC_LABEL = f"AUC of the pose error to {_AUC_DEGREES:g} degrees [%]"
 
 
@@ -78,13 +80,14 @@ class MatchedPairs(Benchmark):
         return ask
 
     def summarize(self, records: Sequence[Record]) -> dict[str, float | None]:
-        """Of each way: AUC of the pose error to 5 degrees, and the means of its other figures."""
+        """Of each way: AUC of the pose error to 5 degrees, and means of what `way_of` says."""
         figures: dict[str, float | None] = {"pairs": len(records)}
         found = [r["ways"] for r in records if "ways" in r]
         for way in found[0] if found else ():
             some = [ways[way] for ways in found]
             errors = np.array([w["error_deg"] for w in some])
             figures[f"{way}: AUC@5"] = float(np.maximum(0.0, 1.0 - errors / _AUC_DEGREES).mean())
+            figures[f"{way}: within_5px"] = float(np.mean([w["within_5px"] for w in some]))
             figures[f"{way}: time_ms"] = float(np.mean([w["ms"] for w in some]))
             figures[f"{way}: matches"] = float(np.mean([w["matches"] for w in some]))
         return figures
@@ -121,7 +124,25 @@ def way_of(
         "matches": len(query_pixels),
         "ms": round(1e3 * seconds, 3),
         "error_deg": round(_error(pair, reference_pixels, query_pixels, scale), 4),
+        "within_5px": round(_near(pair, reference_pixels, query_pixels), 4),
     }
+
+
+def _near(
+    pair: PosedPair, reference_pixels: NDArray[np.floating], query_pixels: NDArray[np.floating]
+) -> float:
+    """Share of the matches that are right to some pixels, of those whose depth is known."""
+    reference, query = pair.reference, pair.query
+    assert reference.depth is not None
+    assert reference.camera is not None
+    assert query.camera is not None
+    query_reference = transforms.inverse(pair.motion)
+    there = reproject(
+        reference_pixels, reference.depth, reference.camera, query.camera, query_reference
+    )
+    off = np.linalg.norm(there - query_pixels, axis=1)
+    known = np.isfinite(off)
+    return float((off[known] < _NEAR).mean()) if known.any() else 0.0
 
 
 def _error(
