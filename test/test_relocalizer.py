@@ -464,6 +464,19 @@ def test_keyframes_that_disagree_a_little_are_not_another_pose(meters, turn):
     _assert_at(answer, _QUERY, 0.1, 0.05)
 
 
+def test_a_pose_beside_need_not_be_told_apart_by_a_region_of_its_own():
+    # A third of the inliers, mixed among those of the answer, speak for a pose 0.6 m beside it.
+    mapped = _KEYFRAME @ camera_pose(0.5, 0.0, 0.1)
+    other = _QUERY @ camera_pose(0.6, 0.0, 0.0, turn=0.15)
+    beside = _matches(other, mapped, count=90, seed=2)
+
+    answer = _locate((_KEYFRAME, _matches(count=220)), (mapped, beside))
+
+    _assert_at(answer, _QUERY, 0.05, 0.03)
+    strict = _locate((_KEYFRAME, _matches(count=220)), (mapped, beside), min_evidence=30.0)
+    _assert_refused(strict, Reason.AMBIGUOUS)
+
+
 def _plane(tilt: float, off: int = 0, seed: int = 0) -> tuple[np.ndarray, Correspondences]:
     """A poster of 1 m seen through a long lens from 36 m, and `off` points before it."""
     random = np.random.default_rng(seed)

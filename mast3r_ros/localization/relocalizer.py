@@ -23,12 +23,13 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.relative_pose import RelativePose
 from mast3r_ros.geometry.rig import move_covariance
-from mast3r_ros.geometry.robust_pose import Estimate, estimate
+from mast3r_ros.geometry.robust_pose import Estimate
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
+from mast3r_ros.localization.hypotheses import best_of
 from mast3r_ros.localization.look_alikes import look_alikes
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
@@ -273,10 +274,10 @@ class Relocalizer:
         thresholds = [options.reprojection_threshold * scale for scale in scales]
         matches = solving.gather(views, thresholds, options)
         shared = solving.shared_errors(views, options)
-        hypothesis, relatives = solving.solve(
+        hypotheses, relatives = solving.solve(
             views, matches, thresholds, options.pose_method, self.min_inliers
         )
-        solved = None if hypothesis is None else estimate(hypothesis, matches, shared)
+        solved = best_of(hypotheses, matches, shared, views, options)
         if solved is None or not _metric(solved, len(views), options):
             return _direction_only(unexplained, relatives, solved)
         counts = np.cumsum([len(c) for v in views for c in v.found])

@@ -27,9 +27,15 @@ from mast3r_ros.matching.correspondences import Correspondences
 
 # Beyond this multiple of the fewest inliers, a pose from points alone needs no second opinion.
 _SURE = 4.0
+# Part of its width by which an image moves at the most while it is read out, one standard
+# deviation: moved by more, it is blurred and has no matches. Through a long lens, a turn that this
+# bounds would otherwise bend a plane towards its second pose (0.30 m of a rendered floor).
+_MOST_SHEAR = 0.02
 # Cells of the image in which errors of matches and of depth are alike.
 ERROR_GRID = (8, 8)
 _WITHIN_CELL = 1.0
+# Cells in which evidence for one pose against another is counted: what differs may be small.
+EVIDENCE_GRID = (24, 18)
 # Part of a point's depth error that all points of its keyframe have in common.
 _SHARED_DEPTH = 0.5
 # Inliers whose depth has a larger relative deviation in the median need a second opinion too: they
@@ -37,6 +43,9 @@ _SHARED_DEPTH = 0.5
 _LOOSE = 0.03
 # Most samples of RANSAC for one image of several: a pose that is harder to find needs all of them.
 _LONE_ITERATIONS = 1000
+# First poses that are refined. In an image that blurs or rolls, a pose bent along with a keyframe
+# may agree with more matches as they are than the right one does before both are refined.
+_HYPOTHESES = 3
 # Keyframes whose essential matrix is looked for: those with the most matches.
 _RAY_KEYFRAMES = 2
 
@@ -85,6 +94,7 @@ def gather(
 
 def _readout(view: MatchedView, turn: float) -> NDArray[np.float64]:
     """(N,) part of a camera's turn from the middle of its image to each match's row."""
+    turn = min(turn, _MOST_SHEAR * view.size[0] / view.camera.fx)
     return turn * ((_pixels(view)[:, 1].astype(np.float64) + 0.5) / view.size[1] - 0.5)
 
 
@@ -120,6 +130,17 @@ def image_cells(
     return np.concatenate(cells)
 
 
+def query_features(views: Sequence[MatchedView]) -> NDArray[np.int64]:
+    """(N,) the number of the query's feature of each match: one pixel of a view is one feature."""
+    pixels = np.concatenate([_pixels(view) for view in views])
+    numbers = np.repeat(np.arange(len(views)), [len(_pixels(view)) for view in views])
+    eighths = np.rint(pixels.astype(np.float64) * 8.0).astype(np.int64)
+    # 29 bits for a row and 26 for a column: images of a million pixels a side.
+    code = (numbers << 55) + eighths[:, 0] * (1 << 29) + eighths[:, 1]
+    _, feature = np.unique(code, return_inverse=True)
+    return np.asarray(feature, np.int64)
+
+
 def _pixels(view: MatchedView) -> NDArray[np.float32]:
     return np.concatenate([c.query_pixels for c in view.found])
 
@@ -138,8 +159,8 @@ def solve(
     thresholds: Sequence[float],
     method: str,
     min_inliers: int,
-) -> tuple[Pose | None, list[RelativePose | None]]:
-    """The pose with the most support, to be refined.
+) -> tuple[list[Pose], list[RelativePose | None]]:
+    """First poses that may be right, to be refined.
 
     Args:
         views: of the query, with their matches.
@@ -148,8 +169,8 @@ def solve(
         min_inliers: fewest inliers of an accepted pose.
 
     Returns:
-        The pose, None where there is none, and what pixels alone say of each view and keyframe,
-        None where that was not needed or is not sure.
+        A few poses, that with the most support first, and what pixels alone say of each view and
+        keyframe, None where that was not needed or is not sure.
     """
     poses: list[Pose | None] = []
     relatives: list[RelativePose | None] = [None] * len(pairs(views))
@@ -175,10 +196,9 @@ def solve(
             bearings.append(Bearing(view, start, direction, float(relative.inliers.sum())))
         poses.extend(_by_motion(matches, bearings))
     known = [pose for pose in poses if pose is not None]
-    if len(known) < 2:
-        return (known[0] if known else None), relatives
-    supports = [_support(pose, matches) for pose in known]
-    return known[int(np.argmax(supports))], relatives
+    if len(known) > 1:
+        known.sort(key=lambda pose: -_support(pose, matches))
+    return known[:_HYPOTHESES], relatives
 
 
 def _from_points(views: Sequence[MatchedView], matches: Matches, enough: float) -> Pose | None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mast3r_ros.geometry.joint_pose import Matches
 from mast3r_ros.geometry.overlap import shares_view
@@ -17,13 +16,10 @@ from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import compare, dissenting_view, other_poses
 from mast3r_ros.localization.result import KeyframeMatch, Reason
-from mast3r_ros.localization.solving import image_cells
+from mast3r_ros.localization.solving import EVIDENCE_GRID, image_cells, query_features
 from mast3r_ros.localization.view import MatchedView, distinct_keyframes, same_cameras
 
-# Spread is counted in coarse cells, evidence for one pose against another in fine ones: a thing
-# that tells two places apart may be small.
 _SPREAD_GRID = (8, 8)
-_EVIDENCE_GRID = (24, 18)
 # A pose elsewhere with this part of a weak answer's inliers is compared with it, too, though it
 # would not be accepted itself.
 _WEAK = 0.5
@@ -86,8 +82,8 @@ def verify(
     against = dissenting_view(answer, matches, views, min_inliers, options)
     if against is not None:
         return Verdict(Reason.DISAGREEING, f"image {against + 1} of {len(views)} is elsewhere")
-    features = _features(explained)
-    cells = image_cells(views, numbers, _EVIDENCE_GRID)
+    features = query_features(views)
+    cells = image_cells(views, numbers, EVIDENCE_GRID)
     least = np.inf
     least_beside = max(min_inliers, options.max_ambiguity * answer.support)
     least_elsewhere = max(
@@ -95,11 +91,12 @@ def verify(
         options.max_ambiguity * _most_of_one(answer, explained),
     )
     for other in other_poses(answer, matches, shared, least_elsewhere, options):
-        if other.support < least_beside and _beside(answer, other, matches):
+        beside = _beside(answer, other, matches)
+        if other.support < least_beside and beside:
             continue
         evidence = compare(answer, other, features, cells).evidence
         least = min(least, evidence)
-        elsewhere = not _by_the_same_matches(answer, other)
+        elsewhere = not beside and not _by_the_same_matches(answer, other)
         if evidence < options.min_evidence or (
             elsewhere and not _told_apart(answer, other, matches, views)
         ):
@@ -179,14 +176,3 @@ def _best_ratio(
         for m in explained
     ]
     return max(ratios, key=lambda pair: pair[0] / pair[1])
-
-
-def _features(explained: Sequence[KeyframeMatch]) -> NDArray[np.int64]:
-    """(N,) the number of the query's feature: one pixel of one view is one feature."""
-    pixels = np.concatenate([m.correspondences.query_pixels for m in explained])
-    views = np.repeat([m.view for m in explained], [len(m.correspondences) for m in explained])
-    eighths = np.rint(np.asarray(pixels, np.float64) * 8.0).astype(np.int64)
-    # 29 bits for a row and 26 for a column: images of a million pixels a side.
-    code = (views.astype(np.int64) << 55) + eighths[:, 0] * (1 << 29) + eighths[:, 1]
-    _, number = np.unique(code, return_inverse=True)
-    return np.asarray(number, np.int64)

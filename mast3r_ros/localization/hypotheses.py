@@ -1,0 +1,71 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which of several first poses is right, and what the others say of its error.
+
+Pixels alone bind a pose badly where a camera hardly moves: a turn and a step aside look alike, and
+a pose that is bent along with a keyframe may agree with nearly as many matches as the right one.
+All first poses are refined, and the one with the most support is the answer. A runner-up that
+explains the image nearly as well may be the right one, so that it widens the covariance. So does
+the pose that a camera has which did not turn during its readout: a plane seen through a long lens
+bends with such a turn, towards its second pose, and linear theory does not see how far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import ndtr
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.joint_pose import Matches
+from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
+from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.other_poses import compare, differs
+from mast3r_ros.localization.solving import EVIDENCE_GRID, image_cells, query_features
+from mast3r_ros.localization.view import MatchedView, same_cameras
+
+
+def best_of(
+    hypotheses: Sequence[Pose],
+    matches: Matches,
+    shared: SharedErrors,
+    views: Sequence[MatchedView],
+    options: RelocalizerOptions,
+) -> Estimate | None:
+    """The refined pose with the most support; None where none can be refined.
+
+    Args:
+        hypotheses: map <- camera, or map <- body.
+        matches, shared: see `estimate`.
+        views: that the matches are of.
+        options: when two poses are really different.
+    """
+    refined = [r for h in hypotheses if (r := estimate(h, matches, shared)) is not None]
+    if not refined:
+        return None
+    best = max(refined, key=lambda one: one.support)
+    rivals = [
+        r
+        for r in refined
+        if r.support >= options.max_ambiguity * best.support and differs(best, r, options)
+    ]
+    if matches.readout is not None:
+        still = estimate(best.pose, replace(matches, readout=None), shared)
+        rivals += [] if still is None else [still]
+    if not rivals:
+        return best
+    features, cells = query_features(views), image_cells(views, same_cameras(views), EVIDENCE_GRID)
+    evidence = [compare(best, rival, features, cells).evidence for rival in rivals]
+    return widened(best, rivals, [float(p) for p in ndtr(-np.array(evidence))])
+
+
+def widened(best: Estimate, rivals: Sequence[Estimate], probabilities: Sequence[float]) -> Estimate:
+    """An estimate whose covariance has room for other poses, each right with a probability."""
+    covariance = best.covariance.copy()
+    for rival, probability in zip(rivals, probabilities, strict=True):
+        apart = transforms.difference(rival.pose, best.pose)
+        covariance += probability * np.outer(apart, apart)
+    return replace(best, covariance=covariance)
