@@ -6,6 +6,7 @@
 reader and prints a table.
 """
 
+import io
 import struct
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,13 +18,19 @@ from bag_world import TYPES, camera_info, image, tf, write
 from fuzzing import EDITS, fuzz, mutated
 from hypothesis import strategies as st
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from scipy.io import savemat
 
 from mast3r_ros.datasets import SourceOptions, open_dataset
+from mast3r_ros.datasets.hloc import read_pairs, read_queries
+from mast3r_ros.datasets.image_poses import read_poses as by_image
 from mast3r_ros.datasets.images import read_depth, read_rgb
+from mast3r_ros.datasets.inloc import _read_points
+from mast3r_ros.datasets.mapfree import read_scene
 from mast3r_ros.datasets.recording import read_frames
 from mast3r_ros.datasets.summary import ReadSummary
 from mast3r_ros.datasets.trajectory import read_poses
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.mapping.colmap_camera import camera_of
 from mast3r_ros.messages import conversions, images
 
 _LIMIT = 24.0
@@ -166,6 +173,25 @@ def _serialized(message, kind):
     return TYPES.serialize_cdr(message, kind).tobytes()
 
 
+def _read_scene(path):
+    scene = path.parent / "scene"
+    scene.mkdir(exist_ok=True)
+    (scene / "intrinsics.txt").write_bytes(path.read_bytes())
+    (scene / "poses.txt").write_text("")
+    read_scene(scene)
+
+
+def _read_queries(path):
+    for query in read_queries(path):
+        camera_of(query.name, query.model, query.size, query.parameters)
+
+
+def _points_file():
+    stream = io.BytesIO()
+    savemat(stream, {"XYZcut": np.arange(36.0).reshape(3, 4, 3)}, do_compression=True)
+    return stream.getvalue()
+
+
 _IMAGE, _INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
 _BGR = _encoded(".jpg"), _encoded(".png"), _encoded(".webp"), _encoded(".tiff"), _encoded(".bmp")
 READERS = {
@@ -210,6 +236,17 @@ READERS = {
         [_serialized(camera_info(_CAMERA, 1), _INFO)],
         _deserialized(_INFO, lambda m: conversions.to_camera(m, rectified=False)),
     ),
+    "poses by image": (".txt", [b"db/a.jpg 1 0 0 0.1 1 2 3\nb.jpg 0 0 0 0 0 0 0\n"], by_image),
+    "scene of mapfree": (
+        ".txt", [b"seq0/frame_00000.jpg 590.1 590 269.5 352 540 720\n"], _read_scene
+    ),
+    "list of pairs": (".txt", [b"query/a.jpg db/1.jpg\nquery/a.jpg db/2.jpg\n"], read_pairs),
+    "list of queries": (
+        ".txt",
+        [b"q/a.jpg SIMPLE_RADIAL 1600 1200 1300.5 800 600 -0.01\nb.jpg PINHOLE 4 3 9 9 2 1.5\n"],
+        _read_queries,
+    ),
+    "points of a cutout": (".mat", [_points_file()], _read_points),
     "bag mcap": (".mcap", None, _read_bag),
     "bag sqlite3": (".db3", None, _read_bag),
     "bag of compressed messages": (".mcap", None, _read_bag),

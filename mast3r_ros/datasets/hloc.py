@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.datasets.summary import RecordingError
-from mast3r_ros.datasets.trajectory import parse_numbers, read_lines
+from mast3r_ros.datasets.trajectory import parse_numbers, parse_size, read_lines
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def read_queries(path: Path) -> list[ListedQuery]:
                 "parameters...`"
             )
         name, model, *rest = words
-        width, height, *parameters = parse_numbers(path, number, rest, len(rest))
-        size = ImageSize(int(width), int(height))
+        size = parse_size(path, number, rest[:2])
+        parameters = parse_numbers(path, number, rest[2:], len(rest) - 2)
         found.append(ListedQuery(name, model, size, tuple(parameters)))
     return found
 

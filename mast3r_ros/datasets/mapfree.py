@@ -18,7 +18,7 @@ from pathlib import Path
 from mast3r_ros.datasets.image_poses import read_poses
 from mast3r_ros.datasets.images import read_rgb
 from mast3r_ros.datasets.summary import RecordingError
-from mast3r_ros.datasets.trajectory import parse_numbers, read_lines
+from mast3r_ros.datasets.trajectory import parse_numbers, parse_size, read_lines
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
@@ -71,10 +71,10 @@ def read_scene(folder: Path) -> MapFreeScene:
     Raises:
         RecordingError: a file is missing, or a line is not what it should be.
     """
-    cameras = {}
-    for number, (path, *words) in read_lines(folder / "intrinsics.txt"):
-        fx, fy, cx, cy, width, height = parse_numbers(folder / "intrinsics.txt", number, words, 6)
-        cameras[path] = Camera(int(width), int(height), fx, fy, cx, cy)
+    cameras, file = {}, folder / "intrinsics.txt"
+    for number, (path, *words) in read_lines(file):
+        fx, fy, cx, cy = parse_numbers(file, number, words[:4], 4)
+        cameras[path] = Camera(*parse_size(file, number, words[4:]), fx, fy, cx, cy)
     tracked = folder / "poses_device.txt"
     return MapFreeScene(
         folder,

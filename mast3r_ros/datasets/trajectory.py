@@ -17,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.common.untrusted import read_file
 from mast3r_ros.datasets.summary import IGNORED, ReadSummary, RecordingError, StrictError
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.camera import MAX_SIDE
 from mast3r_ros.geometry.transforms import Pose
 
 Line = tuple[int, list[str]]
@@ -145,6 +147,20 @@ def parse_numbers(path: Path, number: int, words: Sequence[str], count: int) -> 
     if len(values) != count:
         raise RecordingError(f"{path}, line {number}: {len(values)} numbers, expected {count}")
     return values
+
+
+def parse_size(path: Path, number: int, words: Sequence[str]) -> ImageSize:
+    """The size of an image, from two words.
+
+    Raises:
+        RecordingError: they are not two whole numbers of pixels.
+    """
+    values = parse_numbers(path, number, words, 2)
+    if not all(1 <= value <= MAX_SIDE and value.is_integer() for value in values):
+        raise RecordingError(
+            f"{path}, line {number}: {' '.join(words)[:40]} is not the size of an image [pixels]"
+        )
+    return ImageSize(int(values[0]), int(values[1]))
 
 
 def parse_matrix(path: Path, lines: Sequence[Line]) -> Pose | None:
