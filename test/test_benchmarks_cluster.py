@@ -8,9 +8,10 @@ import signal
 import pytest
 from benchmark_world import mapfree_tree
 
+from mast3r_ros.common.cluster import ClusterError
 from mast3r_ros.evaluation.benchmarks import cluster
 from mast3r_ros.evaluation.benchmarks.answer import NO_MOTION, make_solver
-from mast3r_ros.evaluation.benchmarks.base import BenchmarkError, Task
+from mast3r_ros.evaluation.benchmarks.base import Task
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.evaluation.benchmarks.registry import open_benchmark
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -78,7 +79,7 @@ def test_shards_hold_all_queries_of_a_task_in_order(monkeypatch):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:x"])
 def test_a_cluster_that_is_not_there_is_told_at_once(plan, address):
-    with pytest.raises(BenchmarkError, match=f"no Ray cluster at {address} .*`ray start --head`"):
+    with pytest.raises(ClusterError, match=f"no Ray cluster at {address} .*`ray start --head`"):
         list(cluster.answers(plan, tasks(plan), address, 1))
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mast3r_ros.cli.localize import RELOCALIZER_PANEL
-from mast3r_ros.cli.options import text, with_options
+from mast3r_ros.cli.options import Ray, Workers, text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_table, progress, write_json
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -64,17 +64,8 @@ def benchmark(
     limit: Annotated[
         int, typer.Option(metavar="N", min=0, help=text("A smoke run of N queries; 0: all."))
     ] = 0,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS|auto",
-            help=text("Answer on a Ray cluster; auto takes or starts that of this machine."),
-        ),
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(metavar="N", min=0, help=text("Processes with --ray; 0: one a GPU or core.")),
-    ] = 0,
+    ray: Ray = None,
+    workers: Workers = 0,
     json: JsonFile = None,
 ) -> None:
     """Run a published benchmark on its own data, with the paper's figures beside."""

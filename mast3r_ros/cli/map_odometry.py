@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mast3r_ros.datasets.recording import PosedImage
     from mast3r_ros.frontends.base import FrontEnd
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.mapping.describing import Describe
 
 ODOMETRY_PANEL = "How poses are straightened (--poses odometry)"
 SELECTION_PANEL = "Which images become keyframes (--poses given and odometry)"
@@ -27,12 +28,14 @@ def straightened_map(
     count: int,
     selection: SelectionOptions,
     options: OdometryMapOptions,
+    describe: Describe[PosedImage] | None = None,
 ) -> tuple[KeyframeMap, dict[str, Any]]:
     """A map of the selected images, straightened by loop closures and refined.
 
     Args:
         images: in the order of time, with odometry's poses.
         count: number of images.
+        describe: as in `selection.add_selected`.
     """
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.localization.options import RelocalizerOptions
@@ -43,7 +46,8 @@ def straightened_map(
     # What is missing is said before the work, not after it.
     library("gtsam")
     drifting = KeyframeMap(front_end)
-    for _ in progress(add_selected(drifting, images, depth, selection), "Describing", count):
+    added = add_selected(drifting, images, depth, selection, describe=describe)
+    for _ in progress(added, "Describing", count):
         pass
     pairs = loop_closure.closure_pairs(drifting, options)
     found = loop_closure.find_closures(drifting, pairs, RelocalizerOptions())

@@ -16,9 +16,11 @@ from mast3r_ros.mapping.options import DenseOptions, ReconstructionOptions
 
 if TYPE_CHECKING:
     from mast3r_ros.datasets.recording import PosedImage
+    from mast3r_ros.frame import Frame
     from mast3r_ros.frontends.base import Description, FrontEnd
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping.dense import DensePoints
+    from mast3r_ros.mapping.describing import Describe
     from mast3r_ros.mapping.scale import Scale
 
 RECONSTRUCTION_PANEL = "How poses are reconstructed (--poses none)"
@@ -52,6 +54,7 @@ def reconstruct_map(
     options: ReconstructionOptions,
     scale_from: tuple[str, str, float] | None,
     dense: DenseRequest | None = None,
+    describe: Describe[PosedImage] | None = None,
 ) -> tuple[KeyframeMap, dict[str, Any]]:
     """A map of all the images that can be registered, and what is known of it.
 
@@ -61,6 +64,7 @@ def reconstruct_map(
             meters from depth, or where there is none, from the points that the front end of a
             dense cloud predicts.
         dense: also make a dense cloud, and write it.
+        describe: as in `reconstruction.describe`.
     """
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping import reconstruction
@@ -72,7 +76,8 @@ def reconstruct_map(
     library("pycolmap")
     unposed = KeyframeMap(front_end)
     chosen = features_of(unposed)
-    ids = _describe(unposed, images, depth, count, dense)
+    added = reconstruction.describe(unposed, images, depth, describe)
+    ids = _described(progress(added, "Describing", count), dense)
     scales.check_meters(unposed, ids, scale_from, dense is not None)
     descriptions = [k.description for k in unposed]
     pairs = similar_pairs(descriptions, options.alike, options.successors)
@@ -116,19 +121,12 @@ def reconstruct_map(
     }
 
 
-def _describe(
-    unposed: KeyframeMap,
-    images: Iterable[PosedImage],
-    depth: bool,
-    count: int,
-    dense: DenseRequest | None,
+def _described(
+    added: Iterable[tuple[int, str, Frame]], dense: DenseRequest | None
 ) -> dict[str, int]:
-    """Add all images to a map, and describe them for a dense cloud; ids by the images' names."""
-    from mast3r_ros.mapping.reconstruction import describe
-
+    """Ids of all images by their names; describes them for a dense cloud as they are added."""
     ids: dict[str, int] = {}
-    added = describe(unposed, images, depth)
-    for keyframe_id, name, frame in progress(added, "Describing", count):
+    for keyframe_id, name, frame in added:
         ids[name] = keyframe_id
         if dense is not None:
             # Depth stays out of it: a sensor's points would take the place of predicted ones.

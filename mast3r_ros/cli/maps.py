@@ -21,7 +21,7 @@ from mast3r_ros.cli.map_reconstruct import (
     DenseRequest,
     reconstruct_map,
 )
-from mast3r_ros.cli.options import text, with_options
+from mast3r_ros.cli.options import Ray, Workers, text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_facts, progress, write_json
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.datasets.options import SourceOptions
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mast3r_ros.datasets.recording import PosedImage
     from mast3r_ros.frontends.base import FrontEnd
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.mapping.describing import Describe
 
 SOURCE_PANEL = "What is read"
 
@@ -132,10 +133,13 @@ def build(
             rich_help_panel=DENSE_PANEL,
         ),
     ] = "mast3r",
+    ray: Ray = None,
+    workers: Workers = 0,
     json: JsonFile = None,
 ) -> None:
     """Build a map from images, with their known poses or without any."""
     from mast3r_ros.frontends import create
+    from mast3r_ros.mapping.describing import describe_on_cluster
 
     if (folder is None) == (out is None):
         raise typer.BadParameter("give the folder to save the map to, once: MAP or --out PATH")
@@ -151,19 +155,22 @@ def build(
     saved = folder or out or Path()
     dataset, chosen_front_end = open_source(source, source_options, posed), create(front_end)
     images = itertools.islice(dataset.posed() if posed else dataset, 0, None, every)
+    describe: Describe[PosedImage] | None = None
+    if ray is not None:
+        describe = describe_on_cluster(front_end, ray, workers)
     count, about = -(-len(dataset) // every), dict[str, object]()
     if not posed:
         beside = saved.resolve().with_name(f"{saved.resolve().name}_dense")
         wanted = DenseRequest(create(dense_front_end), dense_options, beside) if dense else None
         keyframes, about = reconstruct_map(
-            images, chosen_front_end, depth, count, reconstruction, scale_from, wanted
+            images, chosen_front_end, depth, count, reconstruction, scale_from, wanted, describe
         )
     elif poses == "odometry":
         keyframes, about = straightened_map(
-            images, chosen_front_end, depth, count, selection, straightening
+            images, chosen_front_end, depth, count, selection, straightening, describe
         )
     else:
-        keyframes = make_map(images, chosen_front_end, depth, count, selection)
+        keyframes = make_map(images, chosen_front_end, depth, count, selection, describe)
     print_reading(dataset, source_options, posed)
     about["reading"] = dataset.summary.as_dict()
     save_map(keyframes, saved, json, about)
@@ -196,13 +203,15 @@ def make_map(
     depth: bool,
     count: int | None = None,
     selection: SelectionOptions | None = None,
+    describe: Describe[PosedImage] | None = None,
 ) -> KeyframeMap:
     """A map of the images that are selected, all by default, of `count`."""
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping.selection import add_selected
 
     keyframes = KeyframeMap(front_end)
-    added = add_selected(keyframes, images, depth, selection or SelectionOptions())
+    selected = selection or SelectionOptions()
+    added = add_selected(keyframes, images, depth, selected, describe=describe)
     for _ in progress(added, "Mapping", count):
         pass
     return keyframes

@@ -127,3 +127,16 @@ def _help(entry: Field[Any]) -> str:
 
 def _optional(hint: Any) -> bool:
     return get_origin(hint) in (Union, types.UnionType) and type(None) in get_args(hint)
+
+
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|auto",
+        help=text("Work on a Ray cluster; auto takes or starts that of this machine."),
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(metavar="N", min=0, help=text("Processes with --ray; 0: one a GPU or core.")),
+]

@@ -24,6 +24,7 @@ from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.mapping.colmap_database import write_database
 from mast3r_ros.mapping.colmap_model import model_pose, observations, registered
+from mast3r_ros.mapping.describing import Describe, describe_here
 from mast3r_ros.mapping.extra import MappingError, library
 from mast3r_ros.mapping.options import ReconstructionOptions
 from mast3r_ros.mapping.pairs import MatchedPair, feature_description
@@ -36,9 +37,18 @@ _MAP_CAMERA = transforms.make([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [0, 0, 0])
 
 
 def describe(
-    keyframes: KeyframeMap, images: Iterable[PosedImage], with_depth: bool
+    keyframes: KeyframeMap,
+    images: Iterable[PosedImage],
+    with_depth: bool,
+    how: Describe[PosedImage] | None = None,
 ) -> Iterator[tuple[int, str, Frame]]:
     """Add images to a map, all at its origin: their poses are to be found.
+
+    Args:
+        keyframes: the map.
+        images: in the order of time.
+        with_depth: use their depth where they have some.
+        how: in this process by the map's front end, unless said otherwise.
 
     Yields:
         Each new keyframe's id, and the image's name and contents.
@@ -46,8 +56,10 @@ def describe(
     Raises:
         RecordingError: none of the images can be read.
     """
-    for image, frame in read_frames(images, with_depth):
-        yield keyframes.add(frame, np.eye(4), triangulate=False), image.name, frame
+    described = (how or describe_here(keyframes.front_end))(read_frames(images, with_depth))
+    for image, frame, description in described:
+        keyframe_id = keyframes.add(frame, np.eye(4), description, triangulate=False)
+        yield keyframe_id, image.name, frame
 
 
 def register(

@@ -16,6 +16,7 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.mapping.describing import Describe, describe_here
 from mast3r_ros.mapping.options import SelectionOptions
 
 # Sharpness is measured on an image of this width: blur of a pixel in a large one does no harm.
@@ -72,14 +73,25 @@ def add_selected(
     with_depth: bool,
     options: SelectionOptions,
     triangulate: bool = True,
+    describe: Describe[PosedImage] | None = None,
 ) -> Iterator[int]:
     """Add the selected images to a map in their order; yields each new keyframe's id.
+
+    Args:
+        keyframes: the map.
+        images: with poses.
+        with_depth: use their depth where they have some.
+        options: which are selected.
+        triangulate: see `KeyframeMap.add`.
+        describe: in this process by the map's front end, unless said otherwise.
 
     Raises:
         RecordingError: none of the images can be read.
     """
-    for image, frame in select(read_frames(images, with_depth), options):
-        yield keyframes.add(frame, image.true_pose, triangulate=triangulate)
+    selected = select(read_frames(images, with_depth), options)
+    described = (describe or describe_here(keyframes.front_end))(selected)
+    for image, frame, description in described:
+        yield keyframes.add(frame, image.true_pose, description, triangulate=triangulate)
 
 
 def _gone(last: Pose, pose: Pose, options: SelectionOptions) -> float:
