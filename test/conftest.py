@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,8 +59,21 @@ def reference() -> Path:
 
 
 @pytest.fixture(scope="session")
-def half_graphs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Graphs]:
-    """The graphs of a small network at a half precision: exporting them takes a quarter minute."""
+def quick_export() -> Iterator[None]:
+    """PyTorch's exporter without coverage, which takes longer than the exporter itself."""
+    import torch
+    from untraced import untraced
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", untraced(torch.onnx.export))
+        yield
+
+
+@pytest.fixture(scope="session")
+def half_graphs(
+    quick_export: None, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Graphs]:
+    """The graphs of a small network at a half precision: exporting them takes some ten seconds."""
 
     @functools.cache
     def exported(precision: str) -> Graphs:

@@ -20,6 +20,7 @@ from mast3r_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from mast3r_ros.engines.torch_engine import TorchEngine
 from mast3r_ros.network import MAST3RConfig
 
+pytestmark = pytest.mark.usefixtures("quick_export")
 LANDSCAPE, PORTRAIT = ImageSize(96, 64), ImageSize(64, 96)
 
 

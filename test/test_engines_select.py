@@ -27,7 +27,10 @@ from mast3r_ros.network.fetch import checkpoint_hash
 
 SIZE = ImageSize(48, 32)
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+pytestmark = [
+    pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here"),
+    pytest.mark.usefixtures("quick_export"),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,7 @@ from mast3r_ros.engines.tensorrt_engine import TensorRtEngine, import_tensorrt
 from mast3r_ros.engines.tensorrt_program import Scratch
 from mast3r_ros.network.prediction import PointMap
 
+pytestmark = pytest.mark.usefixtures("quick_export")
 WIDE, TALL = ImageSize(48, 32), ImageSize(32, 48)
 GPU = "Fake Orin (compute capability 8.7)"
 

@@ -24,6 +24,7 @@ from mast3r_ros.engines.graphs import Graphs
 from mast3r_ros.engines.memory_plan import memory_plan, parameters
 from mast3r_ros.network.config import MAST3RConfig
 
+pytestmark = pytest.mark.usefixtures("quick_export")
 ROOT = Path(__file__).resolve().parents[1]
 WIDE, TALL = ImageSize(96, 64), ImageSize(64, 96)
 
