@@ -282,6 +282,28 @@ def test_errors_are_as_large_as_the_information_says(points, rays):
     assert 5.0 < values.mean() < 8.0
 
 
+def test_one_feature_of_a_keyframe_seen_by_several_views_is_not_several():
+    views, noise = 5, 1.0
+    told, naive = [], []
+    for seed in range(60):
+        pose, matches = _problem(seed, points=30, rays=0)
+        random = np.random.default_rng(seed)
+        # The keyframe's noise is that of the feature, the query's that of each view.
+        feature = np.tile(random.normal(0, noise / np.sqrt(2) / _FOCAL, (30, 2)), (views, 1))
+        own = random.normal(0, noise / np.sqrt(2) / _FOCAL, (30 * views, 2))
+        repeated = matches.select(np.tile(np.arange(30), views))
+        repeated = replace(repeated, rays=repeated.rays + feature + own)
+        shared = _shared(repeated)
+        features = np.tile(np.arange(30), views)
+        for known, errors in ((features, told), (None, naive)):
+            found = estimate(pose, repeated, replace(shared, features=known))
+            delta = transforms.difference(found.pose, pose)
+            errors.append(delta @ np.linalg.solve(found.covariance, delta))
+
+    assert 4.5 < np.mean(told) < 7.5
+    assert np.mean(naive) > 2 * np.mean(told)
+
+
 @pytest.mark.parametrize("distance", [0.0, 0.2, 1.5])
 def test_points_vote_for_the_distance_along_a_line(distance):
     pose, matches = _problem(8, points=12, rays=5, noise=0.3)

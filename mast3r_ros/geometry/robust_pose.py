@@ -11,7 +11,7 @@ what is said of the map as the prior. Residuals are weighed as those of Student'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -42,6 +42,11 @@ _PRIOR_KEYFRAMES = 2.0
 # A keyframe with fewer inliers shows nothing of its own error.
 _FEWEST_OF_KEYFRAME = 8
 _LEAST_SIGMA = 1e-6
+# Several views match one feature of a keyframe: half of the variance of each such match is that
+# feature's, which is as exact as those of the views.
+_WITHIN_FEATURE = 0.5
+# Up to this change of scale features are found again; the variance of the query is that of both.
+_MOST_NEARER = 4.0
 # Calibration, the clock and the registration of depth are wrong by the same in all keyframes, and
 # in the query: this part of the keyframes' variances does not average out.
 _COMMON = 1.0
@@ -58,12 +63,15 @@ class SharedErrors:
             a keyframe's matches had nothing else in common.
         cells: (N,) the cell of the query's image that each match lies in.
         within_cell: correlation of the errors of two matches of one cell.
+        features: (N,) number of the keyframe's feature that each match is with; None where each has
+            one of its own, as those of one image do.
     """
 
     sigmas: Array
     correlations: Array
     cells: NDArray[np.int64]
     within_cell: float
+    features: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,9 @@ def estimate(
     at = np.flatnonzero(near)
     views = np.zeros(len(near), np.int64) if matches.views is None else matches.views
     at = at[np.lexsort((views[at], matches.owners[at]))]
-    solver = _Solver(start, matches.select(at), shared, shared.cells[at])
+    features = None if shared.features is None else shared.features[at]
+    own = replace(shared, cells=shared.cells[at], features=features)
+    solver = _Solver(start, matches.select(at), own)
     for _ in range(_ITERATIONS):
         if not solver.step():
             return None
@@ -156,14 +166,12 @@ class _Solver:
     The matches are in the order of their keyframes, and of their views.
     """
 
-    def __init__(
-        self, start: Pose, matches: Matches, shared: SharedErrors, cells: NDArray[np.int64]
-    ) -> None:
+    def __init__(self, start: Pose, matches: Matches, shared: SharedErrors) -> None:
         self.pose = start
         self.matches = matches
         self.sigmas = np.maximum(shared.sigmas, _LEAST_SIGMA)
         self.correlations = shared.correlations
-        self.cells = cells
+        self.cells, self.features = shared.cells, shared.features
         count = len(matches.rays)
         self.views = np.zeros(count, np.int64) if matches.views is None else matches.views
         self.within_cell = shared.within_cell
@@ -175,8 +183,8 @@ class _Solver:
         # Of residuals of points and of rays [pixels^2].
         self.variances = np.full(2, (matches.threshold / 3.0) ** 2)
         self.covariance = np.full((6, 6), np.inf)
-        self.inliers = np.zeros(len(cells), bool)
-        self.costs = np.zeros(len(cells))
+        self.inliers = np.zeros(count, bool)
+        self.costs = np.zeros(count)
         self.settled = False
 
     def step(self) -> bool:
@@ -275,21 +283,28 @@ class _Solver:
                 found = (robust[own] * square[own]).sum() / freedom
                 self.variances[which] = max(found, _NOISE_FLOOR**2)
                 efficiency[own] = _efficiency(robust[own], self.costs[own], 2 - which)
-        members = np.bincount(self.cells[self.inliers], minlength=self.cells.max() + 1)
-        alike = 1.0 + np.maximum(members[self.cells] - 1, 0) * self.within_cell
+        alike = self._alike(self.cells, self.within_cell)
+        if self.features is not None:
+            alike *= self._alike(self.features, _WITHIN_FEATURE)
         correlated = self.correlations[self.matches.owners] ** 2
         variances = self.variances[kind] * self._amplified()
         weights: Array = efficiency * robust / (variances * alike * correlated)
         return weights
 
-    def _amplified(self) -> Array:
-        """(N,) how much larger the variances of points are that are nearer than to their keyframe.
+    def _alike(self, groups: NDArray[np.int64], correlation: float) -> Array:
+        """(N,) how much larger variances are where the errors of a group's inliers are alike."""
+        members = np.bincount(groups[self.inliers], minlength=groups.max() + 1)
+        return np.asarray(1.0 + np.maximum(members[groups] - 1, 0) * correlation)
 
-        Both images have a pixel's noise; that of the keyframe is magnified. Without this, a wrong
-        match whose point lies right in front of the camera by chance turns the pose, and seems
-        to know it exactly.
+    def _amplified(self) -> Array:
+        """(N,) how much larger variances of points are that are far nearer than their keyframe.
+
+        What is wrong about the keyframe's pixel is magnified. Without this, a wrong match whose
+        point lies right in front of the camera by chance turns the pose, and seems to know it
+        exactly.
         """
-        return np.asarray(np.maximum((1.0 + magnifications(self.pose, self.matches) ** 2) / 2, 1.0))
+        nearer = magnifications(self.pose, self.matches) / _MOST_NEARER
+        return np.asarray(np.maximum(nearer**2, 1.0))
 
     def _solve(self, normal: Array) -> bool:
         """Move the pose and the keyframes; (K, 14 + S, 14 + S) normal equations by keyframe."""

@@ -116,7 +116,16 @@ def shared_errors(views: Sequence[MatchedView], options: RelocalizerOptions) -> 
         sigmas[i, 6] = _SHARED_DEPTH * float(np.median(known)) if len(known) else 0.0
     correlations = [max(c.correlation for c in of_keyframe) for of_keyframe in found.values()]
     cells = image_cells(views, range(len(views)), ERROR_GRID)
-    return SharedErrors(sigmas, np.array(correlations), cells, _WITHIN_CELL)
+    features = _features_of_keyframes(views) if len(views) > 1 else None
+    return SharedErrors(sigmas, np.array(correlations), cells, _WITHIN_CELL, features)
+
+
+def _features_of_keyframes(views: Sequence[MatchedView]) -> NDArray[np.int64]:
+    """(N,) number of the keyframe's feature that each match is with: one pixel is one feature."""
+    pixels = [np.rint(8.0 * c.reference_pixels.astype(np.float64)) for _, _, c in pairs(views)]
+    owners = [np.full(len(c), k.id, np.float64) for _, k, c in pairs(views)]
+    rows = np.column_stack([np.concatenate(owners), np.concatenate(pixels)])
+    return np.asarray(np.unique(rows, axis=0, return_inverse=True)[1], np.int64).ravel()
 
 
 def image_cells(
