@@ -175,4 +175,6 @@ def test_figures_count_what_is_wrong_and_how_long_recovery_takes():
     assert found["events"]["black-out"]["coverage"] == 0.5
     # Until it is found, the filter cannot know where the robot is.
     assert found["filtered"]["nees"] == pytest.approx((1 + 9 + 16 + 1) / 4)
+    # In the second of the black-out it moves by 1 cm; no motion leads from one event to the next.
+    assert found["filtered"]["rpe_m"] == pytest.approx(0.01)
     assert found["filtered"]["ate_m"] == pytest.approx(np.sqrt((1 + 9 + 16 + 1) / 4) / 100)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +99,7 @@ def drive_figures(drives: Sequence[Sequence[Step]]) -> dict[str, Any]:
     seen = [step for step in fixes if not step.dark]
     nees = [step.nees for step in seen]
     tracks = [trajectory_figures([s.tracked for s in drive]) for drive in drives]
+    between = [track["driven_between_fixes_m"] for track in tracks]
     periods = [period for drive in drives for period in _periods(drive)]
     return {
         "drives": len(drives),
@@ -111,15 +112,11 @@ def drive_figures(drives: Sequence[Sequence[Step]]) -> dict[str, Any]:
         "nees": mean(nees),
         "coverage": mean([value <= ELLIPSOID for value in nees]),
         "filtered": {
-            "seconds_to_first_fix": median([_number(t["seconds_to_first_fix"]) for t in tracks]),
+            "seconds_to_first_fix": median(_known(t["seconds_to_first_fix"] for t in tracks)),
             "localized": mean([t["localized"] for t in tracks]),
-            "driven_between_fixes_m": median(
-                [_number(t["driven_between_fixes_m"]["median"]) for t in tracks]
-            ),
-            "most_driven_between_fixes_m": max(
-                [_number(t["driven_between_fixes_m"]["largest"]) for t in tracks], default=None
-            ),
-            **errors_of([t for period in periods for t in _settled(period)]),
+            "driven_between_fixes_m": median(_known(b["median"] for b in between)),
+            "most_driven_between_fixes_m": max(_known(b["largest"] for b in between), default=None),
+            **errors_of([_settled(period) for period in periods]),
         },
         "events": {
             event.value: _event_figures(chosen)
@@ -152,7 +149,7 @@ def _event_figures(periods: Sequence[Sequence[Step]]) -> dict[str, Any]:
         "images_to_find": median(found),
         "most_images": max(found, default=None),
         "images_to_fix": median(fixed),
-        **errors_of([t for period in periods for t in _settled(period)]),
+        **errors_of([_settled(period) for period in periods]),
     }
 
 
@@ -194,8 +191,8 @@ def _is_wrong(error: PoseError) -> bool:
     return not error.within(WRONG)
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def _listed(estimate: _Estimate | None) -> list[Any] | None:

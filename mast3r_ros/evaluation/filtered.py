@@ -86,22 +86,28 @@ def trajectory_figures(
             "median": float(np.median(between)) if between else None,
             "largest": max(between, default=None),
         },
-        **errors_of(track, truth_covariance),
+        **errors_of([track], truth_covariance),
     }
 
 
 def errors_of(
-    track: Sequence[Tracked], truth_covariance: NDArray[np.float64] | None = None
+    parts: Sequence[Sequence[Tracked]], truth_covariance: NDArray[np.float64] | None = None
 ) -> dict[str, Any]:
-    """Errors of the moments that have a pose; see `trajectory_figures`.
+    """Errors of the moments that have a pose.
+
+    Args:
+        parts: of one trajectory or of several, each in the order of time; no motion from one part
+            to another is judged.
+        truth_covariance: see `trajectory_figures`.
 
     Returns:
         `ate_m` and `ate_deg`: root mean square of position and orientation, not aligned, as both
         are in the map's frame. `rpe_m` and `rpe_deg`: the same of the motion over a second. `nees`
         (mean) and `coverage` of the 95 % ellipsoid. None where there is nothing to count.
     """
-    known = [t for t in track if t.estimate is not None]
-    relative = _relative_errors(known)
+    known_parts = [[t for t in part if t.estimate is not None] for part in parts]
+    known = [t for part in known_parts for t in part]
+    relative = [error for part in known_parts for error in _relative_errors(part)]
     nees = [t.nees(truth_covariance) for t in known]
     return {
         "ate_m": _rms([t.error.translation_m for t in known]),
