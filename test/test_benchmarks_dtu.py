@@ -175,10 +175,15 @@ def test_ply_files_of_all_forms_are_read(tmp_path):
     head = "ply\nformat {} 1.0\ncomment made by hand\nelement vertex 2\nproperty uchar red\n"
     head += "property float x\nproperty double y\nproperty float z\nelement face 0\n"
     head += "property list uchar int vertex_indices\nend_header\n"
+    # Bytes of points that a text would take for the ends of lines.
+    odd = np.frombuffer(b"\r\n\r\n" * 6, "<f4").reshape(2, 3)
+    (tmp_path / "odd").write_bytes(ply_bytes(odd, np.zeros((2, 3), np.uint8)))
+    assert read_points(tmp_path / "odd") == pytest.approx(odd)
     big = b"".join(struct.pack(">Bfdf", 7, *map(float, p)) for p in points)
     files = {
         "own": ply_bytes(points, np.zeros((2, 3), np.uint8)),
         "big": head.format("binary_big_endian").encode() + big,
+        "crlf": head.format("binary_big_endian").replace("\n", "\r\n").encode() + big,
         "text": head.format("ascii").encode() + b"7 1 2 3\n7 4 5 -6.5\n",
     }
     for name, content in files.items():

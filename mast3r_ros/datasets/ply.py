@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ _TYPES = {
 }  # fmt: skip
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
 _MAX_BYTES = 4 << 30
-_END = b"end_header\n"
+_END = re.compile(rb"^end_header\r?\n", re.MULTILINE)
 
 
 def ply_bytes(places: NDArray[np.floating], colors: NDArray[np.uint8]) -> bytes:
@@ -49,9 +50,10 @@ def read_points(path: Path) -> NDArray[np.float64]:
 
 
 def _points(data: bytes) -> NDArray[np.float64]:
-    header, end, body = data.replace(b"\r\n", b"\n", 1).partition(_END)
-    if not header.startswith(b"ply") or not end:
+    end = _END.search(data)
+    if not data.startswith(b"ply") or end is None:
         raise ValueError("it has no header")
+    header, body = data[: end.start()], memoryview(data)[end.end() :]
     form, count, properties = "", -1, list[tuple[str, str]]()
     element = ""
     for line in header.decode("ascii", "replace").splitlines()[1:]:
@@ -71,7 +73,7 @@ def _points(data: bytes) -> NDArray[np.float64]:
     names = [name for name, _ in properties]
     columns = [names.index(axis) for axis in "xyz"]
     if form == "ascii":
-        words = body.split(None, count * len(names))[: count * len(names)]
+        words = bytes(body).split(None, count * len(names))[: count * len(names)]
         table = np.array(words, np.float64).reshape(count, len(names))
         return table[:, columns]
     record = np.dtype([(name, _ORDERS[form] + kind) for name, kind in properties])
