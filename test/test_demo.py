@@ -23,6 +23,7 @@ from mast3r_ros.demo.bag import play, write_bag
 from mast3r_ros.demo.transport import stay_on_this_machine
 from mast3r_ros.evaluation.outcome import Outcome
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.stereo import stereo_depth
 
 _ROOT = Path(__file__).resolve().parent.parent
 _CACHE = _ROOT / "demo"
@@ -110,7 +111,7 @@ def _shifted(disparity):
 def test_the_depth_of_a_known_disparity():
     left, right = _shifted(20)
 
-    depth = scenes.stereo_depth(left, right, focal_baseline=40.0)
+    depth = stereo_depth(left, right, focal_baseline=40.0)
 
     # The left margin is not seen by the right camera.
     assert np.isnan(depth[:, :15]).mean() > 0.9
@@ -124,7 +125,7 @@ def test_what_the_other_side_denies_is_unknown():
     right = right.copy()
     right[100:140, 100:160] = np.random.default_rng(2).integers(0, 255, (40, 60, 3))
 
-    depth = scenes.stereo_depth(left, right, focal_baseline=40.0)
+    depth = stereo_depth(left, right, focal_baseline=40.0)
 
     assert np.isnan(depth[110:130, 135:165]).mean() > 0.8
 

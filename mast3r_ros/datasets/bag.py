@@ -18,6 +18,7 @@ from mast3r_ros.datasets.bag_index import COMPRESSED, Index, Stamped, Topics, ne
 from mast3r_ros.datasets.bag_reader import BagReader, Raw, deserialize, header
 from mast3r_ros.datasets.bag_runs import Runs, Stream
 from mast3r_ros.datasets.bag_stamps import ImageStamps
+from mast3r_ros.datasets.bag_stereo import RightCamera
 from mast3r_ros.datasets.bag_truth import Truth, stream
 from mast3r_ros.datasets.dataset import Dataset
 from mast3r_ros.datasets.options import SourceOptions
@@ -98,6 +99,7 @@ class Bag(Dataset):
             frame_id = frame_id or self._camera.frame_id
         # Of images that name no frame.
         self._frame_id = frame_id
+        self._right = self._right_camera(index)
         self._truth = Truth(index, runs, options, self.summary)
         self._truth.check_optical(self._topics.image, frame_id)
         if self._stamps.twins and self._truth.contradictions:
@@ -116,6 +118,14 @@ class Bag(Dataset):
         if options.camera_info_topic is not None and found[0].cameras:
             return found[0]
         return choose(topic, frame_id, self._first_size(), found)
+
+    def _right_camera(self, index: Index) -> RightCamera | None:
+        """What gives the images their depth where they are the left ones of a stereo pair."""
+        if self._options.right_topic is None:
+            return None
+        camera = self._camera
+        first = camera.cameras[0][1] if isinstance(camera, Calibrations) else camera
+        return RightCamera(self._options.right_topic, index.infos, first)
 
     def _first_size(self) -> ImageSize:
         raw = next(self._reader.messages([self._topics.image]))
@@ -177,7 +187,7 @@ class Bag(Dataset):
             camera = camera.at(run, entry.stamp)
         depth = None
         if with_depth and self._topics.depth:
-            depth = self._depth(run, entry.stamp, name)
+            depth = self._depth(run, entry.stamp, name, image)
             depth = None if depth is None else fit_depth(depth, ImageSize(*image.shape[1::-1]))
         frame_id = self._options.camera_frame or entry.frame_id or self._frame_id or "camera"
         return Frame(image, camera, entry.stamp, frame_id, depth, self._mask)
@@ -198,8 +208,10 @@ class Bag(Dataset):
             f"{topic}: the message of {entry.record} has gone; did the bag change?"
         )
 
-    def _depth(self, run: int, stamp: int, name: str) -> NDArray[np.float32] | None:
-        """Depth [m] at a stamp; None, counted, where there is none."""
+    def _depth(
+        self, run: int, stamp: int, name: str, image: NDArray[np.uint8]
+    ) -> NDArray[np.float32] | None:
+        """Depth [m] of an image at a stamp; None, counted, where there is none."""
         times, entries = self._depths.get(run, (np.zeros(0, np.int64), []))
         row = nearest(times, stamp, _MAX_DIFFERENCE)
         if row is None:
@@ -207,8 +219,13 @@ class Bag(Dataset):
             self.summary.note(WITHOUT_DEPTH, name, reason)
             return None
         raw = self._read_again(self._topics.depth, entries[row])
-        convert = images.decompress_depth if raw.kind == COMPRESSED else images.to_depth
-        depth = convert(deserialize(raw), self._options.max_megapixels)
+        most = self._options.max_megapixels
+        if self._right is not None:
+            to_rgb = images.decompress if raw.kind == COMPRESSED else images.to_rgb
+            depth = self._right.depth(image, to_rgb(deserialize(raw), most))
+        else:
+            convert = images.decompress_depth if raw.kind == COMPRESSED else images.to_depth
+            depth = convert(deserialize(raw), most)
         if not (np.isfinite(depth) & (depth > 0)).any():
             reason = f"that on {self._topics.depth} holds no value above zero"
             self.summary.note(WITHOUT_DEPTH, name, reason)

@@ -79,16 +79,19 @@ class Topics(NamedTuple):
                 raise RecordingError(f"which topic? Of {words} the bag has {there}: give {option}")
             raise RecordingError(f"no topic {topic} of {words}; there is {there}")
 
-        image = find(options.image_topic, (IMAGE, COMPRESSED), options.depth_topic, "--image-topic")
+        depth = options.right_topic or options.depth_topic
+        image = find(options.image_topic, (IMAGE, COMPRESSED), depth, "--image-topic")
         infos = tuple(sorted(t for t, kind in kinds.items() if kind == CAMERA_INFO))
         if options.camera is not None:
             infos = ()
         elif options.camera_info_topic is not None:
             infos = (find(options.camera_info_topic, (CAMERA_INFO,)),)
+        if options.right_topic is not None:
+            infos = tuple(sorted({*infos, beside(options.right_topic)} & set(kinds)))
         tf = options.tf_topic or _nearest(image, "tf", kinds)
         return Topics(
             image,
-            find(options.depth_topic, (IMAGE, COMPRESSED)) if options.depth_topic else "",
+            find(depth, (IMAGE, COMPRESSED)) if depth else "",
             find(options.pose_topic, tuple(POSES)) if options.pose_topic else "",
             find(tf, (TF,)) if options.tf_topic else tf,
             find(options.tf_static_topic, (TF,))
@@ -96,6 +99,13 @@ class Topics(NamedTuple):
             else _nearest(image, "tf_static", kinds),
             infos,
         )
+
+
+def beside(image_topic: str) -> str:
+    """The camera_info topic that belongs to an image topic by ROS' convention."""
+    head, _, last = image_topic.rpartition("/")
+    images = head if last in conversions.TRANSPORTS else image_topic
+    return f"{images.rpartition('/')[0]}/camera_info"
 
 
 def _is_depth(topic: str) -> bool:
@@ -113,7 +123,7 @@ class Index:
     """All messages but the pixels.
 
     Attributes:
-        images, depths: one entry a message, in the order of recording.
+        images, depths: one entry a message, in the order of recording; right images are depths.
         infos: (entry, message) by camera_info topic.
         transforms: of TF.
         poses: of the pose topic; their child is empty where it is the camera.

@@ -40,6 +40,11 @@ class SourceOptions:
     depth_topic: str | None = option(
         None, "Topic of a bag's depth images, registered to the images"
     )
+    right_topic: str | None = option(
+        None,
+        "Right images of a bag's rectified stereo pair, in place of a depth topic: the baseline is "
+        "in the matrix P of their camera_info",
+    )
     camera_info_topic: str | None = option(
         None, "camera_info topic of a bag; by default the one that fits the images"
     )
@@ -70,6 +75,8 @@ class SourceOptions:
             if isinstance(value, Path):
                 object.__setattr__(self, entry.name, expand(value))
         check(self)
+        if self.right_topic is not None and self.depth_topic is not None:
+            raise ValueError("depth comes from --depth-topic or from --right-topic, not from both")
 
 
 @dataclass(frozen=True)
