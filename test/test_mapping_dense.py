@@ -155,28 +155,28 @@ def test_meters_of_a_network_are_as_sure_as_it_says_its_points_are():
 def test_images_alone_become_a_map_a_cloud_a_model_and_a_page(tmp_path):
     pycolmap = pytest.importorskip("pycolmap", reason="no extra 'mapping'")
     (tmp_path / "images").mkdir()
-    for i, pose in enumerate(POSES):
+    for i, pose in enumerate(POSES[:4]):
         image = view(pose, ROOM).image[..., ::-1]
         cv2.imwrite(str(tmp_path / f"images/{i}.png"), image)
     write_calibration(tmp_path / "camera.yaml")
     command = ("map", "build", tmp_path / "images", tmp_path / "map", "--poses", "none")
     command += ("--camera", tmp_path / "camera.yaml", "--front-end", "sift", "--initial-angle", 3)
-    command += ("--dense", "--dense-front-end", "mast3r=nano", "--dense-neighbors", 3)
+    command += ("--dense", "--dense-front-end", "mast3r=nano", "--dense-neighbors", 2)
 
     run(*command, "--json", tmp_path / "built.json")
 
     about = json.loads((tmp_path / "built.json").read_text())
-    assert about["registered"] == 6
+    assert about["registered"] == 4
     assert "a network predicted" in about["scale_source"]
     assert about["scale_sure"] is False
-    assert about["dense_points"] > 1000
+    assert about["dense_points"] > 500
     folder = tmp_path / "map_dense"
     assert (folder / "cloud.ply").read_bytes().startswith(b"ply\n")
     assert "<canvas class=cloud" in (folder / "cloud.html").read_text()
     # The model lies in the map's frame, in its meters, under the images' own names.
     model, keyframes = pycolmap.Reconstruction(folder / "sparse/0"), open_map(tmp_path / "map")
     images = {image.name: image for image in model.images.values()}
-    assert sorted(images) == [f"{i}.png" for i in range(6)]
+    assert sorted(images) == [f"{i}.png" for i in range(4)]
     for keyframe in keyframes:
         center = images[f"{keyframe.id}.png"].projection_center()
         assert center == pytest.approx(keyframe.pose[:3, 3], abs=1e-6)
