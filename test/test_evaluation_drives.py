@@ -168,6 +168,7 @@ def test_figures_count_what_is_wrong_and_how_long_recovery_takes():
     found = drive_figures([steps])
 
     assert (found["wrong_fixes"], found["wrong_believed"]) == (1, 0)
+    assert found["nees"] == pytest.approx(1 / 3)
     assert found["localized"] == 1.0
     carried = found["events"]["carried away"]
     assert (carried["found"], carried["images_to_find"], carried["images_to_fix"]) == (1, 3, 3)
@@ -178,3 +179,18 @@ def test_figures_count_what_is_wrong_and_how_long_recovery_takes():
     # In the second of the black-out it moves by 1 cm; no motion leads from one event to the next.
     assert found["filtered"]["rpe_m"] == pytest.approx(0.01)
     assert found["filtered"]["ate_m"] == pytest.approx(np.sqrt((1 + 9 + 16 + 1) / 4) / 100)
+
+
+def test_a_bump_is_overcome_once_a_pose_is_believed():
+    # The filter's pose stays within 25 cm all the time.
+    steps = [
+        _step(1, 0.0, Event.START, fix=0.0, believed=True),
+        _step(2, 0.1, Event.BUMP, fix=0.0),
+        _step(3, 0.1, fix=0.0),
+        _step(4, 0.0, fix=0.0, believed=True),
+    ]
+
+    bump = drive_figures([steps])["events"]["bump"]
+
+    assert (bump["found"], bump["images_to_find"]) == (1, 3)
+    assert bump["nees"] == 0.0

@@ -88,16 +88,17 @@ def drive_figures(drives: Sequence[Sequence[Step]]) -> dict[str, Any]:
     Returns:
         `drives`, `moments`; `localized`: share of the moments with light in which the images gave a
         pose; `error_m`, `error_deg`: medians of these; `wrong_fixes`, and those of them that the
-        filter believed; `nees`, `coverage` of the fixes with light; under `filtered` those of
-        `trajectory_figures` (medians over the drives) and `errors_of` (over the moments in which
-        the filter may know where the robot is); under `events` a row for each kind, see
+        filter believed; `nees`, `coverage` of the fixes with light that are not wrong; under
+        `filtered` those of `trajectory_figures` (medians over the drives) and `errors_of` (over the
+        moments in which the filter may know where the robot is); under `events` a row for each
+        kind, see
         `_event_figures`.
     """
     steps = [step for drive in drives for step in drive]
     light = [step for step in steps if not step.dark]
     fixes = [step for step in steps if step.fix is not None]
     seen = [step for step in fixes if not step.dark]
-    nees = [step.nees for step in seen]
+    nees = [step.nees for step in seen if not _is_wrong(step.error)]
     tracks = [trajectory_figures([s.tracked for s in drive]) for drive in drives]
     between = [track["driven_between_fixes_m"] for track in tracks]
     periods = [period for drive in drives for period in _periods(drive)]
@@ -177,8 +178,15 @@ def _settled(period: Sequence[Step]) -> list[Tracked]:
 
 
 def _first_right(period: Sequence[Step]) -> int | None:
-    """Images until the filter's pose is right, which it may be at the first; None where never."""
-    right = (i for i, s in enumerate(period, 1) if s.tracked.error.within(WRONG))
+    """Images until the filter's pose is right; None where it never is.
+
+    It may be right at once, but not after the robot was moved unnoticed: a pose must be believed.
+    """
+    event = period[0].event
+    blind = 0
+    if event is not None and event.is_unnoticed:
+        blind = (_first_believed(period) or len(period) + 1) - 1
+    right = (i for i, s in enumerate(period, 1) if i > blind and s.tracked.error.within(WRONG))
     return next(right, None)
 
 
