@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rendered drives: determined by the seed, a black-out, a robot that is carried away; figures."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from test_cli import told
 
 pytest.importorskip("moderngl", reason="rooms are rendered by requirements/train.txt")
 
+from mast3r_ros.cli.drives import DriveOptions
 from mast3r_ros.common.size import ImageSize
+from mast3r_ros.evaluation.benchmarks.base import BenchmarkError
+from mast3r_ros.evaluation.benchmarks.runner import RunFolder
 from mast3r_ros.evaluation.drive_figures import Step, drive_figures
 from mast3r_ros.evaluation.drives import Rig, _odometry, rigs_of, run
 from mast3r_ros.evaluation.filtered import Tracked
@@ -194,3 +199,29 @@ def test_a_bump_is_overcome_once_a_pose_is_believed():
 
     assert (bump["found"], bump["images_to_find"]) == (1, 3)
     assert bump["nees"] == 0.0
+
+
+def test_a_run_directory_resumes_and_belongs_to_its_options(tmp_path):
+    def steps(error):
+        return [
+            _step(1, error, Event.START, fix=error, believed=True).as_record(),
+            _step(2, error, fix=error, believed=True).as_record(),
+        ]
+
+    out, file = tmp_path / "run", tmp_path / "drives.json"
+    options = RelocalizerOptions()
+    chosen = {k: v for k, v in asdict(DriveOptions()).items() if k not in ("drives", "seed")}
+    about = {**chosen, "front_end": "sift", "options": asdict(options)}
+    records = ({"query": str(i), "steps": {"all": steps(0.01 * i)}} for i in range(2))
+    assert len(list(RunFolder(out, about).append(records))) == 2
+    arguments = ["evaluate", "drives", "--drives", 2, "--front-end", "sift", "--out", out]
+
+    printed = told(*arguments, "--json", file)
+
+    figures = json.loads(file.read_text())["figures"]["all"]
+    assert figures["drives"] == 2
+    assert figures["error_m"] == pytest.approx(0.005)
+    assert figures["events"]["start"]["found"] == 2
+    assert "After each event" in printed
+    with pytest.raises(BenchmarkError, match="size"):
+        told(*arguments, "--size", "160x120")

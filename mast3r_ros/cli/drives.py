@@ -94,10 +94,12 @@ def _records(
     rigs = rigs_of(drive_options.cameras)
     folder = None if out is None else RunFolder(out, about)
     done = {} if folder is None else folder.records
-    world, made = DriveWorld(ImageSize.parse(drive_options.size)), create(front_end)
     left = [seed for seed in seeds if str(seed) not in done]
 
     def drive() -> Iterator[dict[str, Any]]:
+        if not left:
+            return
+        world, made = DriveWorld(ImageSize.parse(drive_options.size)), create(front_end)
         for seed in progress(left, "Driving"):
             way = world.drive(
                 seed, drive_options.cameras, drive_options.moments, drive_options.twin
