@@ -39,12 +39,12 @@ def write_calibration(path):
     )
 
 
-def write_tum(folder: Path, depth_scale=1000.0) -> Path:
+def write_tum(folder: Path, depth_scale=1000.0, poses=POSES) -> Path:
     """The poses' views as a TUM folder, half a second apart."""
     for kind in ("rgb", "depth"):
         (folder / kind).mkdir(parents=True)
     lines = ["# timestamp tx ty tz qx qy qz qw"]
-    for i, pose in enumerate(POSES):
+    for i, pose in enumerate(poses):
         name, frame = f"{i / 2:.6f}.png", view(pose)
         cv2.imwrite(str(folder / "rgb" / name), frame.image[..., ::-1])
         raw = np.rint(frame.depth * depth_scale).astype(np.uint16)

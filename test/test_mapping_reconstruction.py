@@ -8,7 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from evaluation_world import write_calibration
+from evaluation_world import write_calibration, write_tum
 from synthetic import OTHER_ROOM, ROOM, camera_pose, view
 from test_cli import run
 from typer.testing import CliRunner
@@ -22,9 +22,11 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.mapping import reconstruction
 from mast3r_ros.mapping import scale as scales
+from mast3r_ros.mapping.depth_poses import poses_from_depth
 from mast3r_ros.mapping.extra import MappingError
 from mast3r_ros.mapping.options import ReconstructionOptions
 from mast3r_ros.mapping.pairs import MatchedPair, match_pairs, similar_pairs, verified
+from mast3r_ros.mapping.pose_graph import Link
 
 pytest.importorskip("pycolmap", reason="no extra 'mapping'")
 
@@ -210,3 +212,45 @@ def test_poses_have_one_of_two_sources(tmp_path):
         result = CliRunner().invoke(cli.app, command)
         assert result.exit_code == 2
         assert said in result.output
+
+
+def test_depth_places_images_of_one_place_that_begin_no_model(tmp_path):
+    pytest.importorskip("gtsam", reason="no extra 'mapping'")
+    poses = [camera_pose(turn=0.08 * i - 0.2, tilt=0.03 * i) for i in range(5)]
+    write_tum(tmp_path / "turn", poses=poses)
+    command = ("map", "build", tmp_path / "turn", tmp_path / "map", "--poses", "none")
+
+    run(*command, "--front-end", "sift", "--json", tmp_path / "built.json")
+
+    about = json.loads((tmp_path / "built.json").read_text())
+    assert about["registered"] == 5
+    assert about["links_believed"] == about["links"] >= 4
+    found = [k.pose for k in open_map(tmp_path / "map")]
+    first = poses[0] @ transforms.inverse(found[0])
+    for pose, truth in zip(found, poses, strict=True):
+        assert transforms.distance(first @ pose, truth) < 0.02
+        assert transforms.rotation_angle(first @ pose, truth) < np.deg2rad(0.5)
+
+
+def test_depth_believes_what_does_not_contradict_the_rest(with_depth):
+    pytest.importorskip("gtsam", reason="no extra 'mapping'")
+    keyframes, _ = with_depth  # six images, and one of another place
+    sure = np.diag([1e-4] * 6)
+    links = [
+        Link(i, j, transforms.inverse(POSES[i]) @ POSES[j], sure)
+        for i in range(6)
+        for j in range(i + 1, min(i + 3, 6))
+    ]
+    wrong = Link(0, 5, np.eye(4), sure)
+    lost = Link(0, 6, camera_pose(x=1.0), 4.0 * sure)
+
+    tied = poses_from_depth(keyframes, [None, *links, wrong])
+    assert (tied.links, tied.believed) == (len(links) + 1, len(links))
+    assert [k.id for k in tied.keyframes] == list(range(6))
+    meters, radians = _errors([k.pose for k in tied.keyframes])
+    assert (meters, radians) < (0.002, 0.002)
+    # The map looks along x.
+    first = next(iter(tied.keyframes)).pose
+    np.testing.assert_allclose(first[:3, :3] @ [0, 0, 1], [1, 0, 0], atol=1e-9)
+    with pytest.raises(MappingError, match="2 of 7 images could be localized"):
+        poses_from_depth(keyframes, [lost])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from mast3r_ros.cli.map_by_depth import left_out, place_by_depth
 from mast3r_ros.cli.output import console, progress
 from mast3r_ros.mapping.options import DenseOptions, ReconstructionOptions
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 RECONSTRUCTION_PANEL = "How poses are reconstructed (--poses none)"
 DENSE_PANEL = "Dense cloud (--dense)"
+# Of a model with fewer of the images, depth may know more.
+_ENOUGH = 0.9
 
 
 @dataclass
@@ -69,7 +72,7 @@ def reconstruct_map(
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping import reconstruction
     from mast3r_ros.mapping import scale as scales
-    from mast3r_ros.mapping.extra import library
+    from mast3r_ros.mapping.extra import MappingError, library
     from mast3r_ros.mapping.pairs import features_of, match_pairs, similar_pairs, verified
 
     # What is missing is said before the work, not after it.
@@ -83,7 +86,19 @@ def reconstruct_map(
     pairs = similar_pairs(descriptions, options.alike, options.successors)
     matches = progress(match_pairs(descriptions, pairs, chosen), "Matching", len(pairs))
     sure = list(verified(list(unposed), matches, chosen, options.seed))
-    model = reconstruction.register(unposed, sure, options)
+    # A model that is given its meters, or is wanted itself, has to be one.
+    helps = scale_from is None and dense is None and scales.has_depth(unposed)
+    try:
+        model = reconstruction.register(unposed, sure, options)
+    except MappingError:
+        placed = place_by_depth(unposed, pairs, ids, 0) if helps else None
+        if placed is None:
+            raise
+        return placed
+    if helps and model.num_reg_images() < _ENOUGH * len(unposed):
+        placed = place_by_depth(unposed, pairs, ids, model.num_reg_images())
+        if placed is not None:
+            return placed
     if dense is not None:
         _triangulate(dense, unposed, model)
     if scale_from is not None:
@@ -98,8 +113,7 @@ def reconstruct_map(
             [figure for points in dense.found.values() for figure in points.meters]
         )
     keyframes = reconstruction.posed(unposed, model, scale)
-    registered = {k.id for k in keyframes}
-    left = [name for name, i in ids.items() if i not in registered]
+    left = left_out(keyframes, ids)
     error = float(model.compute_mean_reprojection_error())
     console.print(
         escape(

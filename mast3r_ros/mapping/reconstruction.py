@@ -33,7 +33,7 @@ from mast3r_ros.mapping.scale import MIN_IMAGES, Scale
 # All is adjusted when the model has grown by this factor, and at the end.
 _GROWTH = 1.3
 # The map's axes (REP-103: x forward, y left, z up) seen by the first camera (x right, y down).
-_MAP_CAMERA = transforms.make([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [0, 0, 0])
+MAP_CAMERA = transforms.make([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [0, 0, 0])
 
 
 def describe(
@@ -108,7 +108,7 @@ def map_from_model(keyframes: KeyframeMap, model: Any, scale: Scale) -> Pose:
     """
     first = model_pose(registered(model, keyframes)[0][1])
     first[:3, 3] *= scale.meters
-    return _MAP_CAMERA @ transforms.inverse(first)
+    return MAP_CAMERA @ transforms.inverse(first)
 
 
 def posed(keyframes: KeyframeMap, model: Any, scale: Scale) -> KeyframeMap:

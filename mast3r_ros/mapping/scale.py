@@ -27,7 +27,7 @@ from mast3r_ros.matching.correspondences import Correspondences
 _MIN_DEPTHS, MIN_IMAGES = 10, 3
 # What a sensor's depth is wrong by as a whole: 1.4 % against the device's tracking in the office,
 # 3.5 % corrected by the makers of another recording (Sturm et al., IROS 2012).
-_SENSOR_SCALE = 0.015
+SENSOR_SCALE = 0.015
 # A model's poses bend and its scale is off, so they hardly hold back what depth says [m, degrees].
 _FITTED = RefineOptions(position_sigma=0.2, rotation_sigma=2.0)
 # Normal deviations of a median absolute deviation.
@@ -158,7 +158,7 @@ def scale_fitted_to_depth(
     fitted = refine(keyframes, seen, _FITTED).keyframes
     after = np.array([k.pose[:3, 3] for k in fitted])
     factor = float(np.linalg.norm(after - after.mean(0)) / np.linalg.norm(before - before.mean(0)))
-    sigma = float(np.hypot(scale.sigma, _SENSOR_SCALE))
+    sigma = float(np.hypot(scale.sigma, SENSOR_SCALE))
     return replace(scale, meters=scale.meters * factor, sigma=sigma)
 
 
