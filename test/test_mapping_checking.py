@@ -11,11 +11,15 @@ from browser import Page
 from synthetic import OTHER_ROOM, ROOM, camera_pose, view
 from test_cli import run
 
+from mast3r_ros.datasets.recording import PosedImage
 from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.mapping import checking
 from mast3r_ros.mapping.check_report import floor_points, write_report
+from mast3r_ros.mapping.expected_strength import compare, expected, over_floor_plan
 from mast3r_ros.mapping.extra import MappingError
 from mast3r_ros.mapping.show_report import write_page
 
@@ -99,12 +103,44 @@ def test_a_keyframe_with_a_wrong_pose_is_named(row):
     assert "Keyframe 2 is localized 0.6" in checking.advice(places)[0]
 
 
-def test_the_heat_map_is_strong_near_strong_keyframes_only(places):
-    grid = np.array([[0.0, 0.0], [8.0, 0.0], [4.0, 0.0]])
-    near, blind, unknown = checking.strengths_over(places, grid, (0, 2), 0.5)
+def _place(pose, confidence=0.0):
+    reason = Reason.LOCALIZED if confidence else Reason.FEW_INLIERS
+    answer = Localization(reason, "", pose if confidence else None, confidence=confidence)
+    return checking.Place(0, pose, answer, 0.0, 0.0, 0, {})
 
-    assert near > 0.1
-    assert blind == pytest.approx(0.0, abs=1e-6)
+
+def test_strength_falls_with_the_way_and_the_turn_to_a_keyframe():
+    weak, strong = _place(camera_pose()), _place(camera_pose(x=10.0), confidence=1.0)
+    poses = [camera_pose(x=10.0), camera_pose(), camera_pose(x=1.0), camera_pose(turn=np.pi / 6)]
+
+    assert expected([weak, strong], poses) == pytest.approx(
+        [1.0, 0.5, 0.5 / np.e, 0.5 / np.e], rel=1e-3
+    )
+    # A strong one far away counts more than a weak one at hand does only where it is near enough.
+    assert expected([strong], [camera_pose(x=9.0)]) == pytest.approx([1 / np.e])
+
+
+def test_images_fail_where_the_check_expects_it(row):
+    places = list(checking.check(row))
+    # Beside the row, far aside of it, and one image that is a keyframe itself.
+    poses = [camera_pose(x=0.1), camera_pose(x=-0.3), camera_pose(x=3.0), camera_pose(x=3.5)]
+    images = [(PosedImage(str(i), p, None), view(p, ROOM, stamp=9)) for i, p in enumerate(poses)]
+    images.append((PosedImage("keyframe", ROW[0], None), view(ROW[0], ROOM, stamp=0)))
+
+    trial = compare(places, Relocalizer(row), images)
+
+    assert (trial.images, trial.right) == (4, 2)
+    assert trial.rank_correlation > 0.8
+    assert np.isnan(compare(places, Relocalizer(row), images[:2]).rank_correlation)
+
+
+def test_the_heat_map_is_strong_near_strong_keyframes_and_unknown_elsewhere():
+    places = [_place(camera_pose()), _place(camera_pose(x=8.0), confidence=1.0)]
+    grid = np.array([[0.0, 0.0], [8.0, 0.0], [8.0, 1.0], [4.0, 0.0]])
+
+    weak, strong, beside, unknown = over_floor_plan(places, grid, (0, 2))
+
+    assert [weak, strong, beside] == pytest.approx([0.5, 1.0, 1 / np.e])
     assert np.isnan(unknown)
 
 

@@ -4,26 +4,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from mast3r_ros.cli.maps import MapFrontEnd, facts, open_map
+from mast3r_ros.cli.maps import MapFrontEnd, facts, open_map, open_source, print_reading
 from mast3r_ros.cli.options import with_options
 from mast3r_ros.cli.output import JsonFile, console, progress, write_json
 from mast3r_ros.common.paths import expand
+from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.localization.options import RelocalizerOptions
 
+if TYPE_CHECKING:
+    from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+    from mast3r_ros.mapping.checking import Place
 
-@with_options(options="How poses are found")
+
+@with_options(options="How poses are found", source_options="How the queries are read")
 def check(
     path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
     options: RelocalizerOptions,
+    source_options: SourceOptions,
     report: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Write a page with a floor plan and pictures (HTML)."),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOURCE", help="Localize these images, too: do those fail that should?"
+        ),
     ] = None,
     front_end: MapFrontEnd = None,
     json: JsonFile = None,
@@ -40,12 +54,38 @@ def check(
     )
     for line in checking.advice(places):
         console.print(escape(f"- {line}"))
+    trial: dict[str, object] = {}
+    if queries is not None:
+        trial = {"queries": _try(keyframes, options, places, queries, source_options)}
     if report is not None:
         from mast3r_ros.mapping.check_report import write_report
 
         write_report(expand(report), keyframes, places, path.name)
         console.print(escape(f"Report: {report}"))
-    write_json({**figures, "advice": checking.advice(places)}, json)
+    write_json({**figures, "advice": checking.advice(places), **trial}, json)
+
+
+def _try(
+    keyframes: KeyframeMap,
+    options: RelocalizerOptions,
+    places: Sequence[Place],
+    queries: Path,
+    source_options: SourceOptions,
+) -> dict[str, Any]:
+    """Say whether images of another drive fail where the check expects it."""
+    from mast3r_ros.datasets.recording import read_frames
+    from mast3r_ros.localization.relocalizer import Relocalizer
+    from mast3r_ros.mapping.expected_strength import compare
+
+    dataset = open_source(queries, source_options)
+    images = progress(read_frames(dataset.posed(), False), "Localizing", len(dataset))
+    trial = compare(places, Relocalizer(keyframes, options), images)
+    print_reading(dataset, source_options)
+    console.print(
+        f"{trial.right} of {trial.images} images are localized right; rank correlation with what "
+        f"the check expects of their places: {trial.rank_correlation:.2f}"
+    )
+    return asdict(trial)
 
 
 def show(

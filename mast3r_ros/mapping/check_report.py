@@ -20,11 +20,12 @@ from mast3r_ros.keyframes.keyframe import Keyframe, decode_thumbnail
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.mapping import checking
 from mast3r_ros.mapping.checking import Place
+from mast3r_ros.mapping.expected_strength import over_floor_plan
 
 # Cells of the heat map, along its longer side.
 _CELLS = 120
-# The smoothing of the heat map, of the distance between keyframes and at the least [m].
-_SMOOTHING, _LEAST_REACH = 1.0, 0.3
+# What the floor plan shows around the keyframes [m].
+_MARGIN = 1.0
 _PICTURES = 6
 
 
@@ -88,8 +89,7 @@ def _plan(
     numbers = {k.id: i for i, k in enumerate(keyframes)}
     plane, flipped = seen_from_above(poses)
     at = poses[:, plane, 3]
-    reach = max(_SMOOTHING * _spacing(at), _LEAST_REACH)
-    low, high = at.min(0) - 2 * reach, at.max(0) + 2 * reach
+    low, high = at.min(0) - _MARGIN, at.max(0) + _MARGIN
     cells = np.maximum((_CELLS * (high - low) / (high - low).max()).astype(int), 2)
     axes = [np.linspace(low[i], high[i], cells[i]) for i in (0, 1)]
     grid = np.stack(np.meshgrid(*axes), -1)
@@ -101,20 +101,12 @@ def _plan(
             poses,
             [str(k.id) for k in keyframes],
             floor_points(keyframes),
-            checking.strengths_over(places, grid, plane, reach),
+            over_floor_plan(places, grid, plane),
             (low[0], high[0], low[1], high[1]),
             np.array([k.id in lost for k in keyframes]),
             [(numbers[a], numbers[b]) for a, b, _ in pairs],
         )
     )
-
-
-def _spacing(at: NDArray[np.float64]) -> float:
-    """Median distance of places to the nearest other one [m]."""
-    apart = np.linalg.norm(at[:, None] - at[None], axis=2)
-    np.fill_diagonal(apart, np.inf)
-    nearest = apart.min(1)
-    return float(np.median(nearest[np.isfinite(nearest)])) if len(at) > 1 else 0.0
 
 
 def _table(places: Sequence[Place]) -> Table:

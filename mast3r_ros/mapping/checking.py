@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mast3r_ros.frontends.base import Description
 from mast3r_ros.geometry import transforms
@@ -63,8 +62,7 @@ class Place:
     @property
     def wrong(self) -> bool:
         """Whether the pose was accepted and is another one."""
-        far = self.position_m > _WRONG_POSITION or self.rotation_rad > _WRONG_ROTATION
-        return bool(self.answer.localized and far)
+        return self.answer.pose is not None and not same_place(self.answer.pose, self.pose)
 
     @property
     def strength(self) -> float:
@@ -85,6 +83,14 @@ class Place:
             "neighbors": self.neighbors,
             "rivals": {str(i): count for i, count in self.rivals.items()},
         }
+
+
+def same_place(pose: Pose, truth: Pose) -> bool:
+    """Whether a pose is right within 25 cm and 5 degrees."""
+    return bool(
+        transforms.distance(pose, truth) <= _WRONG_POSITION
+        and transforms.rotation_angle(pose, truth) <= _WRONG_ROTATION
+    )
 
 
 class _WithoutOne(KeyframeMap):
@@ -280,24 +286,3 @@ def _ids(places: Sequence[Place]) -> str:
 def _positions(places: Sequence[Place]) -> str:
     """Where places are, a few of them."""
     return ", ".join(str(p.pose[:3, 3].round(1).tolist()) for p in places[:3])
-
-
-def strengths_over(
-    places: Sequence[Place], grid: NDArray[np.float64], plane: tuple[int, int], reach: float
-) -> NDArray[np.float64]:
-    """How strong the map is at each place of a floor plan, from the keyframes near it.
-
-    Args:
-        places: of a check.
-        grid: (..., 2) places [m] in the plane.
-        plane: the map's two axes of the floor plan.
-        reach: standard deviation of the smoothing [m].
-
-    Returns:
-        (...,) mean strength, NaN further from all keyframes than twice the reach.
-    """
-    at = np.array([p.pose[list(plane), 3] for p in places])
-    square = ((grid[..., None, :] - at) ** 2).sum(-1)
-    weights = np.exp(-square / (2 * reach**2))
-    mean = (weights @ np.array([p.strength for p in places])) / weights.sum(-1).clip(1e-12)
-    return np.where(square.min(-1) < (2 * reach) ** 2, mean, np.nan)
