@@ -26,6 +26,7 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.view import MatchedView, View, as_views
+from mast3r_ros.matching.correspondences import Correspondences
 
 # Images that are nearer in time than this part of the spacing are not both kept.
 _CROWDED = 0.25
@@ -35,10 +36,10 @@ _EARLY = 0.75
 _LEAST_TIME = 0.01
 # Matches that are kept of a past image: those of one cell count as one, so more say little.
 _MOST_MATCHES = 160
-# Inliers of a window's pose that the newest images must have. Of 300 matches at random, a third of
-# which know their point, fewer than 8 agree with a pose by chance (98 %: 1 in 1500 falls within 4
-# pixels of a point in 320x240, 1 in 60 within 2 of an epipolar line).
-_FEWEST_NOW = 8
+# Inliers of a window's pose that the newest images must have: some whose point is known, or more of
+# any kind. Of 100 matches at random, 1 in 1500 falls within 4 pixels of its point in 320x240, and 1
+# in 60 within 2 of its epipolar line: so many agree by chance in 1 of 20000 and 1 of 3500 cases.
+_FEWEST_POINTS_NOW, _FEWEST_NOW = 3, 8
 
 
 @dataclass(frozen=True)
@@ -240,12 +241,18 @@ def _about_now(answer: Localization, newest: int) -> Localization:
 
     It would be odometry alone: in the dark, or where the robot was carried away.
     """
-    seen = sum(int(m.inliers.sum()) for m in answer.matches if m.view < newest)
-    if not answer.localized or seen >= _FEWEST_NOW:
+    now = [m for m in answer.matches if m.view < newest]
+    seen = sum(int(m.inliers.sum()) for m in now)
+    points = sum(int((m.inliers & _with_point(m.correspondences)).sum()) for m in now)
+    if not answer.localized or points >= _FEWEST_POINTS_NOW or seen >= _FEWEST_NOW:
         return answer
     reason = Reason.FEW_INLIERS
     message = f"{reason.value} ({seen} of {_FEWEST_NOW} needed in the newest image)"
     return Localization(reason, message, matches=answer.matches, inliers=answer.inliers)
+
+
+def _with_point(matches: Correspondences) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(matches.reference_points).all(axis=1))
 
 
 def _thinned(view: MatchedView) -> MatchedView:
