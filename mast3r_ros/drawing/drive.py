@@ -86,6 +86,7 @@ def draw_time(track: DriveTrack) -> bytes:
     """Error of the position and its 95 % radius over time; the states are the background."""
     errors = np.linalg.norm(track.estimates[:, :3, 3] - track.truths[:, :3, 3], axis=1)
     largest = np.linalg.eigvalsh(track.covariances[:, :3, :3])[:, -1]
+    largest[np.isnan(errors)] = np.nan
     with rc_context(STYLE):
         figure = Figure(figsize=(7.6, 3.2), layout="constrained")
         axes = figure.subplots()
