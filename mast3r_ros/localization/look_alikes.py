@@ -25,9 +25,12 @@ from mast3r_ros.localization.result import KeyframeMatch
 # A keyframe looks as much like an image as another one up to this factor and this difference of
 # 1 - cos of their descriptors, which is some 0.05 for the right keyframe and 0.1 for any other.
 _AS_ALIKE = 1.5
-_ALIKE = 0.02
+_ALIKE = 0.03
 # Keyframes that hold at least this part of the most inliers are asked for their look-alikes.
 _HOLDS = 0.5
+# Two cameras see a thing from the same side that are apart by less than this part of its distance,
+# and turned by less against each other [rad]: features change little then.
+_SAME_SIDE, _SAME_WAY = 0.2, np.deg2rad(15.0)
 # Keyframes that are asked for at a time, and in all: beside a pose there may be many.
 _FIRST, _MOST = 32, 512
 
@@ -74,6 +77,59 @@ def look_alikes(
     return [keyframe for _, keyframe in ranked[:count]]
 
 
+def counterparts(
+    keyframes: KeyframeMap, one: Pose, other: Pose, matched: Sequence[Keyframe], distance: float
+) -> list[Keyframe]:
+    """Keyframes that see from one of two poses what matched ones see from the other.
+
+    Of two places that look alike, the one whose keyframes stand nearer to the image matches better
+    everywhere. What tells the places apart shows where both are seen from the same sides.
+
+    Args:
+        keyframes: the map.
+        one, other: map <- camera: two poses of an image.
+        matched: keyframes that the image was matched with.
+        distance: of what it sees [m].
+
+    Returns:
+        Those that are not matched yet.
+    """
+    known, found = {k.id for k in matched}, list[int]()
+    poses = keyframes.poses
+    for here, there in ((one, other), (other, one)):
+        moved = there @ transforms.inverse(here)
+        for keyframe in matched:
+            if not shares_view(here, keyframe.pose, distance):
+                continue
+            expected = moved @ keyframe.pose
+            away = np.linalg.norm(poses[:, :3, 3] - expected[:3, 3], axis=1)
+            nearest = int(np.argmin(away))
+            if same_side(expected, poses[nearest], distance):
+                found.append(int(keyframes.ids[nearest]))
+    return [keyframes[i] for i in dict.fromkeys(found) if i not in known]
+
+
+def pair_sides(
+    ones: Sequence[Pose], others: Sequence[Pose], distance: float
+) -> tuple[list[int], list[int]]:
+    """Numbers of cameras of two sets that see a thing from the same side, each other's nearest."""
+    if not ones or not others:
+        return [], []
+    apart = np.array([[transforms.distance(one, other) for other in others] for one in ones])
+    pairs = [
+        (i, int(j))
+        for i, j in enumerate(apart.argmin(1))
+        if apart[:, j].argmin() == i and same_side(ones[i], others[j], distance)
+    ]
+    return [i for i, _ in pairs], [j for _, j in pairs]
+
+
+def same_side(one: Pose, other: Pose, distance: float) -> bool:
+    """Whether two cameras see a thing at a distance [m] from nearly the same side."""
+    apart = transforms.distance(one, other) < _SAME_SIDE * distance
+    return apart and transforms.rotation_angle(one, other) < _SAME_WAY
+
+
 def _nearest(
     keyframes: KeyframeMap, look: Description, bound: float
 ) -> Iterator[tuple[float, Keyframe]]:
@@ -85,6 +141,14 @@ def _nearest(
                 return
             yield 1.0 - alike, keyframe
         done, count = count, 4 * count
+
+
+def seen_distance(matches: Sequence[KeyframeMatch]) -> float:
+    """Median distance of the inliers' points from their keyframes [m]; 0 where none is known."""
+    points = np.concatenate([m.correspondences.reference_points[m.inliers] for m in matches])
+    away = np.linalg.norm(points, axis=1)
+    known = away[np.isfinite(away)]
+    return float(np.median(known)) if len(known) else 0.0
 
 
 def _distance(matches: Sequence[KeyframeMatch]) -> float:

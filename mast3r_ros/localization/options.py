@@ -22,7 +22,7 @@ class RelocalizerOptions:
         1000.0,
     )
     look_alikes: int = option(
-        3,
+        5,
         "Keyframes matched before a pose is accepted because they stand elsewhere and look like "
         "the image or the keyframes that hold the pose; 0: none",
         0,

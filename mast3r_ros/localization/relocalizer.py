@@ -30,7 +30,7 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
 from mast3r_ros.localization.hypotheses import best_of
-from mast3r_ros.localization.look_alikes import look_alikes
+from mast3r_ros.localization.look_alikes import counterparts, look_alikes, seen_distance
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
@@ -190,7 +190,9 @@ class Relocalizer:
         if answer.reason in MENDABLE and self._looks_again():
             answer, views = self._look_again(views, timings)
         if answer.localized:
-            answer = self._look_elsewhere(answer, views, timings)
+            answer, views = self._look_elsewhere(answer, views, timings)
+        if answer.places:
+            answer = self._look_from_the_same_sides(answer, views, timings)
         estimated = any(view.camera_estimated for view in views)
         return replace(answer, timings=timings, camera_estimated=estimated)
 
@@ -210,25 +212,55 @@ class Relocalizer:
 
     def _look_elsewhere(
         self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
-    ) -> Localization:
+    ) -> tuple[Localization, Sequence[MatchedView]]:
         """Match keyframes elsewhere that look alike, too; where there are any, solve once more."""
         assert answer.pose is not None
-        count, wider = self.options.look_alikes, list(views)
+        count = self.options.look_alikes
         sure = answer.inliers >= self._sure_inliers
+        elsewhere: list[list[Keyframe]] = []
         for i, view in enumerate(views):
             matches = [m for m in answer.matches if m.view == i]
             if view.query is None or not count or not any(m.inliers.any() for m in matches):
+                elsewhere.append([])
                 continue
             pose = answer.pose @ view.body_camera
             with timed(timings, "retrieve"):
-                elsewhere = look_alikes(self.map, view.query, pose, matches, count, sure)
-            with timed(timings, "match again" if answer.matcher else "match"):
-                wider[i] = self._compare(view, elsewhere, again=bool(answer.matcher))
-        if all(len(w.keyframes) == len(v.keyframes) for w, v in zip(wider, views, strict=True)):
-            return answer
+                elsewhere.append(look_alikes(self.map, view.query, pose, matches, count, sure))
+        return self._solve_with(elsewhere, answer, views, timings)
+
+    def _look_from_the_same_sides(
+        self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
+    ) -> Localization:
+        """Match what sees one place from where another was seen; if anything, solve once more."""
+        distance, sides = seen_distance(answer.matches), list[list[Keyframe]]()
+        for view in views:
+            found: dict[int, Keyframe] = {}
+            for other in answer.places[1:] if view.query is not None else ():
+                one, beyond = answer.places[0] @ view.body_camera, other @ view.body_camera
+                missing = counterparts(self.map, one, beyond, view.keyframes, distance)
+                found.update({k.id: k for k in missing})
+            sides.append(list(found.values())[: self.options.num_candidates])
+        return self._solve_with(sides, answer, views, timings)[0]
+
+    def _solve_with(
+        self,
+        keyframes: Sequence[Sequence[Keyframe]],
+        answer: Localization,
+        views: Sequence[MatchedView],
+        timings: dict[str, float],
+    ) -> tuple[Localization, Sequence[MatchedView]]:
+        """Match each view with more keyframes, and solve once more if there are any."""
+        if not any(keyframes):
+            return answer, views
+        again = bool(answer.matcher)
+        with timed(timings, "match again" if again else "match"):
+            wider = [
+                self._compare(view, more, again)
+                for view, more in zip(views, keyframes, strict=True)
+            ]
         with timed(timings, "solve"):
             wider_answer = self._solve(wider)
-        return self._by_second(wider_answer) if answer.matcher else wider_answer
+        return (self._by_second(wider_answer) if again else wider_answer), wider
 
     def _look_again(
         self, views: Sequence[MatchedView], timings: dict[str, float]
@@ -293,8 +325,10 @@ class Relocalizer:
             options,
         )
         figures = verdict.figures + _about_body(share)
+        places = (solved.pose, *verdict.rivals) if verdict.rivals else ()
         if verdict.reason is not Reason.LOCALIZED:
-            return replace(_refusal(verdict.reason, figures, explained), fixed_share=share)
+            refusal = _refusal(verdict.reason, figures, explained)
+            return replace(refusal, fixed_share=share, places=places)
         levels = [
             protection_level(
                 solved.covariance[i : i + 3, i : i + 3], options.protection_probability
@@ -316,6 +350,7 @@ class Relocalizer:
             protection_rotation=levels[1],
             fixed_share=share,
             views=verdict.views,
+            places=places,
         )
 
 

@@ -86,6 +86,8 @@ class Localization:
             the first one was enough, or no second one was taken.
         camera_estimated: the intrinsics were unknown and come from the front end.
         views: the best inlier ratio of each view of the query; empty where no pose was judged.
+        places: the pose, accepted or not, and after it those of other places that were compared
+            with it; empty where there were none.
     """
 
     reason: Reason
@@ -102,6 +104,7 @@ class Localization:
     protection_rotation: float = float("inf")
     fixed_share: float = 0.0
     views: tuple[float, ...] = ()
+    places: tuple[Pose, ...] = ()
 
     @property
     def localized(self) -> bool:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mast3r_ros.geometry.joint_pose import Matches
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.joint_pose import Matches, lengths
 from mast3r_ros.geometry.overlap import shares_view
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors
+from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.ambiguity import Explanation, tells_apart
+from mast3r_ros.localization.look_alikes import pair_sides
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import compare, dissenting_view, other_poses
 from mast3r_ros.localization.result import KeyframeMatch, Reason
@@ -23,6 +26,8 @@ _SPREAD_GRID = (8, 8)
 # A pose elsewhere with this part of a weak answer's inliers is compared with it, too, though it
 # would not be accepted itself.
 _WEAK = 0.5
+# A match agrees roughly with a pose up to so many times the largest error of an inlier.
+_ROUGHLY = 4.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Verdict:
             plays no part.
         measures: what the checks measured, by name.
         views: the best inlier ratio of each view.
+        rivals: poses of other places that were compared, (4, 4).
     """
 
     reason: Reason
@@ -43,6 +49,7 @@ class Verdict:
     confidence: float = 0.0
     measures: dict[str, float] = field(default_factory=dict)
     views: tuple[float, ...] = ()
+    rivals: tuple[Pose, ...] = ()
 
 
 def verify(
@@ -82,7 +89,7 @@ def verify(
     against = dissenting_view(answer, matches, views, min_inliers, options)
     if against is not None:
         return Verdict(Reason.DISAGREEING, f"image {against + 1} of {len(views)} is elsewhere")
-    features = query_features(views)
+    features, rivals = query_features(views), list[Pose]()
     cells = image_cells(views, numbers, EVIDENCE_GRID)
     least = np.inf
     least_beside = max(min_inliers, options.max_ambiguity * answer.support)
@@ -97,6 +104,7 @@ def verify(
         evidence = compare(answer, other, features, cells).evidence
         least = min(least, evidence)
         elsewhere = not beside and not _by_the_same_matches(answer, other)
+        rivals += [other.pose] if elsewhere else []
         if evidence < options.min_evidence or (
             elsewhere and not _told_apart(answer, other, matches, views)
         ):
@@ -104,7 +112,9 @@ def verify(
                 f"{other.support:.0f} inliers against {answer.support:.0f}, evidence "
                 f"{evidence:.1f} of {options.min_evidence:.1f} needed"
             )
-            return Verdict(Reason.AMBIGUOUS, figures, measures={"evidence": evidence})
+            return Verdict(
+                Reason.AMBIGUOUS, figures, measures={"evidence": evidence}, rivals=tuple(rivals)
+            )
     measures = {
         "support": answer.support / min_inliers,
         "ratio": ratio / needed,
@@ -116,7 +126,7 @@ def verify(
         for i in range(len(views))
     )
     confidence = 1.0 - 1.0 / min(measures.values())
-    return Verdict(Reason.LOCALIZED, figures, confidence, measures, ratios)
+    return Verdict(Reason.LOCALIZED, figures, confidence, measures, ratios, tuple(rivals))
 
 
 def _most_of_one(answer: Estimate, explained: Sequence[KeyframeMatch]) -> float:
@@ -129,11 +139,16 @@ def _most_of_one(answer: Estimate, explained: Sequence[KeyframeMatch]) -> float:
 
 def _beside(answer: Estimate, other: Estimate, matches: Matches) -> bool:
     """Whether two poses see one place: their support may be compared as it is."""
+    away = seen_distance(answer, matches)
+    return away is None or shares_view(answer.pose, other.pose, away)
+
+
+def seen_distance(answer: Estimate, matches: Matches) -> float | None:
+    """Median distance of the points that a pose rests on [m]; None where it has none."""
     points = matches.points[answer.inliers & matches.with_point]
     if not len(points):
-        return True
-    away = np.linalg.norm(points - answer.pose[:3, 3], axis=1)
-    return shares_view(answer.pose, other.pose, float(np.median(away)))
+        return None
+    return float(np.median(np.linalg.norm(points - answer.pose[:3, 3], axis=1)))
 
 
 def _by_the_same_matches(answer: Estimate, other: Estimate) -> bool:
@@ -147,18 +162,29 @@ def _told_apart(
     """Whether one image at least speaks for the answer and against a place that looks alike."""
     keyframes = distinct_keyframes(views)
     assert matches.views is not None
+    away = seen_distance(answer, matches) or 0.0
+    # Only keyframes that see it from the same sides are compared.
+    moved = other.pose @ transforms.inverse(answer.pose)
+    sides = [np.unique(matches.owners[pose.inliers]) for pose in (answer, other)]
+    paired = pair_sides(
+        [moved @ keyframes[i].pose for i in sides[0]], [keyframes[j].pose for j in sides[1]], away
+    )
+    counted_of = [side[list(chosen)] for side, chosen in zip(sides, paired, strict=True)]
+    near = [lengths(pose.pose, matches)[0] < _ROUGHLY * matches.limits for pose in (answer, other)]
     for number, view in enumerate(views):
-        pixels = np.concatenate([c.query_pixels for c in view.found])
+        pixels = np.concatenate([c.query_pixels for c in view.found]).astype(np.float64)
         own = matches.views == number
         explanations = []
-        for pose in (answer, other):
-            inliers = pose.inliers & own
+        for side, pose in enumerate((answer, other)):
+            counted = own & np.isin(matches.owners, counted_of[side])
+            inliers = pose.inliers & counted
             seen_from = [keyframes[i] for i in np.unique(matches.owners[inliers])]
             explanations.append(
                 Explanation(
                     pose.pose @ view.body_camera,
-                    np.asarray(pixels[inliers[own]], np.float64),
+                    pixels[inliers[own]],
                     matches.points[inliers],
+                    pixels[(counted & near[side])[own]],
                     [(k.pose, k.camera) for k in seen_from if k.camera],
                 )
             )
