@@ -15,7 +15,7 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Reason
-from mast3r_ros.localization.view import View
+from mast3r_ros.localization.view import MatchedView, View, same_instants
 from mast3r_ros.matching.correspondences import Correspondences
 
 _CAMERA = make_camera()
@@ -155,6 +155,36 @@ def test_two_cameras_that_see_too_little_each_see_enough_together():
     _assert_at(together, _BODY)
     assert together.inliers > 24
     assert {match.view for match in together.matches} == {0, 1}
+
+
+def _cameras_of_a_robot(elsewhere):
+    """Four cameras of a robot, some of which see what is seen from another place."""
+    mounts = [*_MOUNTS, np.eye(4), camera_pose(z=0.2, turn=0.05)]
+    away = camera_pose(1.1, 1.2, 0.3, turn=0.45)
+    cameras = [(away if i in elsewhere else _BODY) @ mount for i, mount in enumerate(mounts)]
+    return _relocalizer(cameras), [View(_image(i), mount) for i, mount in enumerate(mounts)]
+
+
+def test_one_camera_of_a_robot_that_looks_like_another_place_is_overruled():
+    relocalizer, views = _cameras_of_a_robot(elsewhere=(3,))
+
+    _assert_at(relocalizer.localize(views), _BODY)
+
+
+def test_two_cameras_of_a_robot_against_two_are_no_answer():
+    relocalizer, views = _cameras_of_a_robot(elsewhere=(1, 3))
+
+    answer = relocalizer.localize(views)
+
+    assert answer.reason in (Reason.AMBIGUOUS, Reason.DISAGREEING), answer.message
+
+
+def test_images_of_one_instant_are_told_from_those_of_a_robot_that_stands():
+    still = [MatchedView(_CAMERA, (), (), T_body_camera=mount) for mount in _MOUNTS]
+    before = [replace(view, motion_covariance=_STEP) for view in still]
+    driven = [replace(view, T_now_then=camera_pose(x=0.1)) for view in before]
+
+    assert same_instants([*still, *before, *driven]).tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_the_images_of_the_last_seconds_make_the_pose_more_certain():

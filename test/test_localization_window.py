@@ -181,6 +181,23 @@ def test_a_robot_that_was_carried_away_is_found_by_the_new_image_alone():
     assert len(window) == 1
 
 
+def test_images_that_contradict_old_ones_go_on_without_those():
+    away = camera_pose(1.1, 1.2, 0.3, turn=0.45)
+    step = transforms.inverse(_drive(2)[0]) @ _drive(2)[1]
+    bodies = [*_drive(5), away, away @ step]
+    # The first image of the new place says nothing, so that the window starts over one later.
+    window = _window(bodies, wild=(5,))
+    driven = [*_drive(5), *_drive(7)[5:]]
+
+    answers = _run(window, bodies, odometry=driven)
+
+    assert not answers[5].localized
+    assert answers[6].localized, answers[6].message
+    assert transforms.distance(answers[6].pose, away @ step) < 0.03
+    assert len(answers[6].views) == 2
+    assert len(window) == 2
+
+
 @pytest.mark.parametrize("matches", ["none", "chance"])
 def test_an_image_that_sees_nothing_is_not_localized_by_those_before(matches):
     bodies = _drive(5)

@@ -222,9 +222,11 @@ class KeyframeMap:
             by_looks = list(dict.fromkeys(chosen))[:k]
         return [self._keyframes[i] for i in by_looks]
 
-    def near(self, center: NDArray[np.float64], radius: float) -> NDArray[np.float64]:
-        """(N, 4, 4) map <- camera of the keyframes within a distance [m] of (3,); none is read."""
-        return self._keyframes.places.near(center, radius)[1]
+    def near(
+        self, center: NDArray[np.float64], radius: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids (N,) and poses (N, 4, 4) of the keyframes within a distance [m] of (3,), unread."""
+        return self._keyframes.places.near(center, radius)
 
     def alike(self, description: Description, k: int) -> list[tuple[float, Keyframe]]:
         """The `k` keyframes that look most alike, best first, and how much: at most 1.

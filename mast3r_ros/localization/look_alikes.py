@@ -95,17 +95,18 @@ def counterparts(
         Those that are not matched yet.
     """
     known, found = {k.id for k in matched}, list[int]()
-    poses = keyframes.poses
     for here, there in ((one, other), (other, one)):
         moved = there @ transforms.inverse(here)
         for keyframe in matched:
             if not shares_view(here, keyframe.pose, distance):
                 continue
             expected = moved @ keyframe.pose
-            away = np.linalg.norm(poses[:, :3, 3] - expected[:3, 3], axis=1)
-            nearest = int(np.argmin(away))
+            ids, poses = keyframes.near(expected[:3, 3], _SAME_SIDE * distance)
+            if not len(ids):
+                continue
+            nearest = int(np.linalg.norm(poses[:, :3, 3] - expected[:3, 3], axis=1).argmin())
             if same_side(expected, poses[nearest], distance):
-                found.append(int(keyframes.ids[nearest]))
+                found.append(int(ids[nearest]))
     return [keyframes[i] for i in dict.fromkeys(found) if i not in known]
 
 

@@ -23,7 +23,7 @@ from mast3r_ros.geometry.planar import planar_twin
 from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.options import RelocalizerOptions
-from mast3r_ros.localization.view import MatchedView
+from mast3r_ros.localization.view import MatchedView, same_instants
 
 Array = NDArray[np.float64]
 
@@ -189,17 +189,27 @@ def dissenting_view(
     """The number of a view whose own matches say that it is elsewhere; None where there is none.
 
     The matches of the other views may outnumber it: a robot that was carried away has one image of
-    the new place, and several of the old one.
+    the new place, and several of the old one. But cameras of one instant are on one robot: where
+    one of them looks like another place, all of them decide.
     """
     if len(views) < 2:
         return None
+    assert matches.rig is not None
+    instants = same_instants(views)
     for number, view in enumerate(views):
         at, own = matches.of_view(number)
-        inliers = answer.inliers[at]
-        needed = int(inliers.sum()) + min_inliers
-        elsewhere = _among(own, ~inliers & own.with_point, needed)
+        needed = int(answer.inliers[at].sum()) + min_inliers
+        elsewhere = _among(own, ~answer.inliers[at] & own.with_point, needed)
         if elsewhere is None or not _far(answer.pose @ view.body_camera, elsewhere, options):
             continue
-        if (agreeing(elsewhere, own) & ~inliers).sum() >= needed:
+        body = body_of(matches.rig, number, elsewhere)
+        for_it, against = 0, min_inliers
+        for other in np.flatnonzero(instants == instants[number]).tolist():
+            at, own = matches.of_view(other)
+            inliers = answer.inliers[at]
+            there = agreeing(body @ views[other].body_camera, own)
+            for_it += int((there & ~inliers).sum())
+            against += int(inliers.sum())
+        if for_it >= against:
             return number
     return None

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -95,7 +96,7 @@ def verify(
     least_beside = max(min_inliers, options.max_ambiguity * answer.support)
     least_elsewhere = max(
         min(min_inliers, _WEAK * answer.support),
-        options.max_ambiguity * _most_of_one(answer, explained),
+        options.max_ambiguity * _most_of_one(answer, explained, numbers),
     )
     for other in other_poses(answer, matches, shared, least_elsewhere, options):
         beside = _beside(answer, other, matches)
@@ -129,12 +130,23 @@ def verify(
     return Verdict(Reason.LOCALIZED, figures, confidence, measures, ratios, tuple(rivals))
 
 
-def _most_of_one(answer: Estimate, explained: Sequence[KeyframeMatch]) -> float:
-    """The support of an answer by its best keyframe: of another place, fewer may be matched."""
-    inliers: dict[int, int] = {}
+def _most_of_one(
+    answer: Estimate, explained: Sequence[KeyframeMatch], cameras: Sequence[int]
+) -> float:
+    """The support of an answer by each camera's best keyframe: of another place, fewer may match.
+
+    Args:
+        answer: the pose.
+        explained: its inliers by view and keyframe.
+        cameras: the number of each view's camera; each camera sees another part of a place.
+    """
+    inliers = Counter[tuple[int, int]]()
     for m in explained:
-        inliers[m.keyframe_id] = inliers.get(m.keyframe_id, 0) + int(m.inliers.sum())
-    return answer.support * max(inliers.values()) / max(sum(inliers.values()), 1)
+        inliers[cameras[m.view], m.keyframe_id] += int(m.inliers.sum())
+    best = Counter[int]()
+    for (camera, _), count in inliers.items():
+        best[camera] = max(best[camera], count)
+    return answer.support * best.total() / max(inliers.total(), 1)
 
 
 def _beside(answer: Estimate, other: Estimate, matches: Matches) -> bool:

@@ -127,13 +127,34 @@ def pairs(views: Sequence[MatchedView]) -> list[tuple[int, Keyframe, Corresponde
 
 def same_cameras(views: Sequence[MatchedView]) -> list[int]:
     """The number of each view's camera on the body: images of one camera have one number."""
-    placed: list[Pose] = []
+    return _numbered([view.T_body_camera for view in views])
+
+
+def same_instants(views: Sequence[MatchedView]) -> NDArray[np.int64]:
+    """(V,) the number of each view's instant: images that were taken at once have one number.
+
+    They share one motion and its errors. Those of a robot that stands have one motion, too, but
+    errors that have grown in between.
+    """
+    errors = (
+        np.zeros((6, 6)) if v.motion_covariance is None else v.motion_covariance for v in views
+    )
+    motions = [
+        np.concatenate([v.T_now_then.ravel(), e.ravel()])
+        for v, e in zip(views, errors, strict=True)
+    ]
+    return np.array(_numbered(motions))
+
+
+def _numbered(values: Sequence[NDArray[np.float64]]) -> list[int]:
+    """Equal arrays have equal numbers, from 0 in the order in which they come."""
+    distinct: list[NDArray[np.float64]] = []
     numbers = []
-    for view in views:
-        known = (i for i, pose in enumerate(placed) if np.allclose(pose, view.T_body_camera))
-        number = next(known, len(placed))
-        if number == len(placed):
-            placed.append(view.T_body_camera)
+    for value in values:
+        known = (i for i, other in enumerate(distinct) if np.allclose(value, other, atol=1e-12))
+        number = next(known, len(distinct))
+        if number == len(distinct):
+            distinct.append(value)
         numbers.append(number)
     return numbers
 

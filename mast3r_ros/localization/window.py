@@ -171,16 +171,23 @@ class Window:
             matched.append(compared)
         when = views[0].frame.stamp if stamp is None else stamp
         self._add(_Instant(when, odom_body, tuple(matched)))
-        together = self._together()
-        answer = self.relocalizer.solve(together, timings)
-        if len(together) == len(matched):
-            return answer
+        chosen = self._chosen()
+        self.history = len(chosen)
+        answer = self._solve(chosen, timings)
         if answer.reason is Reason.DISAGREEING:
-            alone = self.relocalizer.solve(matched, timings)
-            if alone.localized:
-                del self._instants[1:]
-                return alone
-        return _about_now(answer, len(matched))
+            # The robot was carried away, or odometry jumped: with the newest that do agree.
+            for count in range(len(chosen) - 1, 0, -1):
+                newer = self._solve(chosen[:count], timings)
+                if newer.localized:
+                    self.history = count
+                    self._instants = [i for i in self._instants if i.stamp > chosen[count].stamp]
+                    return newer
+        return answer
+
+    def _solve(self, chosen: Sequence[_Instant], timings: dict[str, float]) -> Localization:
+        """Where the body is now, by some instants."""
+        answer = self.relocalizer.solve(self._tied(chosen), timings)
+        return answer if len(chosen) == 1 else _about_now(answer, len(chosen[0].views))
 
     def _add(self, newest: _Instant) -> None:
         """Keep an instant, and forget what is no longer of use."""
@@ -211,15 +218,18 @@ class Window:
         moved = transforms.inverse(before.odom_body) @ newest.odom_body
         return self.options.jumped(moved, (newest.stamp - before.stamp) / 1e9)
 
-    def _together(self) -> list[MatchedView]:
-        """The views of the instants that are solved together, newest first."""
+    def _chosen(self) -> list[_Instant]:
+        """The instants that are solved together, newest first."""
         chosen = [self._instants[0]]
         for instant in self._instants[1:]:
             if len(chosen) == self.options.count:
                 break
             if chosen[-1].stamp - instant.stamp >= _EARLY * self.options.spacing * 1e9:
                 chosen.append(instant)
-        self.history = len(chosen)
+        return chosen
+
+    def _tied(self, chosen: Sequence[_Instant]) -> list[MatchedView]:
+        """The views of some instants, tied to the newest by odometry."""
         now = transforms.inverse(chosen[0].odom_body)
         views = list(chosen[0].views)
         covariance = np.zeros((6, 6))

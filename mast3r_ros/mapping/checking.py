@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mast3r_ros.frontends.base import Description
 from mast3r_ros.geometry import transforms
@@ -109,6 +110,13 @@ class _WithoutOne(KeyframeMap):
 
     def __getitem__(self, keyframe_id: int) -> Keyframe:
         return self.whole[keyframe_id]
+
+    def near(
+        self, center: NDArray[np.float64], radius: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        ids, poses = self.whole.near(center, radius)
+        shown = ids != self.hidden
+        return ids[shown], poses[shown]
 
     def alike(self, description: Description, k: int) -> list[tuple[float, Keyframe]]:
         found = self.whole.alike(description, k + 1)

@@ -149,8 +149,8 @@ class Update:
     def _choose(self, new: NewKeyframe, outcome: Outcome) -> None:
         """Add an image to those chosen, unless its place is full."""
         options = self._options
-        near = [*self._relocalizer.map.near(new.pose[:3, 3], options.place_radius)]
-        near += [c.pose for c in self.chosen]
+        _, poses = self._relocalizer.map.near(new.pose[:3, 3], options.place_radius)
+        near = [*poses, *(c.pose for c in self.chosen)]
         like = sum(
             transforms.distance(pose, new.pose) <= options.place_radius
             and np.rad2deg(transforms.rotation_angle(pose, new.pose)) <= options.place_angle
