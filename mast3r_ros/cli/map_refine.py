@@ -100,7 +100,8 @@ def prune(
     useless = pruning.useless(keyframes, unused, contradicted)
     for keyframe_id, why in useless.items():
         console.print(f"keyframe {keyframe_id}: {why}")
-    keyframes = keyframes.derive(k for k in keyframes if k.id not in useless)
+    if useless:
+        keyframes = keyframes.derive(k for k in keyframes if k.id not in useless)
     pairs = refinement.candidate_pairs(keyframes, RefineOptions())
     matches = progress(refinement.matched_pairs(keyframes, pairs), "Matching", len(pairs))
     pruned = pruning.prune(keyframes, matches, covered, reach)

@@ -76,8 +76,9 @@ class Keyframes(MutableMapping[int, Keyframe]):
 
     def count(self, usage: Mapping[int, Usage]) -> None:
         """Add to the usage of keyframes; those that are not there are left out."""
-        there = {i: counts for i, counts in usage.items() if i in self.places}
-        self._usage = total(self._usage, there)
+        for i, counts in usage.items():
+            if i in self.places:
+                self._usage[i] = self._usage.get(i, Usage()).plus(counts)
 
     def write_usage(self) -> None:
         """Write what was counted into the file that the map is of; other changes stay in memory.

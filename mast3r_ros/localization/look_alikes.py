@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mast3r_ros.frontends.base import Description
 from mast3r_ros.geometry import transforms
@@ -64,7 +65,7 @@ def look_alikes(
     most = matches[0].inliers.sum()
     holding = [m for m in matches if m.inliers.sum() >= max(_HOLDS * most, 1)]
     held = [keyframes[m.keyframe_id].description for m in holding]
-    distance = _distance(holding)
+    distance = _distance_from_camera(holding)
     bound = _AS_ALIKE * min(unlikeness(query, d) for d in held) + _ALIKE if sure else np.inf
     matched = {m.keyframe_id for m in matches}
     found: dict[int, tuple[float, Keyframe]] = {}
@@ -83,7 +84,7 @@ def counterparts(
     """Keyframes that see from one of two poses what matched ones see from the other.
 
     Of two places that look alike, the one whose keyframes stand nearer to the image matches better
-    everywhere. What tells the places apart shows where both are seen from the same sides.
+    everywhere. The two can be compared only where both are seen from the same sides.
 
     Args:
         keyframes: the map.
@@ -144,26 +145,26 @@ def _nearest(
         done, count = count, 4 * count
 
 
-def seen_distance(matches: Sequence[KeyframeMatch]) -> float:
+def distance_from_keyframes(matches: Sequence[KeyframeMatch]) -> float:
     """Median distance of the inliers' points from their keyframes [m]; 0 where none is known."""
-    points = np.concatenate([m.correspondences.reference_points[m.inliers] for m in matches])
-    away = np.linalg.norm(points, axis=1)
-    known = away[np.isfinite(away)]
-    return float(np.median(known)) if len(known) else 0.0
+    return _median_length([m.correspondences.reference_points[m.inliers] for m in matches])
 
 
-def _distance(matches: Sequence[KeyframeMatch]) -> float:
-    """Median distance of the points that a pose rests on from its camera [m]."""
-    away = [
-        np.linalg.norm(
+def _distance_from_camera(matches: Sequence[KeyframeMatch]) -> float:
+    """The same from the camera of the image, by the matches that have a pose."""
+    return _median_length(
+        [
             transforms.apply(
                 transforms.inverse(m.pose), m.correspondences.reference_points[m.inliers]
-            ),
-            axis=1,
-        )
-        for m in matches
-        if m.pose is not None
-    ]
-    known = np.concatenate(away)
-    known = known[np.isfinite(known)]
+            )
+            for m in matches
+            if m.pose is not None
+        ]
+    )
+
+
+def _median_length(vectors: Sequence[NDArray[np.floating]]) -> float:
+    """Median length of (N, 3) vectors, 0 where none is known."""
+    lengths = np.linalg.norm(np.concatenate(vectors), axis=1)
+    known = lengths[np.isfinite(lengths)]
     return float(np.median(known)) if len(known) else 0.0

@@ -120,3 +120,12 @@ class RelocalizerOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def needed_ratio(self, own: float | None, front_end: float) -> float:
+        """The smallest inlier ratio of a keyframe's matches.
+
+        Args:
+            own: `Correspondences.min_inlier_ratio`.
+            front_end: what the front end needs where neither says more.
+        """
+        return self.min_inlier_ratio or own or front_end

@@ -30,7 +30,7 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
 from mast3r_ros.localization.hypotheses import best_of
-from mast3r_ros.localization.look_alikes import counterparts, look_alikes, seen_distance
+from mast3r_ros.localization.look_alikes import counterparts, distance_from_keyframes, look_alikes
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
@@ -232,7 +232,7 @@ class Relocalizer:
         self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
     ) -> Localization:
         """Match what sees one place from where another was seen; if anything, solve once more."""
-        distance, sides = seen_distance(answer.matches), list[list[Keyframe]]()
+        distance, sides = distance_from_keyframes(answer.matches), list[list[Keyframe]]()
         for view in views:
             found: dict[int, Keyframe] = {}
             for other in answer.places[1:] if view.query is not None else ():

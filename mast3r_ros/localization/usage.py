@@ -44,10 +44,8 @@ def usage_of(
 
 def _contradicts(relocalizer: Relocalizer, match: KeyframeMatch, camera: Pose) -> bool:
     """Whether a keyframe that the camera must see matches well, but tells another pose."""
-    needed = (
-        relocalizer.options.min_inlier_ratio
-        or match.correspondences.min_inlier_ratio
-        or relocalizer.map.front_end.min_inlier_ratio
+    needed = relocalizer.options.needed_ratio(
+        match.correspondences.min_inlier_ratio, relocalizer.map.front_end.min_inlier_ratio
     )
     if len(match.inliers) < relocalizer.min_inliers or match.inlier_ratio >= needed:
         return False

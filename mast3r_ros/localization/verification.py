@@ -210,7 +210,7 @@ def _best_ratio(
 ) -> tuple[float, float]:
     """The inlier ratio of the best keyframe, and the one that its matches need."""
     ratios = [
-        (m.inlier_ratio, options.min_inlier_ratio or m.correspondences.min_inlier_ratio or needed)
+        (m.inlier_ratio, options.needed_ratio(m.correspondences.min_inlier_ratio, needed))
         for m in explained
     ]
     return max(ratios, key=lambda pair: pair[0] / pair[1])

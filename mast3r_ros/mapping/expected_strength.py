@@ -18,11 +18,11 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.mapping.checking import Place, same_place
 
-# An image this far from a keyframe, or turned so far from it, has as little in common with it as
-# e of its matches: a view shows little of what was in it after a meter, or 30 degrees. Set
-# beforehand, not fitted; docs/maps.md has how the result orders real queries.
+# At this distance from a keyframe, or turned by so much, an image is expected to be localized e
+# times less well: after a meter or 30 degrees, little of the view is the same. Set beforehand, not
+# fitted; docs/maps.md says how well the result orders real queries.
 _FAR, _TURNED = 1.0, np.deg2rad(30.0)
-# Beyond this, nothing is said of a place [m].
+# Beyond this distance from all keyframes, a place is unknown [m].
 _UNKNOWN = 2.0
 
 

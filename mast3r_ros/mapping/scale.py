@@ -73,7 +73,7 @@ def check_meters(
         keyframes: as `describe` added them.
         ids: of the keyframes, by the images' names.
         scale_from: names of two images and the distance between their cameras [m].
-        predicted: a network will tell them, where nothing better does.
+        predicted: a network's points give the scale where there is neither depth nor a distance.
     """
     if scale_from is None:
         if not predicted and not has_depth(keyframes):

@@ -26,7 +26,7 @@ from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization
 from mast3r_ros.mapping.options import OdometryMapOptions, UpdateOptions
 
-# Two sure images that a refused one lies between must tell the same pose of it [m, rad].
+# The poses of a refused image by the sure ones before and after it differ by less [m, rad].
 _SAME_POSITION, _SAME_ROTATION = 0.1, np.deg2rad(2.0)
 
 
@@ -86,7 +86,9 @@ class Update:
         for image, frame in images:
             self._look_at(image.pose, frame)
             yield
-        self._give_up()
+        if self._waiting:
+            self.outcomes[Outcome.LOST] += len(self._waiting)
+            self._waiting = []
 
     def apply(self) -> None:
         """Add what was chosen to the map."""
@@ -141,11 +143,6 @@ class Update:
             else:
                 self._choose(new, Outcome.BRIDGED)
 
-    def _give_up(self) -> None:
-        if self._waiting:
-            self.outcomes[Outcome.LOST] += len(self._waiting)
-        self._waiting = []
-
     def _choose(self, new: NewKeyframe, outcome: Outcome) -> None:
         """Add an image to those chosen, unless its place is full."""
         options = self._options
@@ -166,7 +163,7 @@ class Update:
 def _between(
     before: _Sure, after: _Sure, driven: Pose, frame: Frame, bridge: float
 ) -> NewKeyframe | None:
-    """A refused image by the nearer of two sure ones, where both tell the same."""
+    """A refused image with its pose by the nearer of two sure ones, None where they contradict."""
     if max(transforms.distance(s.driven, driven) for s in (before, after)) > bridge:
         return None
     one, other = (s.pose @ transforms.inverse(s.driven) @ driven for s in (before, after))

@@ -56,7 +56,7 @@ class Benchmark(ABC):
     A record is a dictionary for JSON with at least `task` and `query`, and either `error` or what
     `prepare` promises. Everything that figures and submissions need is in the records, so that a
     run can be resumed from them. What is too large for a line, such as a cloud, is in `files`,
-    bytes by name: the run directory keeps them, and the record goes on without.
+    bytes by name: they are written to the run directory and left out of the record.
     """
 
     name: ClassVar[str]
