@@ -33,6 +33,13 @@ _ARGUMENTS = (
     ),
     ("depth", "", "Topic of registered depth. Empty: depth/image_raw of the camera", ()),
     (
+        "right",
+        "",
+        "Namespace of the right camera of a rectified stereo pair, `camera` being the left one: "
+        "image_rect of both is used, and keyframes get their depth from it. Empty: none",
+        (),
+    ),
+    (
         "image_transport",
         "",
         f"Transport of the images. {_AS_IN_FILE}",
@@ -138,6 +145,9 @@ def _relocalizer(
     camera = values["camera"].rstrip("/")
     depth = values["depth"] or f"{camera}/depth/image_raw"
     given = {name: values[name] for name in _PARAMETERS if values[name]}
+    right, image = values["right"].rstrip("/"), f"{camera}/image_raw"
+    if right:
+        given["depth_source"], image = "stereo", f"{camera}/image_rect"
     if values["autostart"]:
         given["autostart"] = values["autostart"] == "true"
     return Node(
@@ -147,9 +157,10 @@ def _relocalizer(
         namespace=values["namespace"],
         parameters=[str(file), {**given, "use_sim_time": simulated}],
         remappings=[
-            ("image", f"{camera}/image_raw"),
-            ("image/compressed", f"{camera}/image_raw/compressed"),
+            ("image", image),
+            ("image/compressed", f"{image}/compressed"),
             ("camera_info", f"{camera}/camera_info"),
+            *_of_right(right),
             ("depth", depth),
             ("depth/compressedDepth", f"{depth}/compressedDepth"),
             *(pair for name in values["cameras"].split(",") for pair in _of_rig(name.strip())),
@@ -161,6 +172,17 @@ def _relocalizer(
         additional_env=environment,
         output="screen",
     )
+
+
+def _of_right(camera: str) -> list[tuple[str, str]]:
+    """The topics of the right camera of a stereo pair."""
+    if not camera:
+        return []
+    return [
+        ("right/image", f"{camera}/image_rect"),
+        ("right/image/compressed", f"{camera}/image_rect/compressed"),
+        ("right/camera_info", f"{camera}/camera_info"),
+    ]
 
 
 def _of_rig(camera: str) -> list[tuple[str, str]]:

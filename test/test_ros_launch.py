@@ -119,6 +119,17 @@ def test_a_rig_has_the_topics_of_each_camera(start):
         assert remappings[f"{camera}/depth"] == f"{camera}/depth/image_raw"
 
 
+def test_a_stereo_pair_is_read_rectified(start):
+    started, context = start(camera="/left", right="/right/")
+
+    node = _node(started)
+    assert _parameters(node, context)[1]["depth_source"] == "stereo"
+    remappings = _remappings(node, context)
+    assert remappings["image"] == "/left/image_rect"
+    assert remappings["right/image"] == "/right/image_rect"
+    assert remappings["right/camera_info"] == "/right/camera_info"
+
+
 def test_compressed_depth_is_beside_the_raw_topic(start):
     started, context = start(depth="/aligned", depth_transport="compressedDepth")
 

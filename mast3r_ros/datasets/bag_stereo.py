@@ -14,9 +14,7 @@ from mast3r_ros.datasets.bag_index import Stamped, beside
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.stereo import stereo_depth
-
-# Rectified cameras have one focal length and one principal point, up to rounding [pixels].
-_ROUNDING = 0.5
+from mast3r_ros.messages.stereo import StereoError, focal_baseline
 
 
 class RightCamera:
@@ -42,19 +40,11 @@ class RightCamera:
         entries = infos.get(beside(topic), ())
         if not entries:
             raise RecordingError(f"no {beside(topic)}: the baseline of {topic} is in its P")
-        p = np.asarray(entries[0][1].p, np.float64).reshape(3, 4)
-        self.focal_baseline = -float(p[0, 3])
-        if self.focal_baseline <= 0:
-            raise RecordingError(
-                f"{beside(topic)}: P[3] is {p[0, 3]:g}, that of a right camera is negative (minus "
-                "focal length times baseline); is it the left one?"
-            )
-        same = np.allclose((p[0, 0], p[0, 2]), (left.fx, left.cx), atol=_ROUNDING)
-        if not same or left.distortion:
-            raise RecordingError(
-                f"{topic} and the left images are not rectified to one another: name rectified "
-                "topics, such as image_rect, or give --rectified"
-            )
+        remedy = "name rectified topics, such as image_rect, or give --rectified"
+        try:
+            self.focal_baseline = focal_baseline(entries[0][1], left, beside(topic), remedy)
+        except StereoError as error:
+            raise RecordingError(str(error)) from error
         self._topic = topic
 
     def depth(self, left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float32]:

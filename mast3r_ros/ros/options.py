@@ -81,6 +81,14 @@ class NodeOptions:
         choices=("raw", "compressed"),
         fixed=True,
     )
+    depth_source: str = option(
+        "sensor",
+        "Where the depth of keyframes comes from: sensor (`depth`, registered to the images), or "
+        "stereo (`right/image` and `right/camera_info` of a rectified pair whose left camera is "
+        "`image`)",
+        choices=("sensor", "stereo"),
+        fixed=True,
+    )
     depth_transport: str = option(
         "raw",
         "Subscribe to `depth` or to `depth/compressedDepth` (PNG or RVL)",
