@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.matching import Database, _nearest, nearest, nearest2
 from mast3r_ros.matching.nearest import Backend
-from mast3r_ros.matching.nearest_numpy import canonical_scores
+from mast3r_ros.matching.nearest_numpy import at_least, canonical_scores
 
 BACKENDS: tuple[Backend, ...] = ("cpp", "numpy")
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -87,6 +87,11 @@ def test_every_instruction_set_gives_the_same_bits_pruned_or_not(
             alone = index.nearest(queries, threads=threads, second=False, prune=prune)
             np.testing.assert_array_equal(alone[0], expected[0])
             np.testing.assert_array_equal(alone[1], expected[1])
+            # One of the scores itself: it is just enough.
+            least = float(np.sort(expected[1])[len(queries) // 2])
+            some = index.nearest(queries, threads=threads, second=False, prune=prune, least=least)
+            for mine, theirs in zip(some, at_least(*expected[:2], least), strict=False):
+                np.testing.assert_array_equal(mine, theirs, err_msg=f"{name}, prune={prune}")
 
 
 _FAR = 1e12  # from a tenth of it to ten times it: what one byte then stands for hides the rest

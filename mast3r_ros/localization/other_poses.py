@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _ROUNDS = 2
 # With fewer matches of a view than these, chance poses are as good: all views are searched at once.
 _FEWEST_ALONE = 12
-# A first pose of several views is refined if it has this part of the support that it needs.
+# A first pose is refined if it has this part of the support that it needs.
 _WORTH = 0.5
 # RANSAC misses a pose of the needed support with this probability.
 _MISS = 0.01
@@ -63,7 +63,7 @@ def other_poses(
 ) -> Iterator[Estimate]:
     """Poses that are really different from the answer and have at least some support."""
     starts = [second_of_plane(answer, matches)]
-    starts += _left_over(answer, matches, min_support)
+    starts += left_over(answer.inliers, matches, min_support)
     for start in starts:
         if start is None or not _far(answer.pose, start, options):
             continue
@@ -133,13 +133,13 @@ def _far(one: Pose, other: Pose, options: RelocalizerOptions) -> bool:
     )
 
 
-def _left_over(answer: Estimate, matches: Matches, min_support: float) -> list[Pose]:
-    """Poses among the matches that the answer leaves over.
+def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float) -> list[Pose]:
+    """Poses among the matches that an answer does not explain, by those that know their point.
 
     Of a pose that V views support, one of them holds a V-th of the support: a single camera's
     samples find it there, in a tenth of the time of those of all views.
     """
-    left, starts = ~answer.inliers & matches.with_point, []
+    left, starts = ~explained & matches.with_point, list[Pose]()
     views = 0 if matches.rig is None else len(matches.rig)
     alone = min_support / max(views, 1)
     if views < 2 or alone < _FEWEST_ALONE:
@@ -147,8 +147,11 @@ def _left_over(answer: Estimate, matches: Matches, min_support: float) -> list[P
             found = _among(matches, left, min_support)
             if found is None:
                 break
+            agreed = agreeing(found, matches)
+            if (agreed & left).sum() < _WORTH * min_support:
+                break  # a pose of more support would have been found in its place
             starts.append(found)
-            left &= ~agreeing(found, matches)
+            left &= ~agreed
         return starts
     assert matches.rig is not None
     for view in range(views):

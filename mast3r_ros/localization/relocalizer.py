@@ -29,6 +29,7 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
+from mast3r_ros.localization.bystanders import bystanders
 from mast3r_ros.localization.hypotheses import best_of
 from mast3r_ros.localization.look_alikes import counterparts, distance_from_keyframes, look_alikes
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -213,7 +214,7 @@ class Relocalizer:
     def _look_elsewhere(
         self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
     ) -> tuple[Localization, Sequence[MatchedView]]:
-        """Match keyframes elsewhere that look alike, too; where there are any, solve once more."""
+        """Match keyframes elsewhere that look alike, too; solve once more if they say anything."""
         assert answer.pose is not None
         count = self.options.look_alikes
         sure = answer.inliers >= self._sure_inliers
@@ -226,7 +227,15 @@ class Relocalizer:
             pose = answer.pose @ view.body_camera
             with timed(timings, "retrieve"):
                 elsewhere.append(look_alikes(self.map, view.query, pose, matches, count, sure))
-        return self._solve_with(elsewhere, answer, views, timings)
+        if not any(elsewhere):
+            return answer, views
+        wider = self._match_more(elsewhere, answer, views, timings)
+        with timed(timings, "solve"):
+            scales = [self.map.front_end.pixel_error_scale(v.size) for v in wider]
+            silent = bystanders(answer, wider, scales, self.min_inliers, self.options)
+        if silent is not None:
+            return replace(answer, matches=(*answer.matches, *silent)), views
+        return self._solve_wider(answer, wider, timings), wider
 
     def _look_from_the_same_sides(
         self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
@@ -240,27 +249,32 @@ class Relocalizer:
                 missing = counterparts(self.map, one, beyond, view.keyframes, distance)
                 found.update({k.id: k for k in missing})
             sides.append(list(found.values())[: self.options.num_candidates])
-        return self._solve_with(sides, answer, views, timings)[0]
+        if not any(sides):
+            return answer
+        return self._solve_wider(answer, self._match_more(sides, answer, views, timings), timings)
 
-    def _solve_with(
+    def _match_more(
         self,
         keyframes: Sequence[Sequence[Keyframe]],
         answer: Localization,
         views: Sequence[MatchedView],
         timings: dict[str, float],
-    ) -> tuple[Localization, Sequence[MatchedView]]:
-        """Match each view with more keyframes, and solve once more if there are any."""
-        if not any(keyframes):
-            return answer, views
+    ) -> list[MatchedView]:
+        """Match each view with more keyframes, by the matcher that the answer rests on."""
         again = bool(answer.matcher)
         with timed(timings, "match again" if again else "match"):
-            wider = [
+            return [
                 self._compare(view, more, again)
                 for view, more in zip(views, keyframes, strict=True)
             ]
+
+    def _solve_wider(
+        self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
+    ) -> Localization:
+        """Solve once more, with the matches of more keyframes than the answer's."""
         with timed(timings, "solve"):
-            wider_answer = self._solve(wider)
-        return (self._by_second(wider_answer) if again else wider_answer), wider
+            wider = self._solve(views)
+        return self._by_second(wider) if answer.matcher else wider
 
     def _look_again(
         self, views: Sequence[MatchedView], timings: dict[str, float]

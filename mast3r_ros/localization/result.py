@@ -10,6 +10,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.geometry.joint_pose import RAY_WEIGHT
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.matching.correspondences import Correspondences
 
@@ -56,6 +57,13 @@ class KeyframeMatch:
     def inlier_ratio(self) -> float:
         """Share of the matches that agree, in [0, 1]."""
         return float(self.inliers.mean()) if len(self.inliers) else 0.0
+
+    @property
+    def support(self) -> float:
+        """Its inliers, those without a point counted less."""
+        known = np.isfinite(self.correspondences.reference_points).all(axis=1)
+        points = int((self.inliers & known).sum())
+        return points + RAY_WEIGHT * (int(self.inliers.sum()) - points)
 
     @property
     def confidence(self) -> float:

@@ -94,10 +94,7 @@ def verify(
     cells = image_cells(views, numbers, EVIDENCE_GRID)
     least = np.inf
     least_beside = max(min_inliers, options.max_ambiguity * answer.support)
-    least_elsewhere = max(
-        min(min_inliers, _WEAK * answer.support),
-        options.max_ambiguity * _most_of_one(answer, explained, numbers),
-    )
+    least_elsewhere = least_support_elsewhere(explained, numbers, min_inliers, options)
     for other in other_poses(answer, matches, shared, least_elsewhere, options):
         beside = _beside(answer, other, matches)
         if other.support < least_beside and beside:
@@ -130,15 +127,31 @@ def verify(
     return Verdict(Reason.LOCALIZED, figures, confidence, measures, ratios, tuple(rivals))
 
 
-def _most_of_one(
-    answer: Estimate, explained: Sequence[KeyframeMatch], cameras: Sequence[int]
+def least_support_elsewhere(
+    explained: Sequence[KeyframeMatch],
+    cameras: Sequence[int],
+    min_inliers: int,
+    options: RelocalizerOptions,
 ) -> float:
-    """The support of an answer by each camera's best keyframe: of another place, fewer may match.
+    """The support from which on a pose of another place is compared with an answer.
 
     Args:
-        answer: the pose.
-        explained: its inliers by view and keyframe.
-        cameras: the number of each view's camera; each camera sees another part of a place.
+        explained: the answer's inliers by view and keyframe.
+        cameras: the number of each view's camera.
+        min_inliers: what an answer needs.
+        options: see `max_ambiguity`.
+    """
+    support = sum(m.support for m in explained)
+    return max(
+        min(min_inliers, _WEAK * support),
+        options.max_ambiguity * support * _share_of_best(explained, cameras),
+    )
+
+
+def _share_of_best(explained: Sequence[KeyframeMatch], cameras: Sequence[int]) -> float:
+    """The part of an answer's inliers that each camera's best keyframe has.
+
+    Another place may be seen by fewer keyframes; each camera sees another part of a place.
     """
     inliers = Counter[tuple[int, int]]()
     for m in explained:
@@ -146,7 +159,7 @@ def _most_of_one(
     best = Counter[int]()
     for (camera, _), count in inliers.items():
         best[camera] = max(best[camera], count)
-    return answer.support * best.total() / max(inliers.total(), 1)
+    return best.total() / max(inliers.total(), 1)
 
 
 def _beside(answer: Estimate, other: Estimate, matches: Matches) -> bool:

@@ -16,5 +16,11 @@ class Index:
         instruction_set: str = "",
     ) -> None: ...
     def nearest(
-        self, queries: NDArray[np.float32], *, threads: int, second: bool, prune: bool = True
+        self,
+        queries: NDArray[np.float32],
+        *,
+        threads: int,
+        second: bool,
+        prune: bool = True,
+        least: float = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]: ...

@@ -14,7 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mast3r_ros.matching.nearest_numpy import NumpyIndex
+from mast3r_ros.matching.nearest_numpy import NumpyIndex, at_least
 
 try:
     from mast3r_ros.matching._nearest import Index as CompiledIndex
@@ -31,7 +31,9 @@ class UnfitDescriptorsError(ValueError):
 
 
 class _Index(Protocol):
-    def nearest(self, queries: NDArray[np.float32], *, threads: int, second: bool) -> Answer: ...
+    def nearest(
+        self, queries: NDArray[np.float32], *, threads: int, second: bool, least: float = ...
+    ) -> Answer: ...
 
 
 @runtime_checkable
@@ -101,19 +103,28 @@ class Database:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def search(self, queries: NDArray[np.float32], *, threads: int, second: bool) -> Answer:
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        *,
+        threads: int,
+        second: bool,
+        least: float = -np.inf,
+    ) -> Answer:
         """What `nearest` and `nearest2` call once they have checked the shapes."""
         if self.backend == "numpy":
             _refuse_unfit(queries, "queries")
         try:
-            return self._index.nearest(queries, threads=_threads(threads), second=second)
+            return self._index.nearest(
+                queries, threads=_threads(threads), second=second, least=least
+            )
         except ValueError:
             _refuse_unfit(queries, "queries")
             raise
 
 
 def nearest(
-    queries: ArrayLike, database: Searchable, *, threads: int = 0
+    queries: ArrayLike, database: Searchable, *, threads: int = 0, least: float = -np.inf
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The database row with the largest score for each query, the first one on ties.
 
@@ -121,6 +132,8 @@ def nearest(
         queries: (Q, D).
         database: N rows of D channels.
         threads: 0 means one a core. The answer does not depend on it.
+        least: rows with a smaller score are not looked for, which saves most of the time where few
+            queries have a better one: the index is -1 then, and the score -inf.
 
     Returns:
         indices (Q,) int64 and scores (Q,) float32.
@@ -129,7 +142,7 @@ def nearest(
         ValueError: another number of channels, or an empty database.
         UnfitDescriptorsError: NaN, inf, or a norm above 1e18.
     """
-    indices, scores, _ = _search(queries, database, threads, second=False)
+    indices, scores, _ = _search(queries, database, threads, second=False, least=least)
     return indices, scores
 
 
@@ -138,7 +151,13 @@ def nearest2(queries: ArrayLike, database: Searchable, *, threads: int = 0) -> A
     return _search(queries, database, threads, second=True)
 
 
-def _search(queries: ArrayLike, database: Searchable, threads: int, second: bool) -> Answer:
+def _search(
+    queries: ArrayLike,
+    database: Searchable,
+    threads: int,
+    second: bool,
+    least: float = -np.inf,
+) -> Answer:
     rows = _packed(np.asarray(queries, np.float32))
     channels = database.rows.shape[1]
     if rows.ndim != 2 or rows.shape[1] != channels:
@@ -147,7 +166,10 @@ def _search(queries: ArrayLike, database: Searchable, threads: int, second: bool
         return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32)
     if not len(database.rows):
         raise ValueError("database: empty, so that nothing is nearest; test len(database) first")
-    return database.search(rows, threads=threads, second=second)
+    if isinstance(database, Database):
+        return database.search(rows, threads=threads, second=second, least=least)
+    indices, scores, others = database.search(rows, threads=threads, second=second)
+    return *at_least(indices, scores, least), others
 
 
 def _packed(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -56,9 +56,17 @@ class NumpyIndex:
         self._longest = float(_norms(rows).max(initial=0.0))
 
     def nearest(
-        self, queries: NDArray[np.float32], *, threads: int, second: bool
+        self,
+        queries: NDArray[np.float32],
+        *,
+        threads: int,
+        second: bool,
+        least: float = -np.inf,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-        """Index and score of the best row; where `second`, the best score of any other row."""
+        """Index and score of the best row; where `second`, the best score of any other row.
+
+        See `at_least` for what `least` does.
+        """
         del threads  # the BLAS library has its own
         indices = np.empty(len(queries), np.int64)
         scores, seconds = np.full((2, len(queries)), -np.inf, np.float32)
@@ -69,7 +77,7 @@ class NumpyIndex:
             indices[part], scores[part] = self._best(some, nothing[: len(some)])
             if second and len(self._rows) > 1:
                 seconds[part] = self._best(some, indices[part])[1]
-        return indices, scores, seconds
+        return *at_least(indices, scores, least), seconds
 
     def _best(
         self, queries: NDArray[np.float32], excluded: NDArray[np.int64]
@@ -111,6 +119,14 @@ class NumpyIndex:
         order = np.lexsort((row, -exact, query))
         first = order[np.unique(query[order], return_index=True)[1]]
         return candidates[:, first], exact[first]
+
+
+def at_least(
+    indices: NDArray[np.int64], scores: NDArray[np.float32], least: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Indices, -1 where the score is smaller than `least`, and scores, -inf there."""
+    found = scores >= np.float32(least)
+    return np.where(found, indices, -1), np.where(found, scores, np.float32(-np.inf))
 
 
 def _norms(rows: NDArray[np.float32]) -> NDArray[np.float64]:

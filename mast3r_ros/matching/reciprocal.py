@@ -50,16 +50,16 @@ def mutual_nearest(
     first, second = _database(reference), _database(query)
     if not len(first.rows) or not len(second.rows):
         return np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
+    least = -np.inf if min_score is None else min_score
     keep = np.ones(len(first.rows), np.bool_)
     if ratio is None:
-        forward, scores = nearest(first.rows, second, threads=threads)
+        forward, scores = nearest(first.rows, second, threads=threads, least=least)
     else:
         forward, scores, others = nearest2(first.rows, second, threads=threads)
         keep &= _squared_distance(scores) < ratio**2 * _squared_distance(others)
-    if min_score is not None:
-        keep &= scores >= min_score
+    keep &= scores >= np.float32(least)
     rows = np.flatnonzero(keep)
-    rows = rows[_nearest_of_unique(second, forward[rows], first, threads) == rows]
+    rows = rows[_nearest_of_unique(second, forward[rows], first, threads, least) == rows]
     return np.column_stack([rows, forward[rows]]), scores[rows]
 
 
@@ -279,11 +279,15 @@ def _checked_seeds(seeds: NDArray[np.int64], image: Searchable) -> NDArray[np.in
 
 
 def _nearest_of_unique(
-    queries: Searchable, index: NDArray[np.int64], database: Searchable, threads: int
+    queries: Searchable,
+    index: NDArray[np.int64],
+    database: Searchable,
+    threads: int,
+    least: float = -np.inf,
 ) -> NDArray[np.int64]:
     """The nearest of some rows, each asked for once though many seeds have come to it."""
     unique, inverse = np.unique(index, return_inverse=True)
-    return nearest(queries.rows[unique], database, threads=threads)[0][inverse]
+    return nearest(queries.rows[unique], database, threads=threads, least=least)[0][inverse]
 
 
 def _squared_distance(scores: NDArray[np.float32]) -> NDArray[np.float64]:

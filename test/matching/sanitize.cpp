@@ -62,6 +62,7 @@ Best brute_force(const float* query, const std::vector<float>& rows, std::int64_
   return best;
 }
 
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
 using Rows = std::vector<float>(std::mt19937&, std::int64_t, int);
 
 void compare(std::mt19937& random, int height, int width, int channels, std::int64_t queries,
@@ -79,7 +80,7 @@ void compare(std::mt19937& random, int height, int width, int channels, std::int
                           threads, kernels);
         for (bool second : {false, true})
           for (bool prune : {false, true}) {
-            index.nearest(asked.data(), queries, threads, second, prune, found.data());
+            index.nearest(asked.data(), queries, threads, second, prune, kLowest, found.data());
             for (std::int64_t q = 0; q < queries; ++q)
               if (found[q].index != expected[q].index || found[q].score != expected[q].score ||
                   (second && found[q].second != expected[q].second)) {
@@ -87,6 +88,15 @@ void compare(std::mt19937& random, int height, int width, int channels, std::int
                             static_cast<long long>(q), height, width, channels);
                 std::exit(1);
               }
+          }
+        const float least = queries ? expected[0].score : 0.0f;
+        index.nearest(asked.data(), queries, threads, false, true, least, found.data());
+        for (std::int64_t q = 0; q < queries; ++q)
+          if (found[q].index !=
+              (expected[q].score >= least ? expected[q].index : Index::kNothing)) {
+            std::printf("%s: query %lld with a least score differs\n", kernels->name,
+                        static_cast<long long>(q));
+            std::exit(1);
           }
       }
 }

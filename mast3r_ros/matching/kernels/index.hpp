@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "bytes.hpp"
@@ -18,6 +19,8 @@ float checked_square(const float* row, int channels);
 
 class Index {
  public:
+  static constexpr std::int32_t kNothing = std::numeric_limits<std::int32_t>::max();
+
   /// `rows` is (count, channels), row-major. With height > 0 the rows are the pixels of an image
   /// and a block is an 8 x 8 patch of it; with height = 0 a block is 64 rows on end. Throws as
   /// checked_square does.
@@ -25,10 +28,11 @@ class Index {
         const Kernels* kernels);
 
   /// Fills `best`, one a query; `second` asks for the second best score too. `prune` = false visits
-  /// every block. The answer depends on neither `threads` nor `prune`. Throws as the constructor
-  /// does.
+  /// every block. The answer depends on neither `threads` nor `prune`. No row below `least` is
+  /// looked for, which spares most of the work where few queries have a better one; without one,
+  /// the index is kNothing. With `second`, give -infinity. Throws as the constructor does.
   void nearest(const float* queries, std::int64_t count, int threads, bool second, bool prune,
-               Best* best) const;
+               float least, Best* best) const;
 
   std::int64_t size() const { return count_; }
   int channels() const { return channels_; }

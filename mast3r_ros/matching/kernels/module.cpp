@@ -46,9 +46,12 @@ std::unique_ptr<Index> make_index(const Rows& rows, int height, int width, int t
                                  threads, kernels);
 }
 
-py::tuple nearest(const Index& index, const Rows& queries, int threads, bool second, bool prune) {
+py::tuple nearest(const Index& index, const Rows& queries, int threads, bool second, bool prune,
+                  float least) {
   if (queries.ndim() != 2 || queries.shape(1) != index.channels())
     throw std::invalid_argument("queries: not (Q, " + std::to_string(index.channels()) + ")");
+  if (second && !(least < std::numeric_limits<float>::lowest()))
+    throw std::invalid_argument("least: must be -inf where the second best is asked for");
   if (index.size() == 0) throw std::invalid_argument("index: empty");
   const std::int64_t count = queries.shape(0);
   py::array_t<std::int64_t> indices(count);
@@ -58,10 +61,11 @@ py::tuple nearest(const Index& index, const Rows& queries, int threads, bool sec
   {
     const py::gil_scoped_release release;
     std::vector<Best> best(count);
-    index.nearest(queries.data(), count, threads, second, prune, best.data());
+    index.nearest(queries.data(), count, threads, second, prune, least, best.data());
     for (std::int64_t q = 0; q < count; ++q) {
-      index_out[q] = best[q].index;
-      score_out[q] = best[q].score;
+      const bool found = best[q].index != Index::kNothing;
+      index_out[q] = found ? best[q].index : -1;
+      score_out[q] = found ? best[q].score : -std::numeric_limits<float>::infinity();
       second_out[q] = best[q].second;
     }
   }
@@ -78,5 +82,7 @@ PYBIND11_MODULE(_nearest, module) {
       .def(py::init(&make_index), py::arg("rows").noconvert(), py::kw_only(), py::arg("height"),
            py::arg("width"), py::arg("threads"), py::arg("instruction_set") = "")
       .def("nearest", &nearest, py::arg("queries").noconvert(), py::kw_only(), py::arg("threads"),
-           py::arg("second"), py::arg("prune") = true, "Indices, scores, and second best scores.");
+           py::arg("second"), py::arg("prune") = true,
+           py::arg("least") = -std::numeric_limits<float>::infinity(),
+           "Indices, -1 where no score is `least` or more, scores, and second best scores.");
 }

@@ -34,7 +34,7 @@ struct Index::Group {
 };
 
 void Index::nearest(const float* queries, std::int64_t count, int threads, bool second, bool prune,
-                    Best* best) const {
+                    float least, Best* best) const {
   const std::int64_t share = (count + threads - 1) / threads;
   const std::int64_t size = std::min<std::int64_t>(kGroup, (share + kTile - 1) / kTile * kTile);
   if (count == 0) return;
@@ -51,7 +51,7 @@ void Index::nearest(const float* queries, std::int64_t count, int threads, bool 
       group.squared.push_back(checked_square(query, channels_));
       group.margin.push_back(slack_of(channels_) * std::sqrt(group.squared.back()) * longest_);
       constexpr float kNone = -std::numeric_limits<float>::infinity();
-      group.best[i] = {kNone, kNone, std::numeric_limits<std::int32_t>::max()};
+      group.best[i] = {least, kNone, kNothing};
       if (group.screened)
         group.rounded.push_back(
             round_query(query, channels_, quads_, &group.bytes[i * quads_ * kQuad], kQuad));
