@@ -414,6 +414,26 @@ def test_an_unknown_front_end_is_named():
         frontends.create("orb")
 
 
+def test_a_network_whose_norms_are_folded_gives_the_same():
+    _need_xfeat()
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(5)
+    norm.running_mean.uniform_()
+    norm.running_var.uniform_(0.5, 2.0)
+    layers = nn.Sequential(nn.Conv2d(2, 5, 3), norm, nn.ReLU(), nn.Conv2d(5, 3, 1)).eval()
+    image = torch.rand(1, 2, 9, 11)
+
+    with torch.inference_mode():
+        expected = layers(image)
+        folded = xfeat.fold_norms(layers)
+
+        torch.testing.assert_close(folded(image), expected)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+
+
 def test_xfeat_without_torch_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
 
