@@ -51,6 +51,7 @@ def test_correspondences_are_one_to_one_and_the_same_from_either_side():
         some.depth.flip(0),
         some.intrinsics.flip(0),
         some.relative.inverse(),
+        some.changed.flip(0),
         some.overlap,
     )
     back = correspondences(swapped)
@@ -65,6 +66,18 @@ def test_a_point_hidden_from_the_query_has_no_match():
     # Something stands right before the query's camera.
     some.depth[1] = 0.2
     assert len(correspondences(some).pair) == 0
+
+
+@pytest.mark.parametrize("view", [0, 1])
+def test_what_was_moved_between_the_views_has_no_match(view):
+    some = batch(1)
+    before = correspondences(some)
+    columns = _SIZE.width // 2
+    some.changed[view, :, :, :columns] = True
+    found = correspondences(some)
+    assert 0 < len(found.pair) < len(before.pair)
+    pixels = (found.reference, found.query)[view]
+    assert (pixels % _SIZE.width >= columns).all()
 
 
 def test_unknown_depth_has_no_match_and_no_point():

@@ -27,7 +27,7 @@ from mast3r_ros.training.state import StateError, save_state
 from mast3r_ros.training.trainer import WEIGHTS, Trainer
 
 # The largest that each may become in the package, in half precision [bytes].
-LIMITS = {"nano": 8e6, "tiny": 60e6}
+LIMITS = {"nano": 8e6, "nano-continued": 8e6, "tiny": 60e6}
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +136,10 @@ def test_a_run_may_begin_with_weights_and_goes_on_with_its_own(tmp_path):
     given = load_checkpoint(weights).state_dict()
     for kept in (second.model, second.averaged):
         assert all(torch.equal(value, given[key]) for key, value in kept.state_dict().items())
-    second.run()
+    second.run(validate_every=100)
+    curve = (tmp_path / "second" / "curve.jsonl").read_text().splitlines()
+    # What the weights could do before comes first.
+    assert [json.loads(line)["step"] for line in curve] == [0, RECIPE.steps]
     again = _trainer(tmp_path / "second", weights=weights)
     assert again.step == RECIPE.steps
     assert torch.equal(_weights(again), _weights(second))

@@ -18,6 +18,15 @@ from mast3r_ros.training.worlds import PairSource, __main__
 pytest.importorskip("moderngl")
 
 _LIMITS = 0.3, 0.8
+# fmt: off
+_FIRST_PAIR = [
+    61, 55, 62, 98, 95, 111, 88, 95, 94, 59, 52, 56,
+    75, 76, 79, 77, 97, 89, 23.1, 289.2, 156.4, 170.1, -80.4, 5.9,
+    -59.2, 94, 93, 108, 78, 85, 83, 98, 136, 123, 70, 72,
+    77, 95, 123, 113, 105, 122, 96, 26.3, 303.6, 215.3, 172.7, -59.2,
+    34.2, -73.0,
+]
+# fmt: on
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +103,21 @@ def test_correspondences_look_alike(pairs):
         others.append(np.abs(np.roll(found, len(found) // 2, 0) - here).mean(1))
     assert np.median(np.concatenate(differences)) < 5
     assert np.median(np.concatenate(others)) > 20
+
+
+def test_the_first_version_is_what_it_was(source, pairs):
+    """Old and new figures compare: neither what is drawn nor the order of it may change."""
+    assert _fingerprint(pairs[0]) == pytest.approx(_FIRST_PAIR, abs=0.5)
+
+
+def _fingerprint(pair):
+    """Of images, depths [0.1 m] and poses, as far as renderers agree."""
+    views = (pair.reference, pair.query)
+    found = []
+    for view in views:
+        found += cv2.resize(view.image, (3, 2), interpolation=cv2.INTER_AREA).ravel().tolist()
+        found += [10 * np.nanmean(view.depth), *(100 * view.pose[:3, 3]), *(100 * view.pose[0, :3])]
+    return found
 
 
 def test_the_overlap_is_true_and_within_its_limits(pairs):

@@ -50,7 +50,9 @@ def make_pair(number: int, portrait: bool = False, side: int = 64) -> Pair:
 class SyntheticSource:
     """Stands in for the renderer, with the same signature."""
 
-    def __init__(self, seed, split="train", size=(64, 48), min_overlap=0.15, wildness=1.0):
+    def __init__(
+        self, seed, split="train", size=(64, 48), min_overlap=0.15, wildness=1.0, version=1
+    ):
         self.seed, self.size = seed, size
 
     def pair(self, index: int, portrait: bool = False) -> Pair:

@@ -20,6 +20,7 @@ from mast3r_ros.cli import engines, map_check, map_exchange, map_refine, map_upd
 from mast3r_ros.cli.benchmark import benchmark
 from mast3r_ros.cli.drives import evaluate_drives
 from mast3r_ros.cli.evaluate import evaluate
+from mast3r_ros.cli.gap import evaluate_gap
 from mast3r_ros.cli.localize import localize
 from mast3r_ros.cli.maps import FrontEndName
 from mast3r_ros.cli.options import with_paths_expanded
@@ -53,6 +54,7 @@ app.command("localize")(localize)
 app.command("evaluate")(evaluate)
 app.command("evaluate pairs")(evaluate_pairs)
 app.command("evaluate drives")(evaluate_drives)
+app.command("evaluate gap")(evaluate_gap)
 app.command("benchmark")(benchmark)
 app.add_typer(maps.app, name="map", no_args_is_help=True)
 

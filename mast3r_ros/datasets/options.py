@@ -79,6 +79,10 @@ class SourceOptions:
             raise ValueError("depth comes from --depth-topic or from --right-topic, not from both")
 
 
+# Of the rendered worlds, see `training.worlds`.
+WORLDS_VERSIONS = (1, 2)
+
+
 @dataclass(frozen=True)
 class PairOptions:
     """Which pairs of images are taken from a source."""
@@ -87,6 +91,9 @@ class PairOptions:
     min_overlap: float = option(0.15, "Smallest fraction of the images that both show", 0.0, 0.9)
     seed: int = option(0, "Seed of the random choice", 0)
     size: str = option("640x480", "Size of rendered images, WIDTHxHEIGHT")
+    worlds_version: int = option(
+        1, "Version of the rendered worlds", min(WORLDS_VERSIONS), max(WORLDS_VERSIONS)
+    )
 
     def __post_init__(self) -> None:
         check(self)

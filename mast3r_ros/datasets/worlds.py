@@ -44,12 +44,18 @@ class Worlds(Dataset):
     def pairs(self, options: PairOptions) -> Iterator[PosedPair]:
         """See `rendered_pairs`."""
         size = ImageSize.parse(options.size)
-        pairs = rendered_pairs(options.seed, size, options.min_overlap)
+        pairs = rendered_pairs(
+            options.seed, size, options.min_overlap, version=options.worlds_version
+        )
         return itertools.islice(pairs, options.count)
 
 
 def rendered_pairs(
-    seed: int, size: tuple[int, int], min_overlap: float = 0.0, portrait: bool = False
+    seed: int,
+    size: tuple[int, int],
+    min_overlap: float = 0.0,
+    portrait: bool = False,
+    version: int = 1,
 ) -> Iterator[PosedPair]:
     """Pairs of rendered rooms and textures that were held out of training, without end.
 
@@ -58,12 +64,13 @@ def rendered_pairs(
         size: (width, height) [pixels], in landscape.
         min_overlap: pairs that share less are left out.
         portrait: width and height change places.
+        version: of the worlds.
 
     Raises:
         RecordingError: what renders them is not installed.
         NoOpenGL, TexturesMissing: it is, but cannot work here.
     """
-    for index, pair, _ in _held_out(seed, size, min_overlap, portrait):
+    for index, pair, _ in _held_out(seed, size, min_overlap, portrait, version):
         yield _posed(index, pair)
 
 
@@ -87,7 +94,7 @@ def rendered_approaches(
 
 
 def _held_out(
-    seed: int, size: tuple[int, int], min_overlap: float, portrait: bool
+    seed: int, size: tuple[int, int], min_overlap: float, portrait: bool, version: int = 1
 ) -> Iterator[tuple[int, Pair, PairSource]]:
     """Numbers and pairs without end, and what renders them."""
     try:
@@ -97,7 +104,7 @@ def _held_out(
             f"rooms are rendered by packages that are not all here ({error}): "
             "pip install -r requirements/train.txt"
         ) from error
-    source = PairSource(seed, split="held-out", size=ImageSize(*size))
+    source = PairSource(seed, split="held-out", size=ImageSize(*size), version=version)
     for index in itertools.count():
         pair = source.pair(index, portrait)
         if pair.overlap >= min_overlap:

@@ -43,10 +43,16 @@ class PairNumbers:
 
 
 class Pairs(Dataset[Pair]):
-    """The pairs of a recipe by (number, whether upright); every process has a renderer."""
+    """The pairs of a recipe by (number, whether upright); every process has a renderer.
 
-    def __init__(self, recipe: Recipe, seed: int, split: str = "train") -> None:
+    `version` of the worlds is the recipe's, if it is not given.
+    """
+
+    def __init__(
+        self, recipe: Recipe, seed: int, split: str = "train", version: int | None = None
+    ) -> None:
         self.recipe, self.seed, self.split = recipe, seed, split
+        self.version = version or recipe.worlds
         self._source: tuple[Stage, PairSource] | None = None
 
     def __getitem__(self, key: tuple[int, bool]) -> Pair:
@@ -59,6 +65,7 @@ class Pairs(Dataset[Pair]):
                 self.recipe.size(stage),
                 min_overlap=stage.min_overlap,
                 wildness=stage.wildness,
+                version=self.version,
             )
             self._source = (stage, source)
         return self._source[1].pair(number, portrait=upright)
@@ -97,8 +104,14 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         depth=stack(lambda view: view.depth),
         intrinsics=stack(lambda v: (v.camera.fx, v.camera.fy, v.camera.cx, v.camera.cy)),
         relative=torch.from_numpy(np.stack(relative).astype(np.float32)),
+        changed=torch.from_numpy(np.stack([[_changed(v) for v in side] for side in views])),
         overlap=torch.tensor([pair.overlap for pair in pairs], dtype=torch.float32),
     )
+
+
+def _changed(view: View) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """(H, W), see `View`."""
+    return np.zeros(view.depth.shape, bool) if view.changed is None else view.changed
 
 
 def network_input(view: View) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -22,6 +22,7 @@ class Batch:
         depth: (2, B, H, W) float32, z [m], NaN where there is nothing.
         intrinsics: (2, B, 4) float32: fx, fy, cx, cy [px].
         relative: (B, 4, 4) float32, reference <- query.
+        changed: (2, B, H, W) bool, where something is seen that was moved between the views.
         overlap: (B,) float32.
     """
 
@@ -29,6 +30,7 @@ class Batch:
     depth: Tensor
     intrinsics: Tensor
     relative: Tensor
+    changed: Tensor
     overlap: Tensor
 
     def to(self, device: torch.device) -> Batch:
@@ -80,7 +82,8 @@ def correspondences(batch: Batch) -> Correspondences:
 
     A pixel's point is projected into the other view and rounded to a pixel there, and must come
     back to where it began; both depths have to agree. Hence no more than half a pixel of rounding,
-    and the pairs are one to one.
+    and the pairs are one to one. What was moved between the views has no correspondence: a picture
+    hung elsewhere on its wall would match the bare wall.
     """
     count, height, width = batch.depth.shape[1:]
     there = _projected(batch.depth, batch.intrinsics, batch.relative.inverse(), 0)
@@ -88,7 +91,8 @@ def correspondences(batch: Batch) -> Correspondences:
     reference = torch.arange(height * width, device=there.device).expand(count, -1)
     found = there >= 0
     returned = back.gather(1, there.clamp(min=0))
-    mutual = found & (returned == reference)
+    moved = batch.changed.flatten(2)
+    mutual = found & (returned == reference) & ~moved[0] & ~moved[1].gather(1, there.clamp(min=0))
     pair, pixel = mutual.nonzero(as_tuple=True)
     return Correspondences(pixel, there[pair, pixel], pair)
 

@@ -43,6 +43,7 @@ class Recipe:
         ema: decay a step of the averaged weights, which are what is kept.
         portrait: share of the batches whose images stand upright.
         curriculum: what pairs there are at first.
+        worlds: version of the worlds that are trained on.
     """
 
     config: MAST3RConfig
@@ -60,6 +61,7 @@ class Recipe:
     ema: float = 0.999
     portrait: float = 0.2
     curriculum: tuple[Stage, ...] = field(default=(Stage(0, 0.15, 1.0),))
+    worlds: int = 2
 
     def size(self, stage: Stage) -> ImageSize:
         """The size of a stage's landscape images, 4:3."""
@@ -79,26 +81,39 @@ _SMALL_FIRST = (
     Stage(200_000, 0.15, 1.0),
 )
 
+# For two CPU cores and an afternoon.
+_NANO = Recipe(
+    config=MAST3RConfig(
+        patch_size=8,
+        encoder_width=128,
+        encoder_depth=3,
+        encoder_heads=4,
+        decoder_width=128,
+        decoder_depth=4,
+        decoder_heads=4,
+        head="linear",
+        local_features_ratio=1,
+        rays=True,
+        image_size=160,
+    ),
+    steps=32_000,
+    batch=8,
+    learning_rate=6e-4,
+    curriculum=_SMALL_FIRST,
+)
+
 RECIPES = {
-    # For two CPU cores and an afternoon.
-    "nano": Recipe(
-        config=MAST3RConfig(
-            patch_size=8,
-            encoder_width=128,
-            encoder_depth=3,
-            encoder_heads=4,
-            decoder_width=128,
-            decoder_depth=4,
-            decoder_heads=4,
-            head="linear",
-            local_features_ratio=1,
-            rays=True,
-            image_size=160,
-        ),
-        steps=32_000,
-        batch=8,
-        learning_rate=6e-4,
-        curriculum=_SMALL_FIRST,
+    "nano": _NANO,
+    # From the weights of a finished run (`--checkpoint`): no easy pairs first, all at full size;
+    # half the learning rate of a new network, and an average that forgets sooner, as there are
+    # fewer steps. No other values were tried.
+    "nano-continued": replace(
+        _NANO,
+        steps=16_000,
+        learning_rate=3e-4,
+        warm_up=100,
+        ema=0.998,
+        curriculum=(Stage(0, 0.15, 1.0),),
     ),
     # For one data-center GPU and an hour or more.
     "tiny": Recipe(

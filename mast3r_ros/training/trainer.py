@@ -31,6 +31,7 @@ from mast3r_ros.training.schedule import learning_rate
 from mast3r_ros.training.start import new_network
 from mast3r_ros.training.state import StateError, load_state, save_state
 from mast3r_ros.training.validation import held_out, measure
+from mast3r_ros.training.worlds.textures import VERSIONS
 
 WEIGHTS = "weights.safetensors"
 _CURVE = "curve.jsonl"
@@ -79,6 +80,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         self.model = new_network(recipe.config, seed).to(self.device)
         state = load_state(folder, self.device)
+        self._continues = weights is not None
         if weights is not None and state is None:
             self._begin_with(weights)
         self.average = AveragedModel(
@@ -92,7 +94,7 @@ class Trainer:
         self.seconds = 0.0
         if state is not None:
             self._resume(state)
-        self._batches: list[Batch] | None = None
+        self._batches: dict[int, list[Batch]] = {}
 
     @property
     def averaged(self) -> MAST3R:
@@ -121,6 +123,10 @@ class Trainer:
         before = time.monotonic()
         if self.step >= end:
             return
+        if self._continues and not self.step:
+            # The curve begins with what the weights could do before.
+            self._validate()
+            before = time.monotonic()
         for batch in loader(self.recipe, self.seed, numbers, self.workers):
             generator.manual_seed((self.seed << 32) + self.step * self.world + self.rank)
             figures = self._step(objective, batch.to(self.device), generator)
@@ -163,15 +169,21 @@ class Trainer:
     def _validate(self) -> None:
         if self.rank:
             return
-        if self._batches is None:
-            self._batches = held_out(self.recipe, self.seed, _HELD_OUT)
-        figures = measure(self.averaged, self._batches, self.device)
+        figures = {}
+        for version in VERSIONS:
+            if version not in self._batches:
+                self._batches[version] = held_out(self.recipe, self.seed, _HELD_OUT, version)
+            found = measure(self.averaged, self._batches[version], self.device)
+            label = "" if version == 1 else f" ({version})"
+            figures.update({f"{name}{label}": value for name, value in found.items()})
         pairs = self.step * self.recipe.batch
         line = {"step": self.step, "pairs": pairs, "minutes": self.seconds / 60, **figures}
         with (self.folder / _CURVE).open("a") as file:
             file.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
         self.listener(self.step, {f"held-out/{name}": value for name, value in figures.items()})
-        self.pictures(self.step, draw(self.averaged, self._batches[0].to(self.device)))
+        self.pictures(
+            self.step, draw(self.averaged, self._batches[self.recipe.worlds][0].to(self.device))
+        )
 
     def _save(self) -> None:
         if self.rank:

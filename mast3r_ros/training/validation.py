@@ -19,10 +19,10 @@ from mast3r_ros.training.recipes import Recipe
 _PROBES = 128  # pixels of each pair whose nearest descriptor is looked up
 
 
-def held_out(recipe: Recipe, seed: int, count: int) -> list[Batch]:
-    """The same `count` pairs at every call, in batches."""
+def held_out(recipe: Recipe, seed: int, count: int, version: int) -> list[Batch]:
+    """The same `count` pairs of a version of the worlds at every call, in batches."""
     last = recipe.curriculum[-1].first
-    pairs = Pairs(recipe, seed, "held-out")
+    pairs = Pairs(recipe, seed, "held-out", version)
     numbers = range(last, last + count)
     return [
         collate([pairs[number, False] for number in numbers[i : i + 16]])

@@ -28,9 +28,12 @@ def worlds(
     portrait: Annotated[bool, typer.Option(help="Upright views.")] = False,
     wildness: Annotated[float, typer.Option(help="Share of odd textures.", min=0, max=1)] = 0.3,
     augment: Annotated[float, typer.Option(help="Strength of the camera's flaws.", min=0)] = 1.0,
+    version: Annotated[int, typer.Option(help="Of the worlds, 1 or 2.", min=1, max=2)] = 2,
 ) -> None:
     """Render pairs of views and write them as contact sheets (PNG)."""
-    source = PairSource(seed, split, ImageSize.parse(size), wildness=wildness, augment=augment)
+    source = PairSource(
+        seed, split, ImageSize.parse(size), wildness=wildness, augment=augment, version=version
+    )
     out.mkdir(parents=True, exist_ok=True)
     for start in range(first, first + count, _ROWS):
         numbers = range(start, min(start + _ROWS, first + count))

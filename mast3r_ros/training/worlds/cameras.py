@@ -74,12 +74,19 @@ def place(rng: Rng, room: Room) -> Pose | None:
     return look(position, float(yaw), float(pitch), float(roll))
 
 
-def place_beside(rng: Rng, room: Room, reference: Pose, seen: NDArray[np.float64]) -> Pose | None:
+def place_beside(
+    rng: Rng,
+    room: Room,
+    reference: Pose,
+    seen: NDArray[np.float64],
+    longest: float = 2.5,
+) -> Pose | None:
     """A second camera that is likely to see some of what the first one does.
 
     Args:
         reference: the first one's pose.
         seen: (N, 3), points that it sees, in the world [m].
+        longest: way between both [m], but for a few.
     """
     way = rng.random()
     target = seen[rng.integers(len(seen))]
@@ -90,7 +97,7 @@ def place_beside(rng: Rng, room: Room, reference: Pose, seen: NDArray[np.float64
         position[2] = rng.uniform(0.3, 1.8)
     else:
         heading = rng.uniform(0, 2 * np.pi)
-        step = min(rng.uniform(0.04, 0.7) * rng.uniform(0.2, 1.0) * reach, 2.5)
+        step = min(rng.uniform(0.04, 0.7) * rng.uniform(0.2, 1.0) * reach, longest)
         rise = rng.normal(0, 0.15) * min(step, 1)
         position = start + np.array([step * np.cos(heading), step * np.sin(heading), rise])
     if not is_free(room, position):

@@ -50,6 +50,8 @@ class Mesh:
     def __init__(self) -> None:
         self._quads: list[tuple[ArrayLike, ArrayLike, ArrayLike, tuple[float, ...]]] = []
         self._boxes: list[tuple[float, ...]] = []
+        self._grids: list[NDArray[np.float32]] = []
+        self._bounds: list[tuple[float, ...]] = []
         self._origin = (0.0, 0.0, 0.0)
         self._yaw = 0.0
 
@@ -92,12 +94,32 @@ class Mesh:
         """A parallelogram in the world, seen from where its upper left corner is at `corner`."""
         self._quads.append((corner, right, down, material.row()))
 
+    def grid(self, points: NDArray[np.float64], material: Material, thin: bool = False) -> None:
+        """A curved surface through (R, C, 3) points of the present frame.
+
+        It is seen from where rows run down and columns run to the right; a `thin` one from behind
+        as well.
+        """
+        c, s = np.cos(self._yaw), np.sin(self._yaw)
+        turned = points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + self._origin
+        self._grids.append(_grid_vertices(turned, material))
+        if thin:
+            self._grids.append(_grid_vertices(turned[:, ::-1], material))
+
+    def occupy(
+        self, x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]
+    ) -> None:
+        """Keep a box of the present frame free of cameras and dark on the floor: it is not seen."""
+        self._bounds.append((*self._origin, self._yaw, *x, *y, *z))
+
     def solids(self) -> NDArray[np.float64]:
         """Boxes as (N, 10): the frame's x, y, z, yaw, and low and high x, y, z in it."""
-        return np.array([box[:10] for box in self._boxes]).reshape(-1, 10)
+        return np.array([*(box[:10] for box in self._boxes), *self._bounds]).reshape(-1, 10)
 
     def vertices(self) -> NDArray[np.float32]:
         """(4 N, VERTEX_FLOATS): four corners a quad, as a strip."""
+        if not self._boxes and not self._quads:
+            return np.concatenate([np.empty((0, VERTEX_FLOATS), np.float32), *self._grids])
         corner, right, down, rows = self._box_quads()
         if self._quads:
             more = [np.array(part, np.float64) for part in zip(*self._quads, strict=True)]
@@ -125,7 +147,7 @@ class Mesh:
             out[:, i, 7] = (origin[:, 1] + b * height) / size[:, 1]
         out[:, :, 3:6] = normal[:, None]
         out[:, :, 8:] = rows[:, None, 2:]
-        return out.reshape(-1, VERTEX_FLOATS)
+        return np.concatenate([out.reshape(-1, VERTEX_FLOATS), *self._grids])
 
     def _box_quads(self) -> tuple[NDArray[np.float64], ...]:
         boxes = np.array(self._boxes, np.float64).reshape(-1, 32)
@@ -147,6 +169,39 @@ class Mesh:
             down.append(-2 * axes[:, up])
             rows.append(boxes[:, 10:21] if out < 2 else boxes[:, 21:32])
         return tuple(np.concatenate(part) for part in (corner, right, down, rows))
+
+
+def _grid_vertices(points: NDArray[np.float64], material: Material) -> NDArray[np.float32]:
+    """Quads between (R, C, 3) points, with normals that go smoothly from one to the next."""
+    corners = (np.s_[:-1, :-1], np.s_[:-1, 1:], np.s_[1:, :-1], np.s_[1:, 1:])
+    falling, rising = points[1:, 1:] - points[:-1, :-1], points[1:, :-1] - points[:-1, 1:]
+    faces = np.empty_like(falling)
+    # As np.cross, which takes longer than the product itself on grids this small.
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        faces[..., i] = rising[..., j] * falling[..., k] - rising[..., k] * falling[..., j]
+    normal = np.zeros_like(points)
+    for corner in corners:
+        normal[corner] += faces
+    if np.abs(points[:, 0] - points[:, -1]).max() < 1e-6:
+        # Closed: no seam.
+        normal[:, 0] += normal[:, -1]
+        normal[:, -1] = normal[:, 0]
+    normal /= np.sqrt((normal * normal).sum(-1, keepdims=True)) + 1e-12
+    rows, columns = points.shape[:2]
+    full = np.empty((rows, columns, VERTEX_FLOATS), np.float32)
+    full[..., :3], full[..., 3:6] = points, normal
+    across, along = (_length(points[rows // 2]), _length(points[:, 0]))
+    width, height = material.size if material.size[0] else (across, along)
+    full[..., 6] = np.arange(columns) * (across / width / (columns - 1) if width else 0.0)
+    full[..., 7] = np.arange(rows)[:, None] * (along / height / (rows - 1) if height else 0.0)
+    full[..., 8:] = material.row()[2:]
+    return np.stack([full[corner] for corner in corners], 2).reshape(-1, VERTEX_FLOATS)
+
+
+def _length(path: NDArray[np.float64]) -> float:
+    """Of a path of (N, 3) points."""
+    step = path[1:] - path[:-1]
+    return float(np.sqrt((step * step).sum(1)).sum())
 
 
 def indices(vertices: int) -> NDArray[np.int32]:

@@ -14,11 +14,12 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.overlap import overlap
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.training.worlds import cameras
+from mast3r_ros.training.worlds import cameras, version_2
+from mast3r_ros.training.worlds.flaws import photograph
 from mast3r_ros.training.worlds.photometry import expose
 from mast3r_ros.training.worlds.renderer import Model, Renderer
-from mast3r_ros.training.worlds.room import make_room
-from mast3r_ros.training.worlds.textures import SPLITS, make_library
+from mast3r_ros.training.worlds.room import Room, make_room
+from mast3r_ros.training.worlds.textures import SPLITS, VERSIONS, make_library
 from mast3r_ros.training.worlds.views import Pair, View
 
 Rng = np.random.Generator
@@ -27,6 +28,8 @@ Rng = np.random.Generator
 _ROOMS = 16
 _PAIRS = 8
 _TRIALS_BESIDE = 12
+# Way between both cameras of a pair [m], by version: halls and yards are wide.
+_LONGEST = {1: 2.5, 2: 5.0}
 _SIZE = ImageSize(128, 96)
 # Way and turn of a hand between two images [m, rad].
 _HAND_STEP, _HAND_TURN = 0.05, np.deg2rad(1.5)
@@ -44,7 +47,8 @@ class PairSource:
         size: of landscape images.
         min_overlap, max_overlap: limits of `Pair.overlap`.
         wildness: in [0, 1], how many surfaces have textures that no room has.
-        augment: strength of `photometry.expose`; 0 (or False) leaves the images ideal.
+        augment: strength of the cameras' flaws; 0 (or False) leaves the images ideal.
+        version: of the worlds. 1 are rooms of boxes; 2 adds what is named in `worlds.version_2`.
 
     Raises:
         ValueError: an argument has no meaning.
@@ -62,6 +66,7 @@ class PairSource:
         max_overlap: float = 0.95,
         wildness: float = 0.3,
         augment: float = 1.0,
+        version: int = 1,
     ) -> None:
         if not 0 < min_overlap < max_overlap <= 1:
             raise ValueError(
@@ -69,28 +74,31 @@ class PairSource:
             )
         if not 0 <= wildness <= 1:
             raise ValueError(f"wildness {wildness}: expected a number in [0, 1]")
-        self._library = make_library(seed, split)
+        if version not in VERSIONS:
+            raise ValueError(f"version {version}: known are {', '.join(map(str, VERSIONS))}")
+        self._version = version
+        self._library = make_library(seed, split, version)
         self._seed = [seed, SPLITS.index(split)]
         self._size = size
         self._limits = min_overlap, max_overlap
         self._wildness = wildness
         self._augment = float(augment)
-        self._renderer = Renderer(self._library)
-        self._rooms: OrderedDict[int, Model] = OrderedDict()
+        self._renderer = Renderer(self._library, smooth=version > 1)
+        self._places: OrderedDict[int, tuple[Model, Model]] = OrderedDict()
 
     def pair(self, index: int, portrait: bool = False) -> Pair:
         """The pair of a number from 0 on, in landscape or portrait."""
-        model = self._model_of(index)
+        models = self._models_of(index)
         rng = np.random.default_rng([*self._seed, 1, index, int(portrait)])
         width, height = self._size[::-1] if portrait else self._size
         while True:
-            drawn = self._draw(rng, model, width, height)
+            drawn = self._draw(rng, models, width, height)
             if drawn is not None:
                 break
         chosen, depths, poses, share = drawn
         views = [
             self._view(rng, model, camera, depth, pose)
-            for camera, depth, pose in zip(chosen, depths, poses, strict=True)
+            for model, camera, depth, pose in zip(models, chosen, depths, poses, strict=True)
         ]
         return Pair(views[0], views[1], share)
 
@@ -102,7 +110,7 @@ class PairSource:
             query: of it.
             count: of the views before it.
         """
-        model = self._model_of(index)
+        model = self._models_of(index)[1]
         rng = np.random.default_rng([*self._seed, 2, index])
         shorter = 1.0
         while True:
@@ -120,38 +128,46 @@ class PairSource:
             for depth, pose in zip(depths, poses, strict=True)
         ]
 
-    def _model_of(self, index: int) -> Model:
-        """The room of a pair."""
+    def _models_of(self, index: int) -> tuple[Model, Model]:
+        """The place of a pair as its reference and as its query see it."""
         block, within = divmod(index, self.BLOCK)
-        return self._model(block * _ROOMS + within % _ROOMS)
+        models = self._place(block * _ROOMS + within % _ROOMS)
+        return models if within // _ROOMS % 2 == 0 else models[::-1]
 
-    def _model(self, number: int) -> Model:
-        if number in self._rooms:
-            self._rooms.move_to_end(number)
-            return self._rooms[number]
-        if len(self._rooms) >= _ROOMS:
-            self._rooms.popitem(last=False)
+    def _place(self, number: int) -> tuple[Model, Model]:
+        """A place at two times; mostly they are one."""
+        if number in self._places:
+            self._places.move_to_end(number)
+            return self._places[number]
+        if len(self._places) >= _ROOMS:
+            self._places.popitem(last=False)
         rng = np.random.default_rng([*self._seed, 0, number])
-        model = self._renderer.load(make_room(rng, self._library, self._wildness))
-        self._rooms[number] = model
-        return model
+        if self._version == 1:
+            rooms: tuple[Room, ...] = (make_room(rng, self._library, self._wildness),)
+        else:
+            rooms = version_2.make_place(rng, self._library, self._wildness)
+        models = [self._renderer.load(room) for room in rooms]
+        self._places[number] = models[0], models[-1]
+        return self._places[number]
 
-    def _draw(self, rng: Rng, model: Model, width: int, height: int) -> _Drawn | None:
+    def _draw(
+        self, rng: Rng, models: tuple[Model, Model], width: int, height: int
+    ) -> _Drawn | None:
         """Two cameras whose views overlap as asked, with their depths; None had no luck."""
-        first = cameras.place(rng, model.room)
+        first = cameras.place(rng, models[0].room)
         if first is None:
             return None
         camera = cameras.make_camera(rng, width, height)
-        depth = self._renderer.depth(model, camera, first)
+        depth = self._renderer.depth(models[0], camera, first)
         if not _is_open(depth):
             return None
         seen = _points(depth, camera, first)
         for _ in range(_TRIALS_BESIDE):
-            second = cameras.place_beside(rng, model.room, first, seen)
+            second = cameras.place_beside(rng, models[1].room, first, seen, _LONGEST[self._version])
             if second is None:
                 continue
             other = camera if rng.random() < 0.7 else cameras.make_camera(rng, width, height)
-            other_depth = self._renderer.depth(model, other, second)
+            other_depth = self._renderer.depth(models[1], other, second)
             if not _is_open(other_depth):
                 continue
             moved = transforms.inverse(second) @ first
@@ -165,8 +181,10 @@ class PairSource:
     ) -> View:
         image = self._renderer.color(model, camera, pose)
         if self._augment:
-            image = expose(rng, image, self._augment)
-        return View(image, depth, camera, pose)
+            spoil = expose if self._version == 1 else photograph
+            image = spoil(rng, image, self._augment)
+        changed = self._renderer.changed(model, camera, pose, depth)
+        return View(image, depth, camera, pose, changed)
 
 
 _Drawn = tuple[

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mast3r_ros.training.worlds.mesh import Color, Material
 from mast3r_ros.training.worlds.patterns import color
@@ -31,11 +32,17 @@ _ROLES = {
     "screen": ("screen",),
     "outdoors": ("outdoors",),
     "grate": ("grate", "metal"),
+    # Of the second version's libraries alone.
+    "bare wall": ("faint",),
+    "leaf": ("leaf",),
+    "sky": ("sky",),
+    "ground": ("stone", "tiles", "fabric", "plaster"),
+    "facade": ("plaster", "bricks", "faint", "tiles"),
 }
 # How often a role is painted over.
-_PAINTED = {"wall": 0.4, "ceiling": 0.8, "wood": 0.25, "door": 0.5, "metal": 0.5}
+_PAINTED = {"wall": 0.4, "ceiling": 0.8, "wood": 0.25, "door": 0.5, "metal": 0.5, "facade": 0.4}
 # Roles that show something: they are never replaced or recolored.
-_PICTURES = {"rug", "picture", "poster", "page", "books", "screen", "outdoors", "box"}
+_PICTURES = {"rug", "picture", "poster", "page", "books", "screen", "outdoors", "box", "sky"}
 
 
 class Palette:
@@ -81,8 +88,11 @@ class Palette:
 
     def plain(self, low: float = 0.05, high: float = 0.95, vivid: float = 0.4) -> Material:
         """Nearly one color: paint or plastic."""
+        return self.painted(color(self._rng, low, high, vivid))
+
+    def painted(self, paint: NDArray[np.float32]) -> Material:
+        """Paint or plastic of a color (3,)."""
         layers = self._library.kinds["plaster"]
-        paint = color(self._rng, low, high, vivid)
         layer = layers[self._rng.integers(len(layers))]
         return Material(layer, (1.5, 1.5), _color(paint * 0.5), _color(paint * 1.2), 0.9)
 
@@ -91,7 +101,7 @@ class Palette:
         return replace(self.draw(role), glow=glow)
 
 
-def _color(values: np.typing.NDArray[np.float32]) -> Color:
+def _color(values: NDArray[np.float32]) -> Color:
     r, g, b = np.clip(values, 0, 1).tolist()
     return r, g, b
 

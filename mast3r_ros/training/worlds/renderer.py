@@ -40,23 +40,31 @@ class Model:
     shaded: moderngl.VertexArray
     bare: moderngl.VertexArray
     shadows: moderngl.Texture
+    changed: moderngl.VertexArray | None = None
 
 
 class Renderer:
     """The textures of a library in OpenGL, and what draws rooms with them.
 
+    Args:
+        library: of the textures.
+        smooth: whether normals change over a face, as those of curved things do.
+
     Raises:
         NoOpenGL: there is no context to be had.
     """
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, smooth: bool = False) -> None:
         self._context = context = _context()
         count, height, width = library.images.shape[:3]
         self._textures = context.texture_array((width, height, count), 3, library.images.tobytes())
         # Not anisotropic: that stalls llvmpipe for minutes.
         self._textures.build_mipmaps()
         self._textures.filter = (context.LINEAR_MIPMAP_LINEAR, context.LINEAR)
-        self._color = context.program(shaders.VERTEX, shaders.COLOR)
+        vertex, color = shaders.VERTEX, shaders.COLOR
+        if smooth:
+            vertex, color = shaders.smooth(vertex), shaders.smooth(color)
+        self._color = context.program(vertex, color)
         self._depth = context.program(shaders.VERTEX_BARE, shaders.DEPTH)
         self._color["textures"] = 0
         self._color["shadows"] = 1
@@ -74,16 +82,36 @@ class Renderer:
             self._color, [(vertices, "3f 3f 2f 1f 3f 3f 2f", *names)], order
         )
         skipped = 4 * (mesh.VERTEX_FLOATS - 3)
-        bare = context.vertex_array(self._depth, [(vertices, f"3f {skipped}x", "position")], order)
+        positions = [(vertices, f"3f {skipped}x", "position")]
+        bare = context.vertex_array(self._depth, positions, order)
         shadows = context.texture((SHADOW_SIDE, SHADOW_SIDE), 1, room.shadows.tobytes())
-        return Model(room, shaded, bare, shadows)
+        changed = None
+        if room.changed:
+            # The last vertices.
+            last = mesh.indices(room.changed) + len(room.vertices) - room.changed
+            changed = context.vertex_array(self._depth, positions, context.buffer(last.tobytes()))
+        return Model(room, shaded, bare, shadows, changed)
 
     def depth(self, model: Model, camera: Camera, pose: Pose) -> NDArray[np.float32]:
         """z of what is seen at each pixel's center, (H, W) [m]; NaN where nothing is."""
+        return self._depth_of(model.bare, camera, pose)
+
+    def changed(
+        self, model: Model, camera: Camera, pose: Pose, depth: NDArray[np.float32]
+    ) -> NDArray[np.bool_] | None:
+        """Where something changed is seen, see `View`; `depth` is that of the view."""
+        if model.changed is None:
+            return None
+        own = self._depth_of(model.changed, camera, pose)
+        return np.asarray(own <= 1.0001 * depth)
+
+    def _depth_of(
+        self, array: moderngl.VertexArray, camera: Camera, pose: Pose
+    ) -> NDArray[np.float32]:
         target = self._target(camera.width, camera.height, 0)
         target.clear()
         self._depth["world_to_clip"] = _world_to_clip(camera, pose)
-        model.bare.render()
+        array.render()
         data = np.frombuffer(target.read(components=1, dtype="f4"), np.float32)
         depth: NDArray[np.float32] = data.reshape(camera.height, camera.width).copy()
         depth[depth == 0] = np.nan
@@ -95,7 +123,7 @@ class Renderer:
         target = self._target(*size, _SAMPLES)
         target.clear(0.85, 0.92, 1.0)
         room, program = model.room, self._color
-        program["world_to_clip"] = _world_to_clip(camera, pose)
+        program["world_to_clip"] = _world_to_clip(camera, pose, room.far)
         program["room"] = tuple(room.size)
         program["ambient"] = tuple(room.ambient)
         program["lights"] = [tuple(light) for light in room.lights[:, :3].tolist()]
@@ -149,7 +177,7 @@ def _context() -> moderngl.Context:
     return context
 
 
-def _world_to_clip(camera: Camera, pose: Pose) -> tuple[float, ...]:
+def _world_to_clip(camera: Camera, pose: Pose, far: float = _FAR) -> tuple[float, ...]:
     """OpenGL's matrix, column by column, for an image that begins with its upper row.
 
     Pixel (u, v) of `camera` lies at (u + 0.5, v + 0.5) of the viewport.
@@ -158,6 +186,6 @@ def _world_to_clip(camera: Camera, pose: Pose) -> tuple[float, ...]:
     clip = np.zeros((4, 4))
     clip[0, 0], clip[0, 2] = 2 * camera.fx / w, 2 * (camera.cx + 0.5) / w - 1
     clip[1, 1], clip[1, 2] = 2 * camera.fy / h, 2 * (camera.cy + 0.5) / h - 1
-    clip[2, 2], clip[2, 3] = (_FAR + _NEAR) / (_FAR - _NEAR), -2 * _FAR * _NEAR / (_FAR - _NEAR)
+    clip[2, 2], clip[2, 3] = (far + _NEAR) / (far - _NEAR), -2 * far * _NEAR / (far - _NEAR)
     clip[3, 2] = 1
     return tuple((clip @ transforms.inverse(pose)).T.ravel().tolist())

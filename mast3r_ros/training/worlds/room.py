@@ -42,6 +42,9 @@ class Room:
         lights: (LIGHTS, 6), position [m] and intensity by color.
         ambient: (3,) light from everywhere.
         shadows: (SHADOW_SIDE, SHADOW_SIDE) uint8, light on the floor, 128 where undisturbed.
+        changed: how many of the last vertices belong to things that are not where they are at the
+            other time of the place.
+        far: how far colors are drawn [m]; what has a depth ends at 60 m.
     """
 
     vertices: NDArray[np.float32]
@@ -50,6 +53,8 @@ class Room:
     lights: NDArray[np.float32]
     ambient: NDArray[np.float32]
     shadows: NDArray[np.uint8]
+    changed: int = 0
+    far: float = 60.0
 
 
 def make_room(rng: Rng, library: Library, wildness: float) -> Room:
@@ -68,10 +73,10 @@ def make_room(rng: Rng, library: Library, wildness: float) -> Room:
     taken: list[NDArray[np.float64]] = []
     sunny = _build_walls(mesh, rng, palette, kind, (width, depth, height), taken)
     _place_inside(mesh, rng, palette, (width, depth), taken)
-    lights, ambient = _make_lights(mesh, rng, palette, (width, depth, height))
+    lights, ambient = make_lights(mesh, rng, palette, (width, depth, height))
     solids = mesh.solids()
     size = np.array([width, depth, height])
-    shadows = _floor_shadows(rng, solids, size, sunny)
+    shadows = floor_shadows(rng, solids, size, sunny)
     return Room(mesh.vertices(), solids, size, lights, ambient, shadows)
 
 
@@ -136,11 +141,11 @@ def _line_wall(
             continue
         for _ in range(3):
             x = rng.uniform(0.1, length - item.width - 0.05)
-            rectangle = _rectangle(x0, y0, yaw, (x, x + item.width), (0.02, item.depth + 0.02))
+            rectangle = rectangle_of(x0, y0, yaw, (x, x + item.width), (0.02, item.depth + 0.02))
             blocked = any(x < b and x + item.width > a and item.height > top for a, b, top in full)
             # A passage before doors.
             door = any(x < b and x + item.width > a and top == 9.0 for a, b, top in full)
-            if blocked or door or _overlaps(rectangle, taken):
+            if blocked or door or overlaps(rectangle, taken):
                 continue
             taken.append(rectangle)
             full.append((x, x + item.width, item.height))
@@ -169,9 +174,9 @@ def _place_inside(
         for _ in range(3):
             x, y = rng.uniform(0.5, width - 0.5), rng.uniform(0.5, depth - 0.5)
             across = (-item.width / 2, item.width / 2), (-item.depth / 2, item.depth / 2)
-            rectangle = _rectangle(x, y, yaw, *across)
+            rectangle = rectangle_of(x, y, yaw, *across)
             inside = (rectangle[:2] > 0.3).all() and (rectangle[2:] < np.array(size) - 0.3).all()
-            if not inside or _overlaps(rectangle, taken):
+            if not inside or overlaps(rectangle, taken):
                 continue
             taken.append(rectangle)
             with (
@@ -182,7 +187,7 @@ def _place_inside(
             break
 
 
-def _rectangle(
+def rectangle_of(
     x0: float, y0: float, yaw: float, x: tuple[float, float], y: tuple[float, float]
 ) -> NDArray[np.float64]:
     """A rectangle of a frame in the world: low x, low y, high x, high y."""
@@ -191,14 +196,14 @@ def _rectangle(
     return np.concatenate([corners.min(0), corners.max(0)])
 
 
-def _overlaps(rectangle: NDArray[np.float64], taken: list[NDArray[np.float64]]) -> bool:
+def overlaps(rectangle: NDArray[np.float64], taken: list[NDArray[np.float64]]) -> bool:
     if not taken:
         return False
     others = np.stack(taken)
     return bool(((rectangle[:2] < others[:, 2:]) & (rectangle[2:] > others[:, :2])).all(1).any())
 
 
-def _make_lights(
+def make_lights(
     mesh: Mesh, rng: Rng, palette: Palette, size: tuple[float, float, float]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Lamps at the ceiling and daylight, some warm, some cold, unevenly strong."""
@@ -220,7 +225,7 @@ def _make_lights(
     return lights, ambient.astype(np.float32)
 
 
-def _floor_shadows(
+def floor_shadows(
     rng: Rng,
     solids: NDArray[np.float64],
     size: NDArray[np.float64],

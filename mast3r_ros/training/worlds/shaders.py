@@ -87,3 +87,10 @@ void main() {
     depth = 1.0 / gl_FragCoord.w;
 }
 """
+
+
+def smooth(shader: str) -> str:
+    """The same with normals that change over a face."""
+    return shader.replace("flat out vec3 facing", "out vec3 facing").replace(
+        "flat in vec3 facing", "in vec3 facing"
+    )

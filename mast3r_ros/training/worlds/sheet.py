@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.overlap import seen_again
-from mast3r_ros.training.worlds.views import Pair
+from mast3r_ros.training.worlds.views import Pair, View
 
 _FAR = 8.0
 # A point is the same where its depths in the two views agree this well.
@@ -60,4 +60,14 @@ def correspondences(pair: Pair, stride: int = 1) -> tuple[NDArray[np.float64], N
         transforms.inverse(query.pose) @ reference.pose,
         _SAME_DEPTH,
     )
+    seen &= ~_changed(reference, pixels)
+    seen[seen] = ~_changed(query, there[seen])
     return pixels[seen], there[seen]
+
+
+def _changed(view: View, pixels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) whether something that was moved is seen at (N, 2) pixels of a view."""
+    if view.changed is None:
+        return np.zeros(len(pixels), bool)
+    u, v = np.rint(pixels).astype(int).T
+    return np.asarray(view.changed[v, u])

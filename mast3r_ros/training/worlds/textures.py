@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.common.errors import UserError
-from mast3r_ros.training.worlds.patterns import SIDE, SURFACES
+from mast3r_ros.training.worlds.patterns import SIDE
+from mast3r_ros.training.worlds.patterns import SURFACES as SURFACES_1
+from mast3r_ros.training.worlds.patterns_faint import SURFACES_2
 from mast3r_ros.training.worlds.pictures import PICTURES
 
 SPLITS = ("train", "held-out")
+SURFACES = {**SURFACES_1, **SURFACES_2}
 # How many of each procedural kind.
 _COUNTS = {
     "plaster": 14,
@@ -42,6 +45,9 @@ _COUNTS = {
     "screen": 10,
     "outdoors": 16,
 }
+# What the second version has beside them.
+_COUNTS_2 = {"faint": 24, "leaf": 10, "sky": 12}
+VERSIONS = (1, 2)
 # Of `miniworld`: kind, and the width and height that a texture covers [m]; 0 is stretched.
 _PACKAGED = {
     "airduct_grate_1": ("grate", 0.0),
@@ -133,9 +139,9 @@ class Library:
     kinds: dict[str, tuple[int, ...]]
 
 
-@functools.lru_cache(maxsize=2)
-def make_library(seed: int, split: str) -> Library:
-    """Draw and read the textures of a split.
+@functools.lru_cache(maxsize=4)
+def make_library(seed: int, split: str, version: int = 1) -> Library:
+    """Draw and read the textures of a split, for a version of the worlds.
 
     Raises:
         TexturesMissing: `miniworld` is not installed.
@@ -144,7 +150,7 @@ def make_library(seed: int, split: str) -> Library:
     if split not in SPLITS:
         raise ValueError(f"split {split!r}: known are {', '.join(SPLITS)}")
     textures, images = [], []
-    for number, (kind, count) in enumerate(_COUNTS.items()):
+    for number, (kind, count) in enumerate(_counts(version).items()):
         for i in range(count):
             rng = np.random.default_rng([SPLITS.index(split), seed, number, i])
             size = (0.0, 0.0)
@@ -169,15 +175,19 @@ def make_library(seed: int, split: str) -> Library:
     return Library(tuple(textures), np.stack(images), kinds)
 
 
-def describe_sources() -> str:
+def describe_sources(version: int = 1) -> str:
     """A table (Markdown) of where textures come from, under which terms, and what is held out."""
     rows = ["| texture | kind | source | license | split |", "|---|---|---|---|---|"]
-    for kind, count in _COUNTS.items():
+    for kind, count in _counts(version).items():
         rows.append(f"| {kind}, {count} each split | {kind} | mast3r_ros | Apache-2.0 | by seed |")
     for name, (kind, _) in _PACKAGED.items():
         split = "held-out" if name in _HELD_OUT else "train"
         rows.append(f"| {name} | {kind} | PyPI miniworld | Apache-2.0 | {split} |")
     return "\n".join(rows) + "\n"
+
+
+def _counts(version: int) -> dict[str, int]:
+    return _COUNTS if version == 1 else {**_COUNTS, **_COUNTS_2}
 
 
 def _packaged_folder() -> Path:

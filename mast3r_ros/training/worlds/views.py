@@ -22,17 +22,20 @@ class View:
         depth: (H, W) float32, z at the pixel's center [m]; NaN where nothing is.
         camera: intrinsics, without distortion.
         pose: (4, 4) T_world_camera; optical axes (x right, y down, z forward), world z up.
+        changed: (H, W) bool, where something is seen that is not there, or lies elsewhere, when the
+            pair's other view is taken; None: nowhere.
     """
 
     image: NDArray[np.uint8]
     depth: NDArray[np.float32]
     camera: Camera
     pose: Pose
+    changed: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two views of one room; `overlap` is what `geometry.overlap` says of them."""
+    """Two views of one place; `overlap` is what `geometry.overlap` says of them."""
 
     reference: View
     query: View
