@@ -72,6 +72,29 @@ def test_a_runner_up_that_explains_as_much_widens_the_covariance():
     assert apart @ np.linalg.solve(best.covariance, apart) < 12.6
 
 
+@pytest.mark.parametrize(("predicted", "low", "high"), [(True, 0.8, 1.6), (False, 0.0, 0.7)])
+def test_further_images_say_nothing_new_of_points_that_a_network_guessed(predicted, low, high):
+    """One keyframe, seen by one image, and by five that hardly moved: the guess is the same."""
+    (first,) = _views(200, 20)
+    keyframes = first.keyframes[:1]
+    options = replace(
+        _OPTIONS, keyframe_position_sigma=0.0, keyframe_rotation_sigma=0.0, rolling_shutter=0.0
+    )
+    covariances = []
+    for count in (1, 5):
+        found = [replace(_seen(_QUERY, 200, 1 + i), predicted=predicted) for i in range(count)]
+        tied = [None, *[1e-12 * np.eye(6)] * (count - 1)]
+        views = [
+            MatchedView(_CAMERA, keyframes, (one,), motion_covariance=motion)
+            for one, motion in zip(found, tied, strict=True)
+        ]
+        matches = solving.gather(views, [4.0] * count, options)
+        shared = solving.shared_errors(views, options)
+        covariances.append(estimate(_QUERY, matches, shared).covariance)
+    shrunk = np.sqrt(np.trace(covariances[1][:3, :3]) / np.trace(covariances[0][:3, :3]))
+    assert low < shrunk < high
+
+
 def test_no_pose_to_refine_is_no_answer():
     views = _views(100, 20)
     matches = solving.gather(views, [4.0], _OPTIONS)

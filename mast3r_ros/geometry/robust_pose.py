@@ -65,6 +65,8 @@ class SharedErrors:
         within_cell: correlation of the errors of two matches of one cell.
         features: (N,) number of the keyframe's feature that each match is with; None where each has
             one of its own, as those of one image do.
+        repeats: (N,) in how many images the whole error of a match is met, at least 1; None where
+            features alone say what images have in common.
     """
 
     sigmas: Array
@@ -72,6 +74,16 @@ class SharedErrors:
     cells: NDArray[np.int64]
     within_cell: float
     features: NDArray[np.int64] | None = None
+    repeats: NDArray[np.int64] | None = None
+
+    def select(self, which: NDArray[np.int64]) -> SharedErrors:
+        """Of some of the matches alone."""
+        return replace(
+            self,
+            cells=self.cells[which],
+            features=None if self.features is None else self.features[which],
+            repeats=None if self.repeats is None else self.repeats[which],
+        )
 
 
 @dataclass(frozen=True)
@@ -132,9 +144,7 @@ def estimate(
     at = np.flatnonzero(near)
     views = np.zeros(len(near), np.int64) if matches.views is None else matches.views
     at = at[np.lexsort((views[at], matches.owners[at]))]
-    features = None if shared.features is None else shared.features[at]
-    own = replace(shared, cells=shared.cells[at], features=features)
-    solver = _Solver(start, matches.select(at), own)
+    solver = _Solver(start, matches.select(at), shared.select(at))
     for _ in range(_ITERATIONS):
         if not solver.step():
             return None
@@ -171,7 +181,7 @@ class _Solver:
         self.matches = matches
         self.sigmas = np.maximum(shared.sigmas, _LEAST_SIGMA)
         self.correlations = shared.correlations
-        self.cells, self.features = shared.cells, shared.features
+        self.cells, self.features, self.repeats = shared.cells, shared.features, shared.repeats
         count = len(matches.rays)
         self.views = np.zeros(count, np.int64) if matches.views is None else matches.views
         self.within_cell = shared.within_cell
@@ -285,7 +295,10 @@ class _Solver:
                 efficiency[own] = _efficiency(robust[own], self.costs[own], 2 - which)
         alike = self._alike(self.cells, self.within_cell)
         if self.features is not None:
-            alike *= self._alike(self.features, _WITHIN_FEATURE)
+            repeated = self._alike(self.features, _WITHIN_FEATURE)
+            if self.repeats is not None:
+                repeated = np.maximum(repeated, self.repeats)
+            alike *= repeated
         correlated = self.correlations[self.matches.owners] ** 2
         variances = self.variances[kind] * self._amplified()
         weights: Array = efficiency * robust / (variances * alike * correlated)

@@ -116,8 +116,10 @@ def shared_errors(views: Sequence[MatchedView], options: RelocalizerOptions) -> 
         sigmas[i, 6] = _SHARED_DEPTH * float(np.median(known)) if len(known) else 0.0
     correlations = [max(c.correlation for c in of_keyframe) for of_keyframe in found.values()]
     cells = image_cells(views, range(len(views)), ERROR_GRID)
-    features = _features_of_keyframes(views) if len(views) > 1 else None
-    return SharedErrors(sigmas, np.array(correlations), cells, _WITHIN_CELL, features)
+    several = len(views) > 1
+    features = _features_of_keyframes(views) if several else None
+    repeats = _repeats_of_guesses(views) if several else None
+    return SharedErrors(sigmas, np.array(correlations), cells, _WITHIN_CELL, features, repeats)
 
 
 def _features_of_keyframes(views: Sequence[MatchedView]) -> NDArray[np.int64]:
@@ -126,6 +128,27 @@ def _features_of_keyframes(views: Sequence[MatchedView]) -> NDArray[np.int64]:
     owners = [np.full(len(c), k.id, np.float64) for _, k, c in pairs(views)]
     rows = np.column_stack([np.concatenate(owners), np.concatenate(pixels)])
     return np.asarray(np.unique(rows, axis=0, return_inverse=True)[1], np.int64).ravel()
+
+
+def _repeats_of_guesses(views: Sequence[MatchedView]) -> NDArray[np.int64]:
+    """(N,) in how many images the place of a keyframe is matched that a network guessed points of.
+
+    1 where the points were measured or triangulated.
+    """
+    places, guessed = [], []
+    for view, keyframe, found in pairs(views):
+        cells = grid_cells(found.reference_pixels, keyframe.size, ERROR_GRID)
+        numbers = np.broadcast_to([view, keyframe.id], (len(found), 2))
+        places.append(np.column_stack([numbers, cells]))
+        guessed.append(np.full(len(found), found.predicted))
+    rows, is_guess = np.concatenate(places), np.concatenate(guessed)
+    repeats = np.ones(len(rows), np.int64)
+    if is_guess.any():
+        once = np.unique(rows[is_guess], axis=0)
+        images = np.unique(once[:, 1:], axis=0, return_counts=True)[1]
+        _, place = np.unique(rows[is_guess][:, 1:], axis=0, return_inverse=True)
+        repeats[is_guess] = images[place.ravel()]
+    return repeats
 
 
 def image_cells(

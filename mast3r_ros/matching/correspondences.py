@@ -41,6 +41,7 @@ class Correspondences:
     query_points: NDArray[np.float32] | None = None
     correlation: float = 1.0
     min_inlier_ratio: float | None = None
+    predicted: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.confidence)

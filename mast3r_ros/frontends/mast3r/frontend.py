@@ -286,6 +286,7 @@ class Mast3rFrontEnd:
             correlation=known.predicted_correlation,
             depth_sigma=np.full(len(matches), known.predicted_depth_error, np.float32),
             min_inlier_ratio=known.predicted_share,
+            predicted=True,
         )
 
     def _matches(
