@@ -27,6 +27,7 @@ from mast3r_ros.evaluation.benchmarks.answer import NO_MOTION, Solver, make_solv
 from mast3r_ros.evaluation.benchmarks.base import BenchmarkError
 from mast3r_ros.evaluation.benchmarks.inloc import InLoc
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
+from mast3r_ros.evaluation.benchmarks.references import References
 from mast3r_ros.frontends import create
 from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.geometry import transforms
@@ -135,6 +136,26 @@ def test_real_images_in_the_layout_of_aachen_are_localized(office, tmp_path):
     options = BenchmarkOptions(query_poses=poses, retrieved=2)
     records = run(Aachen(tmp_path / "tree", options), Solver(create("sift")))
     assert all(r["translation_m"] < 0.05 and r["rotation_deg"] < 1.0 for r in records), records
+
+
+def test_visual_words_need_a_front_end_with_local_features(aachen):
+    class Whole:
+        name = "whole"
+
+    benchmark = Aachen(aachen, BenchmarkOptions())
+    assert benchmark.about()["retrieval"] == "auto"
+    References(["db/1.png"], benchmark.reference, Whole(), "auto")
+    with pytest.raises(FrontEndError, match="front end 'whole' has no local features"):
+        References(["db/1.png"], benchmark.reference, Whole(), "asmk")
+
+
+def test_an_image_is_retrieved_by_its_words_and_by_its_looks(aachen):
+    benchmark = Aachen(aachen, BenchmarkOptions())
+    names, sift = benchmark.database()[:3], create("sift")
+    for retrieval in ("asmk", "global"):
+        references = References(names, benchmark.reference, sift, retrieval)
+        for name in names:
+            assert references.retrieve(benchmark.reference(name)[0], 2)[0] == name
 
 
 def test_a_submission_has_the_format_of_the_server(aachen, tmp_path):

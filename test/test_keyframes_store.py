@@ -325,6 +325,35 @@ def test_the_trained_index_of_a_large_map_is_saved(tmp_path, monkeypatch):
     assert len(_load(tmp_path / "copy")) == 150
 
 
+def test_visual_words_are_saved_and_those_of_other_words_are_not_used(tmp_path, monkeypatch):
+    sift = SiftFrontEnd(SiftOptions(max_keypoints=100))
+    keyframes = KeyframeMap(sift)
+    for x in (0.0, 0.3):
+        keyframes.add(view(camera_pose(x)), camera_pose(x))
+    keyframes.save(tmp_path)
+    # A commit writes what has changed.
+    keyframes.add(view(camera_pose(0.6)), camera_pose(0.6))
+    keyframes.remove(0)
+    keyframes.save(tmp_path)
+    assert _sql(tmp_path, "SELECT id FROM code ORDER BY id") == [(1,), (2,)]
+
+    back, described = KeyframeMap.load(tmp_path, sift), []
+    monkeypatch.setattr(sift, "local_features", lambda d: described.append(1) or d.descriptors)
+    query = keyframes[2].description
+    assert [k.id for k in back.nearest(query, 2)] == [2, 1]
+    assert len(described) == 1, "the words of keyframes come from the file"
+    back.save(tmp_path / "copy")
+    codes = [_sql(folder, "SELECT * FROM code") for folder in (tmp_path, tmp_path / "copy")]
+    assert codes[0] == codes[1]
+
+    _sql(tmp_path, "UPDATE code SET book = 'other' WHERE id = 1")
+    alone = KeyframeMap.load(tmp_path, sift)
+    assert [k.id for k in alone.nearest(query, 2)] == [2, 1]
+    assert len(described) == 1, "looks alone"
+    _sql(tmp_path / "copy", "UPDATE code SET words = x'00' WHERE id = 1")
+    _refused(tmp_path / "copy", "damaged: visual words", sift)
+
+
 # ---- several programs -------------------------------------------------------------------------
 def test_two_read_one_map_while_another_saves_to_it(saved):
     one, other, writer = (KeyframeMap.load(saved, ToldFrontEnd(), cache_mb=0) for _ in range(3))
@@ -554,7 +583,7 @@ def test_no_map_there(tmp_path):
 def test_a_map_of_the_format_of_before_is_named(tmp_path):
     (tmp_path / "map.yaml").write_text("# mast3r_ros map\nformat: 2\n")
 
-    _refused(tmp_path, r"older format \(map.yaml\), .* format 4: build the map again .*map build")
+    _refused(tmp_path, r"older format \(map.yaml\), .* format 5: build the map again .*map build")
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
@@ -573,7 +602,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, kind):
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("PRAGMA user_version = 5", "map format 5, this version reads 4: update mast3r_ros"),
+        ("PRAGMA user_version = 6", "map format 6, this version reads 5: update mast3r_ros"),
         ("PRAGMA user_version = 2", "map format 2, .*: build the map again"),
         ("PRAGMA user_version = -1", "map format -1, .*: build the map again"),
         ("PRAGMA application_id = 1", "is of another program"),

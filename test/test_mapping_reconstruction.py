@@ -50,7 +50,7 @@ def _unposed(sift, depth, strangers=0):
 
 def _model(keyframes):
     descriptions = [k.description for k in keyframes]
-    pairs = similar_pairs(descriptions, OPTIONS.alike, OPTIONS.successors)
+    pairs = similar_pairs(keyframes, OPTIONS.alike, OPTIONS.successors)
     matches = match_pairs(descriptions, pairs, keyframes.front_end)
     sure = verified(list(keyframes), matches, keyframes.front_end, OPTIONS.seed)
     return reconstruction.register(keyframes, sure, OPTIONS)
@@ -104,7 +104,7 @@ def test_a_scale_that_is_off_is_fitted_to_depth(with_depth, sift):
     median = scales.scale_from_depth(model, keyframes)
     wrong = replace(median, meters=1.03 * median.meters)
     descriptions = [k.description for k in keyframes]
-    pairs = similar_pairs(descriptions, OPTIONS.alike, OPTIONS.successors)
+    pairs = similar_pairs(keyframes, OPTIONS.alike, OPTIONS.successors)
     sure = list(verified(list(keyframes), match_pairs(descriptions, pairs, sift), sift, 0))
 
     posed = reconstruction.posed(keyframes, model, wrong)

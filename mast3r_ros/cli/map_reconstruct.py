@@ -83,7 +83,7 @@ def reconstruct_map(
     ids = _described(progress(added, "Describing", count), dense)
     scales.check_meters(unposed, ids, scale_from, dense is not None)
     descriptions = [k.description for k in unposed]
-    pairs = similar_pairs(descriptions, options.alike, options.successors)
+    pairs = similar_pairs(unposed, options.alike, options.successors)
     matches = progress(match_pairs(descriptions, pairs, chosen), "Matching", len(pairs))
     sure = list(verified(list(unposed), matches, chosen, options.seed))
     # A model that is given its meters, or is wanted itself, has to be one.

@@ -189,6 +189,15 @@ def has_second_matcher(front_end: FrontEnd) -> TypeGuard[SecondMatcher]:
 
 
 @runtime_checkable
+class HasLocalFeatures(Protocol):
+    """A front end whose descriptions hold a vector for each of many places of an image."""
+
+    def local_features(self, description: Description) -> NDArray[np.floating[Any]]:
+        """(N, D), by which images can be told to show the same things (`WordIndex`)."""
+        ...
+
+
+@runtime_checkable
 class MatchesDensely(Protocol):
     """A front end that can match every pixel, at a price: for surfaces, not for poses."""
 

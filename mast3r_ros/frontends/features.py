@@ -99,6 +99,11 @@ class FeatureFrontEnd(ABC):
     # Numbers of a descriptor.
     channels: ClassVar[int]
 
+    def local_features(self, description: Description) -> NDArray[np.float16]:
+        """(N, D) descriptors of the keypoints."""
+        assert isinstance(description, FeatureDescription)
+        return description.descriptors
+
     def check_description(self, description: Description, size: tuple[int, int]) -> None:
         """Raise ValueError where a description is not one of this front end's images."""
         assert isinstance(description, FeatureDescription)

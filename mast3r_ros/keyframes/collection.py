@@ -15,8 +15,9 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.cache import Cache
 from mast3r_ros.keyframes.database import FILE, Header, MapError
 from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.keyframes.looks import Looks
 from mast3r_ros.keyframes.places import Place, Places
-from mast3r_ros.keyframes.retrieval import GlobalIndex
+from mast3r_ros.keyframes.retrieval import EXACT
 from mast3r_ros.keyframes.saving import Saving, is_of, write_usage
 from mast3r_ros.keyframes.store import CALIBRATED, SENSED, Store
 from mast3r_ros.keyframes.stored import StoredKeyframe, read
@@ -92,13 +93,13 @@ class Keyframes(MutableMapping[int, Keyframe]):
             write_usage(self._store, self._usage)
             self._usage = {}
 
-    def open(self, store: Store, index: GlobalIndex) -> None:
-        """Take the keyframes of a store, and fill the index of their global descriptors.
+    def open(self, store: Store, looks: Looks) -> None:
+        """Take the keyframes of a store, and what they look like.
 
         Raises:
             MapError: it is damaged.
         """
-        self._store = store
+        self._store, index = store, looks.index
         centroids = store.centroids()
         if len(centroids):
             index.use(centroids)
@@ -114,16 +115,19 @@ class Keyframes(MutableMapping[int, Keyframe]):
             index.extend(
                 entries.ids, entries.descriptors, np.where(there, np.append(cells, -1)[at], -1)
             )
+        if looks.codebook is not None and len(self) <= EXACT:
+            looks.add_codes(store.codes(looks.codebook))
+        looks.forget_words_unless(self)
 
-    def prepare(self, path: Path, next_id: int, index: GlobalIndex) -> Saving:
+    def prepare(self, path: Path, next_id: int, looks: Looks) -> Saving:
         """What is to be written to a folder; it does not change with the map any more.
 
         Args:
             path: the map's folder.
             next_id: of the next keyframe.
-            index: of the keyframes' global descriptors.
+            looks: of the keyframes.
         """
-        store, ids = self._store, None
+        store, ids, index = self._store, None, looks.index
         if store is None or not is_of(path / FILE, store):
             ids = tuple(self.places)
         centroids, cells = index.centroids, {}
@@ -131,12 +135,14 @@ class Keyframes(MutableMapping[int, Keyframe]):
             as_written = ids is None and centroids is self._centroids
             centroids = None if as_written else centroids
             cells = index.cells(list(self._changed) if as_written else list(self.places))
+        book = "" if looks.codebook is None else looks.codebook.identity
+        codes = looks.codes(self._changed if ids is None else self.places)
         header = Header.new(self._front_end, next_id, index.length)
         # Counted once, whatever is counted or written meanwhile; a save that fails loses it.
         usage, self._usage = self._usage, {}
         return Saving(
             path, header, dict(self._changed), frozenset(self._removed), ids, cells, centroids,
-            store, usage,
+            codes, book, store, usage,
         )  # fmt: skip
 
     def finish(self, saving: Saving, header: Header) -> None:

@@ -7,6 +7,7 @@
         keyframe  a short row a keyframe: pose, global descriptor, camera; read when it is opened
         contents  a long row a keyframe: description, mask, thumbnail; read when it is needed
         centroid, cell  of a large map: the trained index of global descriptors
+        code      of a map that is not large: the visual words of a keyframe
         usage     how often a keyframe was of use, where that is counted
 
 SQLite, not LMDB: it commits one keyframe in 17 ms against 8, but a damaged file ends in an error,
@@ -29,7 +30,7 @@ from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.untrusted import MAX_INT64, MAX_UINT32, text, whole
 from mast3r_ros.frontends.base import FrontEnd
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 FILE = "map.sqlite"
 _OLD_FILE = "map.yaml"
 # "m3rm" in SQLite's header: files of other programs have another number there.
@@ -42,6 +43,7 @@ TABLES = {
     "contents": "CREATE TABLE contents(id INTEGER PRIMARY KEY, arrays BLOB, thumbnail BLOB)",
     "centroid": "CREATE TABLE centroid(cell INTEGER PRIMARY KEY, vector BLOB)",
     "cell": "CREATE TABLE cell(id INTEGER PRIMARY KEY, cell INTEGER)",
+    "code": "CREATE TABLE code(id INTEGER PRIMARY KEY, book TEXT, words BLOB)",
     "usage": "CREATE TABLE usage(id INTEGER PRIMARY KEY, retrieved INTEGER, used INTEGER,"
     " inliers INTEGER, contradicted INTEGER, last_used INTEGER)",
 }

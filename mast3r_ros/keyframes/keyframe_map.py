@@ -19,11 +19,13 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.collection import Keyframes
 from mast3r_ros.keyframes.database import Header, MapError
 from mast3r_ros.keyframes.keyframe import Keyframe, make_thumbnail
-from mast3r_ros.keyframes.retrieval import GlobalIndex, PosePrior
+from mast3r_ros.keyframes.looks import Looks
+from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.keyframes.saving import Saving
 from mast3r_ros.keyframes.store import Store
 from mast3r_ros.keyframes.triangulation import PendingPairs
 from mast3r_ros.keyframes.usage import Usage
+from mast3r_ros.keyframes.words import codebook_of
 
 # So many that look alike are asked whether they may see the same things as a new keyframe.
 _COVISIBLE = 32
@@ -46,7 +48,7 @@ class KeyframeMap:
         """
         self.front_end = front_end
         self._keyframes = Keyframes(front_end, cache_mb)
-        self._index = GlobalIndex()
+        self._looks = Looks(front_end, codebook_of(front_end))
         self._next_id = 0
         self._pending = PendingPairs()
         self._changes = 0
@@ -138,7 +140,7 @@ class KeyframeMap:
         )
         self._insert(keyframe)
         if isinstance(self.front_end, FeatureFrontEnd):
-            alike = self._index.search(keyframe.description.global_descriptor, _COVISIBLE)
+            alike = self._looks.search(keyframe.description, _COVISIBLE)
             places = self._keyframes.places
             self._pending.enqueue(keyframe, [places[i] for i in alike])
         if triangulate:
@@ -168,7 +170,7 @@ class KeyframeMap:
         return len(self._pending)
 
     def _insert(self, keyframe: Keyframe) -> None:
-        self._index.add(keyframe.id, keyframe.description.global_descriptor)
+        self._looks.add(keyframe.id, keyframe.description)
         self._keyframes[keyframe.id] = keyframe
         self._changes += 1
         self._next_id = max(self._next_id, keyframe.id + 1)
@@ -198,7 +200,7 @@ class KeyframeMap:
             KeyError: there is none of that id.
         """
         self[keyframe_id]  # says which there are
-        self._index.remove(keyframe_id)
+        self._looks.remove(keyframe_id)
         del self._keyframes[keyframe_id]
         self._changes += 1
 
@@ -212,11 +214,11 @@ class KeyframeMap:
 
         Keyframes of a map on disk are read when their contents are asked for.
         """
-        by_looks = self._index.search(description.global_descriptor, k)
+        by_looks = self._looks.search(description, k)
         if prior is not None:
             ids, poses = self._keyframes.places.near(prior.pose[:3, 3], prior.radius)
             admitted = ids[prior.looks_along(poses)]
-            believed = self._index.search(description.global_descriptor, k, admitted)
+            believed = self._looks.search(description, k, admitted)
             reserved = k // 2 if len(believed) == k else k - len(believed)
             chosen = believed[: k - reserved] + by_looks[:reserved] + believed + by_looks
             by_looks = list(dict.fromkeys(chosen))[:k]
@@ -233,7 +235,7 @@ class KeyframeMap:
 
         No keyframe is read for it: the figure is the dot product of the global descriptors.
         """
-        found = self._index.scored(description.global_descriptor, k)
+        found = self._looks.index.scored(description.global_descriptor, k)
         return [(score, self._keyframes[keyframe_id]) for keyframe_id, score in found]
 
     @property
@@ -274,9 +276,9 @@ class KeyframeMap:
         `Saving.write` may then run in another thread, while the map is used and changed;
         `finish_saving` takes what it returns.
         """
-        if self._index.wants_training:
-            self._index.train()
-        return self._keyframes.prepare(expand(path), self._next_id, self._index)
+        if self._looks.index.wants_training:
+            self._looks.index.train()
+        return self._keyframes.prepare(expand(path), self._next_id, self._looks)
 
     def finish_saving(self, saving: Saving, header: Header) -> None:
         """The last part of `save`: from now on the map is read from where it was saved to."""
@@ -298,7 +300,7 @@ class KeyframeMap:
         store = Store(expand(path))
         store.require(front_end)
         loaded = KeyframeMap(front_end, cache_mb)
-        loaded._keyframes.open(store, loaded._index)
+        loaded._keyframes.open(store, loaded._looks)
         last = int(loaded.ids.max()) if len(loaded) else -1
         loaded._next_id = max(store.header.next_id, last + 1)
         return loaded

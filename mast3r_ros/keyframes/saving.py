@@ -38,6 +38,7 @@ from mast3r_ros.keyframes.database import (
     recover,
 )
 from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.keyframes.match_kernel import Code
 from mast3r_ros.keyframes.store import CALIBRATED, SENSED, Store, pack_entry
 from mast3r_ros.keyframes.usage import Usage, total
 
@@ -60,6 +61,8 @@ class Saving:
         ids: of all its keyframes; None for a commit to `store`, which writes what has changed.
         cells: of the trained index, by id: of what has changed, or of all with `centroids`.
         centroids: (C, G) of that index, None where it is not written, or as it is there.
+        codes: visual words, by id: of what has changed, or of all with `ids`.
+        book: identity of the codebook that they are of.
         store: where the other keyframes are.
         usage: of keyframes, by id, since the map was saved last.
     """
@@ -71,6 +74,8 @@ class Saving:
     ids: tuple[int, ...] | None
     cells: dict[int, int]
     centroids: NDArray[np.float32] | None
+    codes: dict[int, Code]
+    book: str
     store: Store | None
     usage: dict[int, Usage]
 
@@ -110,7 +115,7 @@ class Saving:
                         "again, or save to another folder"
                     )
                 gone = [(i,) for i in sorted(self.removed)]
-                for table in ("keyframe", "contents", "cell", "usage"):
+                for table in ("keyframe", "contents", "cell", "code", "usage"):
                     connection.executemany(f"DELETE FROM {table} WHERE id = ?", gone)
                 for keyframe in self.changed.values():
                     short, long = self._rows(keyframe)
@@ -164,7 +169,9 @@ class Saving:
             _write_header(connection, self.header)
 
     def _write_index(self, connection: sqlite3.Connection) -> None:
-        """Write the trained index, or what has changed of it."""
+        """Write the trained index and the visual words, or what has changed of them."""
+        codes = [(i, self.book, code.packed()) for i, code in self.codes.items()]
+        connection.executemany("INSERT OR REPLACE INTO code VALUES (?, ?, ?)", codes)
         if self.centroids is not None:
             connection.execute("DELETE FROM cell")
             connection.execute("DELETE FROM centroid")

@@ -29,10 +29,13 @@ from mast3r_ros.keyframes.database import (
     read_header,
     recover,
 )
+from mast3r_ros.keyframes.match_kernel import Code, Codebook
 from mast3r_ros.keyframes.usage import Usage
 
 # Larger ones are not of a map [bytes]; a keyframe of `mast3r` with all details takes 10 MB.
 _MAX_ARRAYS, _MAX_THUMBNAIL = 1 << 28, 1 << 24
+# The visual words of an image are fewer than those of a codebook.
+_MAX_CODE = 10 << 16
 # Rows that are read at a time.
 _BATCH = 2048
 SENSED, CALIBRATED = 1, 2
@@ -207,6 +210,23 @@ class Store:
             ).fetchall()
         table = np.array(rows, np.int64).reshape(-1, 2)
         return table[:, 0], table[:, 1]
+
+    def codes(self, codebook: Codebook) -> dict[int, Code]:
+        """Visual words of keyframes, by id; those of other words are left out.
+
+        Raises:
+            MapError: one is damaged.
+        """
+        with self._reading():
+            rows = self._run(
+                "SELECT id, CASE WHEN typeof(words) = 'blob' AND length(words) <= ? THEN words END "
+                "FROM code WHERE book = ?",
+                (_MAX_CODE, codebook.identity),
+            ).fetchall()
+        try:
+            return {i: Code.unpacked(words, len(codebook.words)) for i, words in rows}
+        except (TypeError, ValueError) as error:
+            raise MapError(f"{self.file} is damaged: visual words: {error}") from error
 
     def usage(self) -> dict[int, Usage]:
         """How often keyframes were of use, by id; rows that are none are left out."""

@@ -57,7 +57,7 @@ def to_model(keyframes: KeyframeMap) -> Any:
     for number, keyframe in enumerate(chosen):
         model.images[image_id(number)].name = names[keyframe.id]
     descriptions = [k.description for k in chosen]
-    pairs = similar_pairs(descriptions, _NEIGHBORS)
+    pairs = similar_pairs(keyframes, _NEIGHBORS)
     tracks = make_tracks(chosen, match_pairs(descriptions, pairs, front_end))
     order = np.argsort(tracks.point, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(tracks.point))[:-1]) if len(order) else []

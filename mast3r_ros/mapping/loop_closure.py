@@ -57,7 +57,7 @@ class Straightened:
 
 def closure_pairs(keyframes: KeyframeMap, options: OdometryMapOptions) -> list[tuple[int, int]]:
     """Pairs of keyframes, by their numbers in the order of time, that may show one place."""
-    return similar_pairs([k.description for k in keyframes], options.closure_alike, 1)
+    return similar_pairs(keyframes, options.closure_alike, 1)
 
 
 def find_closures(

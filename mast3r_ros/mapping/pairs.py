@@ -15,7 +15,8 @@ from mast3r_ros.frontends.features import FeatureDescription, FeatureFrontEnd
 from mast3r_ros.geometry.relative_pose import estimate_relative_pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.retrieval import GlobalIndex
+from mast3r_ros.keyframes.looks import Looks
+from mast3r_ros.keyframes.words import codebook_of
 from mast3r_ros.mapping.extra import MappingError
 
 # Largest epipolar error of a verified match [pixels]. Twice as much lets chance find twice as many:
@@ -59,21 +60,22 @@ def feature_description(description: Description) -> FeatureDescription:
 
 
 def similar_pairs(
-    descriptions: Sequence[Description], neighbors: int, successors: int = 0
+    keyframes: KeyframeMap, neighbors: int, successors: int = 0
 ) -> list[tuple[int, int]]:
-    """Pairs of images that may see the same things, each once, in order.
+    """Pairs of keyframes that may see the same things, by their numbers, each once, in order.
 
     Args:
-        descriptions: of the images, in the order of time.
-        neighbors: images that look most like each one.
-        successors: images that follow each one.
+        keyframes: in the order of time.
+        neighbors: keyframes that look most like each one.
+        successors: keyframes that follow each one.
     """
-    index = GlobalIndex()
+    front_end, descriptions = keyframes.front_end, [k.description for k in keyframes]
+    looks = Looks(front_end, codebook_of(front_end))
     for number, description in enumerate(descriptions):
-        index.add(number, description.global_descriptor)
+        looks.add(number, description)
     pairs = set()
     for number, description in enumerate(descriptions):
-        alike = index.search(description.global_descriptor, neighbors + 1)
+        alike = looks.search(description, neighbors + 1)
         after = range(number + 1, min(number + 1 + successors, len(descriptions)))
         pairs |= {(min(number, i), max(number, i)) for i in (*alike, *after) if i != number}
     return sorted(pairs)

@@ -88,7 +88,7 @@ def candidate_pairs(keyframes: KeyframeMap, options: RefineOptions) -> list[tupl
             raise MappingError(
                 f"keyframe {keyframe.id} has no camera: give the calibration of its images"
             )
-    return similar_pairs([k.description for k in keyframes], options.alike, options.successors)
+    return similar_pairs(keyframes, options.alike, options.successors)
 
 
 def matched_pairs(

@@ -33,6 +33,13 @@ class BenchmarkOptions:
         "Lines `query image`, the best images first, as hloc writes them (aachen, inloc); without "
         "the file, images are retrieved by the front end's own descriptors",
     )
+    retrieval: str = option(
+        "auto",
+        "How images are retrieved without --pairs: by visual words of local features, learned "
+        "from the database (asmk), or by one descriptor each (global); auto: by words where the "
+        "front end has local features (aachen, inloc)",
+        choices=("auto", "asmk", "global"),
+    )
     query_poses: Path | None = option(
         None,
         "Lines `query qw qx qy qz tx ty tz`, camera <- world: true poses of the queries, where "

@@ -120,7 +120,9 @@ class VisualLocalization(Benchmark):
         """Images of the database are described when a query needs them."""
         references = None
         if solver.front_end is not None:
-            references = References(self.database(), self.reference, solver.front_end)
+            references = References(
+                self.database(), self.reference, solver.front_end, self.options.retrieval
+            )
 
         def ask(query: str) -> Record:
             frame = self._queries[query].load()
@@ -204,5 +206,6 @@ class VisualLocalization(Benchmark):
         files = {name: getattr(self.options, name) for name in ("pairs", "query_poses")}
         return {
             "retrieved": self.options.retrieved,
+            "retrieval": self.options.retrieval,
             **{name: str(file) if file else None for name, file in files.items()},
         }

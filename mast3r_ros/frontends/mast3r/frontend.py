@@ -51,6 +51,8 @@ _PROJECTED = 48  # channels of the global descriptor's second moments
 # What a depth sensor's point has beside the sensor's own noise: a match is up to a pixel of the
 # network's image off, where surfaces slant.
 _SENSED_DEPTH_SIGMA = 0.01
+# A patch of which a mask leaves less is not of the place.
+_MOSTLY = 0.5
 
 
 class Mast3rFrontEnd:
@@ -194,6 +196,15 @@ class Mast3rFrontEnd:
         """Raise ValueError where a description is not one of this network's images."""
         assert isinstance(description, Mast3rDescription)
         description.check(self.network.config, size)
+
+    def local_features(self, description: Description) -> NDArray[np.float16]:
+        """(N, C) tokens of length 1, of the patches that the mask leaves for the most part."""
+        assert isinstance(description, Mast3rDescription)
+        tokens = description.tokens.astype(np.float32)
+        tokens /= np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-12)
+        if description.used.size:
+            tokens = tokens[self._used_share(description.used) > _MOSTLY]
+        return tokens.astype(np.float16)
 
     def match(
         self,
@@ -360,13 +371,15 @@ class Mast3rFrontEnd:
     ) -> NDArray[np.float32]:
         values = tokens.astype(np.float32)
         values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-        weights: NDArray[np.float32] | None = None
-        if used.size:  # the share of each token's patch that the mask leaves
-            patch = self.network.config.patch_size
-            size = [used.shape[1] // patch, used.shape[0] // patch]
-            share = cv2.resize(used.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-            weights = np.asarray(share, np.float32).ravel()
+        weights = self._used_share(used) if used.size else None
         return second_order_descriptor(values @ self._projection.astype(np.float32), weights)
+
+    def _used_share(self, used: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(N,) the share of each token's patch that a mask leaves."""
+        patch = self.network.config.patch_size
+        size = [used.shape[1] // patch, used.shape[0] // patch]
+        share = cv2.resize(used.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        return np.asarray(share, np.float32).ravel()
 
 
 def _open(options: Mast3rOptions) -> Engine:

@@ -1,0 +1,98 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Which images look like a query: by visual words, where the front end has some, and as a whole.
+
+Words find a place among many others that look like it. The global descriptor, of the whole image,
+helps where few words are shared, such as between images that are turned or blurred, and alone
+where there are too many images for words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.frontends.base import Description, FrontEnd, HasLocalFeatures
+from mast3r_ros.keyframes.match_kernel import Code, Codebook, WordIndex
+from mast3r_ros.keyframes.retrieval import EXACT, GlobalIndex
+
+# Weight of the global descriptors' dot product beside the score of the words: of 0, 0.1, 0.3, 1 and
+# 3, it found the most on the office walk and in rendered rooms (`bench retrieval`).
+_WEIGHT = 0.1
+# The best images by words, and as a whole, that are considered.
+_CONSIDERED = 1000
+
+
+class Looks:
+    """Images by number, with what they look like.
+
+    Attributes:
+        index: their global descriptors.
+    """
+
+    def __init__(self, front_end: FrontEnd, codebook: Codebook | None) -> None:
+        """Empty.
+
+        Args:
+            front_end: describes the images.
+            codebook: of its local features; None compares global descriptors alone.
+        """
+        self.index = GlobalIndex()
+        self._front_end = front_end
+        has_words = codebook is not None and isinstance(front_end, HasLocalFeatures)
+        self._codebook = codebook if has_words else None
+        self._words = None if self._codebook is None else WordIndex(self._codebook)
+
+    @property
+    def codebook(self) -> Codebook | None:
+        """What the words are of; None where there are none."""
+        return self._codebook if self._words is not None else None
+
+    def add(self, number: int, description: Description) -> None:
+        """Add an image, once; ValueError as of `GlobalIndex.add`."""
+        self.index.add(number, description.global_descriptor)
+        self.add_codes({number: self._code(description)} if self._words is not None else {})
+
+    def add_codes(self, codes: Mapping[int, Code]) -> None:
+        """Add the words of images whose global descriptors are there."""
+        if self._words is not None:
+            for number, code in codes.items():
+                self._words.add(number, code)
+            if len(self.index) > EXACT:
+                self._words = None
+
+    def forget_words_unless(self, numbers: Collection[int]) -> None:
+        """Use no words where not all of these images have some."""
+        if self._words is not None and len(self._words) < len(numbers):
+            self._words = None
+
+    def codes(self, numbers: Iterable[int]) -> dict[int, Code]:
+        """The words of images."""
+        return {} if self._words is None else {i: self._words[i] for i in numbers}
+
+    def remove(self, number: int) -> None:
+        """Forget an image."""
+        self.index.remove(number)
+        if self._words is not None:
+            self._words.remove(number)
+
+    def search(
+        self, description: Description, count: int, among: NDArray[np.int64] | None = None
+    ) -> list[int]:
+        """Numbers of the images that look most like a query, best first; only `among`, if given."""
+        as_a_whole = description.global_descriptor
+        if self._words is None:
+            return self.index.search(as_a_whole, count, among)
+        considered = max(_CONSIDERED, count)
+        code = self._code(description, query=True)
+        total = dict(self._words.search(code, considered, among))
+        for number, alike in self.index.scored(as_a_whole, considered, among):
+            total[number] = total.get(number, 0.0) + _WEIGHT * alike
+        return sorted(total, key=lambda number: -total[number])[:count]
+
+    def _code(self, description: Description, query: bool = False) -> Code:
+        assert self._codebook is not None
+        assert isinstance(self._front_end, HasLocalFeatures)
+        return self._codebook.code(self._front_end.local_features(description), query)
