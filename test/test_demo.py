@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 from browser import Page
 from rosbags.highlevel import AnyReader
+from typer.testing import CliRunner
+from untraced import untraced_environment
 
+from mast3r_ros.cli.app import app
 from mast3r_ros.datasets import SourceOptions, open_dataset
 from mast3r_ros.demo import photographs, run, scenes
 from mast3r_ros.demo.bag import play, write_bag
@@ -60,6 +63,8 @@ def tiny(tmp_path, monkeypatch):
     index.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    for variable in os.environ.keys() - untraced_environment().keys():
+        monkeypatch.delenv(variable)  # coverage of pip
 
     def want(sha256=None):
         real = _wheel(index, "picture")
@@ -206,6 +211,38 @@ def test_a_query_is_good_at_the_right_place_and_near_enough():
 
 
 @pytest.mark.parametrize(
+    ("words", "shown", "status"),
+    [
+        ((), ["photographs", "rooms", "drive"], 1),
+        (("--act", "drive", "--act", "photographs"), ["photographs", "drive"], 0),
+        (("--act", "rooms"), ["rooms"], 1),
+    ],
+)
+def test_all_acts_or_those_that_are_named_are_shown(tmp_path, monkeypatch, words, shown, status):
+    """Where one of them fails, so does the demo."""
+    asked = []
+
+    def show(act, good):
+        return lambda folder, *front_end: asked.append((act, folder, *front_end)) or good
+
+    monkeypatch.setattr(run, "show_photographs", show("photographs", True))
+    monkeypatch.setattr(run.rooms, "show_rooms", show("rooms", False))
+    monkeypatch.setattr(run.drive, "show_drive", show("drive", True))
+
+    done = CliRunner().invoke(app, ["demo", "--out", str(tmp_path), "--front-end", "sift", *words])
+
+    assert done.exit_code == status
+    assert [act for act, *_ in asked] == shown
+    for act, folder, *front_end in asked:
+        assert (folder, front_end) == (tmp_path, [] if act == "rooms" else ["sift"])
+
+
+def test_an_act_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(run.DemoError, match="act 'dance': the demo has photographs, rooms, drive"):
+        run.demo(tmp_path, "sift", ["dance"])
+
+
+@pytest.mark.parametrize(
     ("distribution", "variable", "heartbeat"),
     [
         ("", "FASTDDS_DEFAULT_PROFILES_FILE", "heartbeat_period"),
@@ -266,15 +303,17 @@ def test_a_node_that_cannot_start_is_told(tmp_path, monkeypatch):
 
 @pytest.mark.ros
 @pytest.mark.slow
-@pytest.mark.parametrize("front_end", ["xfeat"])
-def test_thirteen_of_thirteen(pictures, tmp_path, front_end):
-    """Over the middleware, as `make demo`; then the report in a browser."""
+def test_thirteen_of_thirteen(pictures, tmp_path):
+    """Over the middleware, as `make demo`; then the report in a browser.
+
+    The other acts need no node: `test_demo_rooms.py` and `test_demo_drive.py` show them.
+    """
     pytest.importorskip("torch")
     shutil.copytree(pictures, tmp_path / "photographs")
     command = [sys.executable, "-m", "mast3r_ros", "demo", "--out", str(tmp_path)]
 
     done = subprocess.run(
-        [*command, "--front-end", front_end],
+        [*command, "--act", "photographs"],
         cwd=_ROOT,
         capture_output=True,
         text=True,
@@ -284,10 +323,7 @@ def test_thirteen_of_thirteen(pictures, tmp_path, front_end):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "13 of 13" in done.stdout
-    photographs_said, _, rooms_said = done.stdout.partition("Rooms, RGB only")
-    assert "rooms localized" in rooms_said
-    assert (tmp_path / "rooms.html").is_file()
-    lines = [line for line in photographs_said.splitlines() if line.startswith("ok ")]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("ok ")]
     assert len(lines) == scenes.COUNT
     for place in ("motorcycle", "stairs", "pov hands"):
         assert any(place in line and " cm " in line and " deg " in line for line in lines)

@@ -53,16 +53,30 @@ def _short(driven, moments=2):
     return replace(driven, keyframes=driven.keyframes[:2], moments=driven.moments[:moments])
 
 
+def _some(driven, kept):
+    """The drive at some of its moments."""
+    moments, images = (tuple(all_[i] for i in kept) for all_ in (driven.moments, driven.images))
+    return replace(driven, moments=moments, images=images)
+
+
+def test_the_robot_is_found_at_the_start_and_after_being_carried_away(
+    tmp_path, monkeypatch, driven, capsys
+):
+    """At a third of the moments, to save time; each event but the dark is among them."""
+    pytest.importorskip("torch")
+    kept = [*range(5), 25, 26, *range(34, 44)]
+    short = _some(driven, kept)
+    monkeypatch.setattr(drive, "read_drive", lambda: short)
+
+    assert drive.show_drive(tmp_path, "xfeat"), capsys.readouterr().out
+
+    assert "NOT PASSED" not in (tmp_path / "drive.html").read_text()
+    assert "found after" in capsys.readouterr().out
+
+
 def test_the_page_says_that_a_robot_was_not_found_again(tmp_path, monkeypatch, driven, capsys):
     # Six keyframes and four moments, of which one is after the robot was carried away.
-    moments = [*driven.moments[:3], driven.moments[34]]
-    kept = [*range(3), 34]
-    short = replace(
-        driven,
-        keyframes=driven.keyframes[:6],
-        moments=tuple(moments),
-        images=tuple(driven.images[i] for i in kept),
-    )
+    short = replace(_some(driven, [*range(3), 34]), keyframes=driven.keyframes[:6])
     monkeypatch.setattr(drive, "read_drive", lambda: short)
 
     assert drive.show_drive(tmp_path, "sift") is False

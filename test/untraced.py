@@ -3,6 +3,7 @@
 """Calls of other people's Python without coverage, which takes longer than they do."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,3 +22,9 @@ def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
             sys.settrace(tracer)
 
     return call
+
+
+def untraced_environment(**others: str) -> dict[str, str]:
+    """The environment, with others, of a child process whose coverage says nothing new."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
+    return kept | others

@@ -66,12 +66,18 @@ def demo(
         typer.Option("--out", metavar="PATH", help="Folder of downloads, the bag and the reports."),
     ] = Path("demo"),
     front_end: FrontEndName = "xfeat",
+    act: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Show this one: photographs, rooms or drive. Repeatable."
+        ),
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Localize real photographs through the node, rendered rooms from RGB only, and a drive."""
     from mast3r_ros.demo import run
 
-    results = run.demo(out, front_end)
+    results = run.demo(out, front_end, act or ())
     write_json(results, json)
     if not all(results.values()):
         raise typer.Exit(1)

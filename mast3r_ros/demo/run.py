@@ -32,6 +32,12 @@ from mast3r_ros.evaluation.pose_error import Bound
 from mast3r_ros.evaluation.report import Row, write_report
 from mast3r_ros.geometry.transforms import Pose
 
+# Name and title of each, in the order in which they are shown.
+ACTS = {
+    "photographs": "Photographs, through the node",
+    "rooms": "Rooms, RGB only",
+    "drive": "A drive",
+}
 # Every query must be as near to the truth.
 LIMIT = Bound.of(0.02, 1.0)
 _START_TIMEOUT = 120.0
@@ -58,12 +64,13 @@ class _Shown:
         return self.right_place and self.outcome.error.within(LIMIT)
 
 
-def demo(folder: Path, front_end: str) -> dict[str, bool]:
-    """Show all three acts of the demo.
+def demo(folder: Path, front_end: str, acts: Sequence[str] = ()) -> dict[str, bool]:
+    """Show the acts of the demo.
 
     Args:
         folder: where photographs, bag, log and reports go.
         front_end: of the first act's node and of the third act; the second is MASt3R's.
+        acts: names of `ACTS`, shown in its order; all of them if none is named.
 
     Returns:
         Whether each act succeeded, see `show_photographs`, `rooms.show_rooms` and
@@ -72,13 +79,19 @@ def demo(folder: Path, front_end: str) -> dict[str, bool]:
     Raises:
         DemoError, DownloadError, FrontEndError: it could not be shown.
     """
-    console.rule("Photographs, through the node", align="left")
-    first = show_photographs(folder, front_end)
-    console.rule("Rooms, RGB only", align="left")
-    second = rooms.show_rooms(folder)
-    console.rule("A drive", align="left")
-    third = drive.show_drive(folder, front_end)
-    return {"photographs": first, "rooms": second, "drive": third}
+    if unknown := sorted(set(acts) - set(ACTS)):
+        raise DemoError(f"act {unknown[0]!r}: the demo has {', '.join(ACTS)}")
+    show = {
+        "photographs": lambda: show_photographs(folder, front_end),
+        "rooms": lambda: rooms.show_rooms(folder),
+        "drive": lambda: drive.show_drive(folder, front_end),
+    }
+    results = {}
+    for act, title in ACTS.items():
+        if not acts or act in acts:
+            console.rule(title, align="left")
+            results[act] = show[act]()
+    return results
 
 
 def show_photographs(folder: Path, front_end: str) -> bool:
