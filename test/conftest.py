@@ -65,7 +65,8 @@ def quick_export() -> Iterator[None]:
     from untraced import untraced
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.onnx, "export", untraced(torch.onnx.export))
+        for module in (torch.export, torch.onnx):
+            patch.setattr(module, "export", untraced(module.export))
         yield
 
 

@@ -27,6 +27,7 @@ from mast3r_ros.network import fetch
 from mast3r_ros.network.checkpoint import save_checkpoint
 from mast3r_ros.network.fetch import checkpoint_hash
 
+pytestmark = pytest.mark.usefixtures("quick_export")
 Run = Callable[..., Result]
 
 
