@@ -133,7 +133,8 @@ def test_a_drive_is_localized_until_it_is_dark(world):
 
     figures = drive_figures([steps])
     assert (figures["drives"], figures["moments"]) == (1, 16)
-    assert figures["localized"] > 0.7
+    # A wall that looks like another one of this room makes a few images ambiguous.
+    assert figures["localized"] > 0.6
     assert (figures["wrong_fixes"], figures["wrong_believed"]) == (0, 0)
     assert figures["filtered"]["ate_m"] < 0.1
     assert figures["events"]["black-out"]["moments"] == 3

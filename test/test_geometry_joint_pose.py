@@ -242,11 +242,63 @@ def test_a_chance_point_before_the_lens_does_not_make_the_pose_exact():
 
     found = _estimate(pose, wrong)
 
-    assert magnifications(pose, wrong)[0] > 20
+    assert magnifications(linearize(pose, wrong).by_keyframe, wrong)[0] > 20
     assert found.inliers[0]
     one, other = (np.linalg.eigvalsh(e.covariance)[0] for e in (clean, found))
     assert other > 0.5 * one
     assert transforms.rotation_angle(found.pose, pose) < 0.003
+
+
+def test_an_error_of_a_keyframes_pixel_grows_with_nearness_and_at_the_epipole():
+    # Two keyframes 2 m behind the query's camera, one beside it.
+    origins = np.array([[0.0, 0.0, -2.0], [0.0, 0.0, -2.0], [1.0, 0.0, 0.0]])
+    points = np.array([[0.1, 0.0, 1.0], [np.nan] * 3, [0.1, 0.0, 1.0]])
+    directions = np.where(np.isnan(points), [0.01, 0.0, 2.0], points - origins)
+    matches = Matches(
+        np.array([[0.1, 0.0]] * 3),
+        points,
+        origins,
+        directions,
+        np.full(3, 1e-6),
+        np.arange(3),
+        (_FOCAL, _FOCAL),
+        6.0,
+    )
+
+    found = magnifications(linearize(np.eye(4), matches).by_keyframe, matches)
+
+    # 3 m from the keyframe and 1 m before the camera; 1.35 m and 1 m. The ray passes the camera by
+    # 1 cm: 2.5 pixels from the keyframe's epipole, and 50 from that of the query.
+    np.testing.assert_allclose(found, [3.0, 20.0, 1.35], rtol=0.15)
+
+
+def test_the_influence_of_a_match_is_what_the_covariance_grows_by_without_it():
+    pose, matches = _problem(2, points=30, rays=0, noise=0.5)
+    # One of them is much nearer than the others.
+    points = transforms.apply(pose, transforms.apply(transforms.inverse(pose), matches.points) * 10)
+    points[0] = matches.points[0]
+    matches = replace(matches, points=points)
+    found = _estimate(pose, matches)
+
+    influential = int(found.influences.argmax())
+    without = estimate(pose, matches, _shared(matches), muted=np.arange(len(points)) == influential)
+
+    grown = np.trace(np.linalg.solve(found.covariance, without.covariance)) - 6.0
+    assert influential == 0
+    assert found.influences[0] > 3.0
+    assert found.influences[0] == pytest.approx(grown, rel=0.3)
+    assert not without.inliers[0]
+
+
+def test_of_a_muted_match_the_prediction_is_told():
+    pose, matches = _problem(3, points=60, rays=0, noise=0.5)
+    matches.rays[0] += 3.0 / _FOCAL
+
+    found = estimate(pose, matches, _shared(matches), muted=np.arange(60) == 0)
+
+    spread = 0.5**2 * np.eye(2) + found.predicted[0]
+    np.testing.assert_allclose(found.residuals[0], -3.0, atol=3.0 * np.sqrt(spread.max()))
+    assert 0.0 < found.predicted[0].trace() < 0.5
 
 
 def test_no_support_no_pose():

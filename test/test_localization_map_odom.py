@@ -114,6 +114,17 @@ def test_map_odom_begins_once_fixes_agree():
     assert transforms.distance(estimate.belief.map_odom, truth) < 0.2
 
 
+def test_fixes_elsewhere_count_for_what_their_images_add():
+    drive, estimate = next(_drives())
+    believed = []
+    for _ in range(5):
+        drive.step()
+        believed.append(estimate.correct(drive.fix(), _FIX, drive.odom, drive.stamp, fresh=0.5))
+
+    # The first one has nothing in common with any before it: 1, 1.5, 2, 2.5, 3.
+    assert believed == [False] * 4 + [True]
+
+
 def test_a_wrong_fix_now_and_then_is_never_believed():
     wrong = 0
     for drive, estimate in _drives():

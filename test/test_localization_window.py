@@ -217,6 +217,21 @@ def test_an_image_that_sees_nothing_is_not_localized_by_those_before(matches):
     assert transforms.distance(answers[4].pose, bodies[4]) < 0.03
 
 
+def test_an_answer_tells_what_the_newest_image_adds():
+    bodies = _drive(3)
+    window = _window(bodies)
+    told, few = window.relocalizer.map.front_end.matches, 5
+    for keyframe in range(len(_KEYFRAMES)):
+        kept = np.arange(few if keyframe == 0 else 0)
+        told[keyframe, 102] = told[keyframe, 102].select(kept)
+
+    answers = _run(window, bodies)
+
+    needed = window.relocalizer.min_inliers
+    assert [a.fresh for a in answers] == [1.0, 1.0, pytest.approx(few / needed)]
+    assert all(a.localized for a in answers)
+
+
 def test_an_image_that_contradicts_the_others_is_no_query_with_them():
     elsewhere = camera_pose(1.1, 1.2, 0.3, turn=0.45)
     bodies = [_BODY, elsewhere, *_drive(4)[2:]]

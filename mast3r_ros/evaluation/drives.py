@@ -152,7 +152,7 @@ def run(
             else:
                 assert answer.covariance is not None
                 fix = answer.pose, answer.covariance
-                believed = filtered.correct(*fix, odom_body, moment.stamp)
+                believed = filtered.correct(*fix, odom_body, moment.stamp, fresh=answer.fresh)
             tracked = Tracked.of(moment.stamp, moment.body, believed, filtered)
             done.append(Step(tracked, moment.event, moment.dark, fix))
     return steps

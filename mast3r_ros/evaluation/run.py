@@ -126,4 +126,6 @@ def _follow(
         tracker.predict(odom_camera, stamp, noise)
         return False
     assert answer.covariance is not None
-    return tracker.correct(answer.pose, answer.covariance, odom_camera, stamp, noise=noise)
+    return tracker.correct(
+        answer.pose, answer.covariance, odom_camera, stamp, noise=noise, fresh=answer.fresh
+    )

@@ -87,6 +87,13 @@ class Matches:
         """(N,) the largest error of an inlier [pixels]."""
         return np.where(self.with_ray, self.threshold / 2, self.threshold)
 
+    @cached_property
+    def focals(self) -> Array:
+        """(N,) mean focal length of the image that each match is of [pixels]."""
+        if self.rig is None or self.views is None:
+            return np.full(len(self.rays), float(np.mean(self.focal)))
+        return np.asarray(self.rig.focals.mean(1)[self.views])
+
     def without(self, these: NDArray[np.bool_]) -> Matches:
         """The matches but for some."""
         return self.select(~these)
@@ -256,22 +263,20 @@ def linearize_camera(pose: Pose, matches: Matches) -> Linearization:
     return Linearization(residual, jacobian[:, :, :6], jacobian[:, :, 6:], ahead)
 
 
-def magnifications(pose: Pose, matches: Matches) -> Array:
-    """(N,) how many times nearer each point is to its camera than to its keyframe; 1 for rays.
+def magnifications(by_keyframe: Array, matches: Matches) -> Array:
+    """(N,) how many times larger an error of the keyframe's pixel is in the query.
 
-    What is wrong about the keyframe's pixel is wrong by so much more in the query.
+    It turns the match's ray about the keyframe. A point that is nearer to the query's camera than
+    to its keyframe moves by more pixels, and so does the epipolar line of a ray that is seen near
+    the keyframe's epipole.
+
+    Args:
+        by_keyframe: (N, 2, 7) see `Linearization`.
+        matches: that it is of.
     """
-    found = np.ones(len(matches.rays))
-    for view in range(1 if matches.rig is None else len(matches.rig)):
-        at, camera = np.arange(len(found)), pose
-        if matches.rig is not None:
-            at, camera = matches.of_view(view)[0], pose @ matches.rig.body_cameras[view]
-        points = matches.points[at]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            depth = (points - camera[:3, 3]) @ camera[:3, 2]
-            ratio = np.linalg.norm(points - matches.origins[at], axis=1) / depth
-        found[at] = np.where(matches.with_point[at] & (depth > 0), ratio, 1.0)
-    return found
+    with np.errstate(invalid="ignore", over="ignore"):
+        by_turn = np.square(by_keyframe[:, :, 3:6]).sum(axis=(1, 2))
+        return np.asarray(np.sqrt(by_turn / np.where(matches.with_ray, 1.0, 2.0)) / matches.focals)
 
 
 def agreeing(pose: Pose, matches: Matches) -> NDArray[np.bool_]:

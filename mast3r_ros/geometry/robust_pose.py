@@ -45,8 +45,8 @@ _LEAST_SIGMA = 1e-6
 # Several views match one feature of a keyframe: half of the variance of each such match is that
 # feature's, which is as exact as those of the views.
 _WITHIN_FEATURE = 0.5
-# Up to this change of scale features are found again; the variance of the query is that of both.
-_MOST_NEARER = 4.0
+# Least part of a match's information that the others have about it: bounds its influence.
+_LEAST_LEFT = 1e-3
 # Calibration, the clock and the registration of depth are wrong by the same in all keyframes, and
 # in the query: this part of the keyframes' variances does not average out.
 _COMMON = 1.0
@@ -102,6 +102,12 @@ class Estimate:
         motion: (S,) errors of odometry and turns during readouts, in standard deviations.
         disagreement: (2,) how many times larger the keyframes' errors in position and orientation
             are than stated.
+        influences: (N,) part by which the pose's variances grow without each match, summed over
+            its six directions; 0 for outliers.
+        residuals: (N, 2) [pixels], the keyframes' and odometry's errors taken out; of rays the
+            second is 0; NaN for matches that are far off.
+        predicted: (N, 2, 2) covariance of these by the errors of the pose, of the keyframes and of
+            odometry [pixels^2], without the match's own noise; 0 for outliers.
     """
 
     pose: Pose
@@ -114,6 +120,9 @@ class Estimate:
     effects: Array
     motion: Array
     disagreement: Array
+    influences: Array
+    residuals: Array
+    predicted: Array
 
     @property
     def support(self) -> float:
@@ -122,7 +131,11 @@ class Estimate:
 
 
 def estimate(
-    start: Pose, matches: Matches, shared: SharedErrors, least: float = _FEWEST
+    start: Pose,
+    matches: Matches,
+    shared: SharedErrors,
+    least: float = _FEWEST,
+    muted: NDArray[np.bool_] | None = None,
 ) -> Estimate | None:
     """The most likely pose near a first one, with its covariance.
 
@@ -131,6 +144,7 @@ def estimate(
         matches: of all keyframes.
         shared: what they have in common.
         least: a pose of fewer inliers is not looked for.
+        muted: (N,) matches that have no say; what the pose predicts of them is told.
 
     Returns:
         None where too few matches agree or they do not bind the pose.
@@ -144,7 +158,8 @@ def estimate(
     at = np.flatnonzero(near)
     views = np.zeros(len(near), np.int64) if matches.views is None else matches.views
     at = at[np.lexsort((views[at], matches.owners[at]))]
-    solver = _Solver(start, matches.select(at), shared.select(at))
+    silent = None if muted is None else muted[at]
+    solver = _Solver(start, matches.select(at), shared.select(at), silent)
     for _ in range(_ITERATIONS):
         if not solver.step():
             return None
@@ -154,6 +169,10 @@ def estimate(
     covariance = solver.covariance + _COMMON * np.diag(common)
     inliers, costs = np.zeros(len(near), bool), np.full(len(near), np.inf)
     inliers[at], costs[at] = solver.inliers, solver.costs
+    influences, predicted = np.zeros(len(near)), np.zeros((len(near), 2, 2))
+    influences[at], predicted[at] = solver.influences()
+    residuals = np.full((len(near), 2), np.nan)
+    residuals[at] = solver.residuals
     points = int((inliers & matches.with_point).sum())
     outlier_costs = matches.limits**2 / np.where(matches.with_ray, *solver.variances[::-1])
     return Estimate(
@@ -167,6 +186,9 @@ def estimate(
         solver.effects,
         solver.motion,
         np.sqrt(solver.inflation),
+        influences,
+        residuals,
+        predicted,
     )
 
 
@@ -176,7 +198,13 @@ class _Solver:
     The matches are in the order of their keyframes, and of their views.
     """
 
-    def __init__(self, start: Pose, matches: Matches, shared: SharedErrors) -> None:
+    def __init__(
+        self,
+        start: Pose,
+        matches: Matches,
+        shared: SharedErrors,
+        muted: NDArray[np.bool_] | None,
+    ) -> None:
         self.pose = start
         self.matches = matches
         self.sigmas = np.maximum(shared.sigmas, _LEAST_SIGMA)
@@ -193,8 +221,10 @@ class _Solver:
         # Of residuals of points and of rays [pixels^2].
         self.variances = np.full(2, (matches.threshold / 3.0) ** 2)
         self.covariance = np.full((6, 6), np.inf)
+        self.muted = np.zeros(count, bool) if muted is None else muted
         self.inliers = np.zeros(count, bool)
         self.costs = np.zeros(count)
+        self.residuals = np.zeros((count, 2))
         self.settled = False
 
     def step(self) -> bool:
@@ -208,11 +238,13 @@ class _Solver:
         corrected += (by_camera @ moved[:, :, None])[..., 0]
         with np.errstate(invalid="ignore"):
             square = np.where(ahead, (corrected**2).sum(1), np.inf)
-        self.inliers = square < self.matches.limits**2
+        self.residuals = corrected
+        self.inliers = (square < self.matches.limits**2) & ~self.muted
         if self.inliers.sum() < _FEWEST:
             return False
-        weights = self._weigh(square)
+        weights = self._weigh(square, by_keyframe)
         used = np.flatnonzero(self.inliers)
+        self._linearized = by_camera, by_keyframe, tied, weights
         parts = (by_camera, by_keyframe, residual[:, :, None])
         blocks = np.concatenate([part[used] for part in parts], axis=2)
         blocks *= np.sqrt(weights[used])[:, None, None]
@@ -279,7 +311,7 @@ class _Solver:
             of[-8:, -8:] += square[count:, count:]
         return normal
 
-    def _weigh(self, square: Array) -> Array:
+    def _weigh(self, square: Array, by_keyframe: Array) -> Array:
         """(N,) weights, after the variances of the residuals are estimated anew."""
         kind = self.is_ray.astype(int)
         self.costs = square / self.variances[kind]
@@ -300,7 +332,7 @@ class _Solver:
                 repeated = np.maximum(repeated, self.repeats)
             alike *= repeated
         correlated = self.correlations[self.matches.owners] ** 2
-        variances = self.variances[kind] * self._amplified()
+        variances = self.variances[kind] * self._amplified(by_keyframe)
         weights: Array = efficiency * robust / (variances * alike * correlated)
         return weights
 
@@ -309,15 +341,15 @@ class _Solver:
         members = np.bincount(groups[self.inliers], minlength=groups.max() + 1)
         return np.asarray(1.0 + np.maximum(members[groups] - 1, 0) * correlation)
 
-    def _amplified(self) -> Array:
-        """(N,) how much larger variances of points are that are far nearer than their keyframe.
+    def _amplified(self, by_keyframe: Array) -> Array:
+        """(N,) how much larger variances are where errors of the keyframe's pixel are magnified.
 
-        What is wrong about the keyframe's pixel is magnified. Without this, a wrong match whose
-        point lies right in front of the camera by chance turns the pose, and seems to know it
-        exactly.
+        Without this, a wrong match whose point lies right in front of the camera by chance, or
+        whose ray passes it, turns the pose and seems to know it exactly.
         """
-        nearer = magnifications(self.pose, self.matches) / _MOST_NEARER
-        return np.asarray(np.maximum(nearer**2, 1.0))
+        magnified = magnifications(by_keyframe, self.matches)
+        # Keyframe and query have half of the variance each where nothing is magnified.
+        return np.asarray(np.maximum((1.0 + magnified**2) / 2.0, 1.0))
 
     def _solve(self, normal: Array) -> bool:
         """Move the pose and the keyframes; (K, 14 + S, 14 + S) normal equations by keyframe."""
@@ -347,6 +379,7 @@ class _Solver:
         self.effects = -(variance @ normal[:, free:-1, -1:])[..., 0] - gain @ step
         posterior = variance + gain @ covariance @ gain.transpose(0, 2, 1)
         self._learn(np.diagonal(posterior, axis1=1, axis2=2))
+        self._posterior = covariance, gain, variance
         return True
 
     def _learn(self, posterior: Array) -> None:
@@ -359,6 +392,31 @@ class _Solver:
             mean = (_PRIOR_KEYFRAMES + square[:, columns].sum() / 3) / total
             # What is said of the map is never taken for more than it says.
             self.inflation[i] = max(mean, 1.0)
+
+    def influences(self) -> tuple[Array, Array]:
+        """(N,) influences and (N, 2, 2) predicted of `Estimate`, after the last step.
+
+        With the covariance P of all errors, the residual's derivative J and the weight w, P grows
+        by P J^T (1/w - J P J^T)^-1 J P without a match (Sherman, Morrison and Woodbury).
+        """
+        by_camera, by_keyframe, tied, weights = self._linearized
+        covariance, gain, variance = self._posterior
+        told = np.flatnonzero(self.inliers | self.muted)
+        owners, by_keyframe = self.matches.owners[told], by_keyframe[told]
+        jacobian = by_camera[told] @ np.stack(tied)[self.views[told]]
+        # What moves the pose moves the keyframe's errors along with it.
+        jacobian = jacobian - by_keyframe @ gain[owners]
+        across = jacobian @ covariance
+        explained = across @ jacobian.transpose(0, 2, 1)
+        explained += by_keyframe @ variance[owners] @ by_keyframe.transpose(0, 2, 1)
+        weights = np.where(self.inliers, weights, 0.0)[told, None]
+        values, vectors = np.linalg.eigh(weights[:, :, None] * explained)
+        left = weights / np.maximum(1.0 - values, _LEAST_LEFT)
+        across = vectors.transpose(0, 2, 1) @ across[:, :, :6]
+        moved = ((across @ np.linalg.inv(self.covariance)) * across).sum(2)
+        influences, predicted = np.zeros(len(self.inliers)), np.zeros((len(self.inliers), 2, 2))
+        influences[told], predicted[told] = (left * moved).sum(1), explained
+        return influences, predicted
 
 
 def _efficiency(robust: Array, costs: Array, dimensions: int) -> float:

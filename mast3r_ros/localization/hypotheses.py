@@ -24,6 +24,7 @@ from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import compare, differs
+from mast3r_ros.localization.single_matches import doubt_single_matches
 from mast3r_ros.localization.solving import EVIDENCE_GRID, image_cells, query_features
 from mast3r_ros.localization.view import MatchedView, same_cameras
 
@@ -47,6 +48,7 @@ def best_of(
     if not refined:
         return None
     best = max(refined, key=lambda one: one.support)
+    best = doubt_single_matches(best, matches, shared, views)
     rivals = [
         r
         for r in refined

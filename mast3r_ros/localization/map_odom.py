@@ -140,7 +140,8 @@ class MapOdomFilter:
 
     Attributes:
         driven: the way since the last fix that was believed [m].
-        agreeing: consecutive fixes elsewhere that agree with each other.
+        agreeing: consecutive fixes elsewhere that agree with each other; each counts for what its
+            images add to those of the fixes before it.
         moves: how often the robot was found elsewhere, the start included.
     """
 
@@ -157,7 +158,7 @@ class MapOdomFilter:
         self._fixed: int = 0
         self._stamp: int = 0
         self.driven = 0.0
-        self.agreeing = 0
+        self.agreeing = 0.0
 
     @property
     def belief(self) -> Belief | None:
@@ -205,6 +206,7 @@ class MapOdomFilter:
         stamp: int,
         confirmations: int = 3,
         noise: Array | None = None,
+        fresh: float = 1.0,
     ) -> bool:
         """A fix: where an image says that the body was when odometry said `odom_body`.
 
@@ -216,6 +218,8 @@ class MapOdomFilter:
             confirmations: so many consecutive fixes elsewhere must agree before they are believed,
                 and at the start.
             noise: see `predict`.
+            fresh: see `Localization.fresh`. Windows that follow each other have most images in
+                common: a place that looks alike in one of them is there in all.
 
         Returns:
             Whether it is believed; False where it is elsewhere, and too few agree with it yet.
@@ -225,14 +229,14 @@ class MapOdomFilter:
         limit = _chi_square(self.options.gate_probability)
         if self._belief is not None and self._belief.distance(fix) <= limit:
             self._belief = _fused(self._belief, fix, self.options.shared_fixes)
-            self._elsewhere, self.agreeing = None, 0
+            self._elsewhere, self.agreeing = None, 0.0
         else:
             near = self._elsewhere is not None and self._elsewhere.distance(fix) <= limit
-            self.agreeing = self.agreeing + 1 if near else 1
+            self.agreeing = self.agreeing + fresh if near else 1.0
             self._elsewhere = fix
             if self.agreeing < confirmations:
                 return False
-            self._belief, self._elsewhere, self.agreeing = fix, None, 0
+            self._belief, self._elsewhere, self.agreeing = fix, None, 0.0
             self.moves += 1
         self.driven, self._fixed = 0.0, stamp
         return True

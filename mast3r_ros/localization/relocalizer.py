@@ -178,17 +178,22 @@ class Relocalizer:
         sure = solving.sure_pose(view, scale, self.options, self._sure_inliers)
         return self._compare(view, rest) if sure is None else replace(view, sure_pose=sure)
 
-    def solve(self, views: Sequence[MatchedView], timings: dict[str, float]) -> Localization:
+    def solve(
+        self, views: Sequence[MatchedView], timings: dict[str, float], again: bool = False
+    ) -> Localization:
         """One verified pose over all matches of all views.
 
         Args:
             views: the query; its first one counts as the image of this instant where there are
                 several.
             timings: seconds by stage, to which solving is added.
+            again: match by the second matcher at once; see `looks_again`.
         """
-        with timed(timings, "solve"):
-            answer = self._solve(views)
-        if answer.reason in MENDABLE and self._looks_again():
+        if not again:
+            with timed(timings, "solve"):
+                answer = self._solve(views)
+            again = answer.reason in MENDABLE and self.looks_again
+        if again:
             answer, views = self._look_again(views, timings)
         if answer.localized:
             answer, views = self._look_elsewhere(answer, views, timings)
@@ -206,7 +211,9 @@ class Relocalizer:
     def _sure_inliers(self) -> float:
         return self.options.sure_inliers * self.min_inliers
 
-    def _looks_again(self) -> bool:
+    @property
+    def looks_again(self) -> bool:
+        """Whether a refused image may be matched by a second matcher."""
         # The second matcher's matches have no points of the query's own.
         allowed = self.options.second_look > 0 and self.options.pose_method != "procrustes"
         return allowed and has_second_matcher(self.map.front_end)

@@ -96,6 +96,8 @@ class Localization:
         views: the best inlier ratio of each view of the query; empty where no pose was judged.
         places: the pose, accepted or not, and after it those of other places that were compared
             with it; empty where there were none.
+        fresh: what the newest images add to those before them, between 0 and 1: their inliers over
+            the fewest of an answer; 1 where there are none before.
     """
 
     reason: Reason
@@ -113,6 +115,7 @@ class Localization:
     fixed_share: float = 0.0
     views: tuple[float, ...] = ()
     places: tuple[Pose, ...] = ()
+    fresh: float = 1.0
 
     @property
     def localized(self) -> bool:

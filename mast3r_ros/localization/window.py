@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mast3r_ros.common.options import check, option
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.joint_pose import RAY_WEIGHT
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
@@ -186,8 +187,17 @@ class Window:
 
     def _solve(self, chosen: Sequence[_Instant], timings: dict[str, float]) -> Localization:
         """Where the body is now, by some instants."""
-        answer = self.relocalizer.solve(self._tied(chosen), timings)
-        return answer if len(chosen) == 1 else _about_now(answer, len(chosen[0].views))
+        views, newest = self._tied(chosen), chosen[0].views
+        enough = self.relocalizer.min_inliers
+        answer = self.relocalizer.solve(views, timings)
+        if len(chosen) == 1:
+            return answer
+        judged = _about_now(answer, len(newest), enough)
+        if judged is not answer and not judged.localized and self.relocalizer.looks_again:
+            # The images before hold a pose by themselves, so the relocalizer did not look again.
+            answer = self.relocalizer.solve(views, timings, again=True)
+            judged = _about_now(answer, len(newest), enough)
+        return judged
 
     def _add(self, newest: _Instant) -> None:
         """Keep an instant, and forget what is no longer of use."""
@@ -246,16 +256,18 @@ class Window:
         return views
 
 
-def _about_now(answer: Localization, newest: int) -> Localization:
+def _about_now(answer: Localization, newest: int, enough: int) -> Localization:
     """The answer, refused where the first `newest` views, those of this instant, hold none of it.
 
-    It would be odometry alone: in the dark, or where the robot was carried away.
+    It would be odometry alone: in the dark, or where the robot was carried away. An answer is told
+    how much of it these views add, where `enough` inliers are all that is needed.
     """
     now = [m for m in answer.matches if m.view < newest]
     seen = sum(int(m.inliers.sum()) for m in now)
     points = sum(int((m.inliers & _with_point(m.correspondences)).sum()) for m in now)
     if not answer.localized or points >= _FEWEST_POINTS_NOW or seen >= _FEWEST_NOW:
-        return answer
+        support = points + RAY_WEIGHT * (seen - points)
+        return replace(answer, fresh=min(support / enough, 1.0))
     reason = Reason.FEW_INLIERS
     message = f"{reason.value} ({seen} of {_FEWEST_NOW} needed in the newest image)"
     return Localization(reason, message, matches=answer.matches, inliers=answer.inliers)

@@ -268,7 +268,11 @@ class Session:
         self.outputs.publish_pose(pose)
         if answer.matcher:
             notes.append(f"localized by a second look ({answer.matcher})")
-        notes.append(self.tf_output.take(answer.pose, answer.covariance, body, stamp, odom_body))
+        notes.append(
+            self.tf_output.take(
+                answer.pose, answer.covariance, body, stamp, odom_body, answer.fresh
+            )
+        )
         return pose
 
     def _publish_details(self, views: Mapping[str, View], answer: Localization) -> None:

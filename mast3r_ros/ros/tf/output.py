@@ -100,6 +100,7 @@ class TfOutput:
         frame_id: str,
         stamp: int,
         odom_camera: Pose | TransformError,
+        fresh: float = 1.0,
     ) -> str:
         """Follow an answer, or say why not.
 
@@ -109,6 +110,7 @@ class TfOutput:
             frame_id: the camera's optical frame.
             stamp: of its image [ns].
             odom_camera: odom <- camera at that stamp, or why it is not known.
+            fresh: see `Localization.fresh`.
         """
         options = self._options()
         if options.tf_mode == "map_camera":
@@ -127,6 +129,7 @@ class TfOutput:
                 odom_camera @ lever,
                 stamp,
                 options.gate_confirmations,
+                fresh=fresh,
             )
             agreeing = self._filter.agreeing
         if not believed:
@@ -195,5 +198,5 @@ class TfOutput:
             return np.eye(4)
 
 
-def _held_back(name: str, agreeing: int, options: NodeOptions) -> str:
-    return f"{name} held back: {agreeing} of {options.gate_confirmations} consistent poses"
+def _held_back(name: str, agreeing: float, options: NodeOptions) -> str:
+    return f"{name} held back: {agreeing:.2g} of {options.gate_confirmations} consistent poses"
