@@ -379,10 +379,11 @@ def test_a_map_of_one_recording_and_queries_of_others(walk, saved, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_stress_has_a_row_for_each_disturbance(walk, tmp_path):
     figures = tmp_path / "f.json"
 
-    run("evaluate", walk, "--every", 3, "--front-end", "sift", "--stress", "--json", figures)
+    run("evaluate", walk, "--every", 2, "--front-end", "sift", "--stress", "--json", figures)
 
     rows = {row["disturbance"]: row for row in json.loads(figures.read_text())["rows"]}
     assert list(rows) == [p.name for p in PERTURBATIONS]

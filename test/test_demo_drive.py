@@ -59,6 +59,7 @@ def _some(driven, kept):
     return replace(driven, moments=moments, images=images)
 
 
+@pytest.mark.no_cover
 def test_the_robot_is_found_at_the_start_and_after_being_carried_away(
     tmp_path, monkeypatch, driven, capsys
 ):

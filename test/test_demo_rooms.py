@@ -117,6 +117,7 @@ def test_an_untrained_network_is_refused_and_fails(small_network, tmp_path, monk
         assert np.isfinite(json.loads(found)).all()
 
 
+@pytest.mark.no_cover
 def test_the_weights_of_the_package_pass(tmp_path, capsys):
     pytest.importorskip("torch")
     from mast3r_ros.network.fetch import nano_checkpoint

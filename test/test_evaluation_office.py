@@ -11,7 +11,8 @@ from mast3r_ros.cli.app import app
 from mast3r_ros.frontends import create
 from mast3r_ros.frontends.base import FrontEndError
 
-pytestmark = pytest.mark.slow
+# Other tests run every line of it: coverage would take its time for nothing.
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 
 def _evaluate(office, folder, *options):

@@ -231,6 +231,7 @@ def test_directions_without_a_baseline_give_no_meters():
     assert generalized_pose.from_bearings(matches.rig, backwards) is None
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["points", "rays", "mixed", "keyframes"])
 def test_the_covariance_is_honest(kind):
     points, rays = {"rays": (0, 240), "mixed": (30, 120)}.get(kind, (90, 0))

@@ -283,6 +283,7 @@ def nano_pair(
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_real_descriptors_give_the_bits_of_the_cpu(
     device: EmulatedDevice, nano_pair: tuple[NDArray[np.float32], NDArray[np.float32]]
 ) -> None:

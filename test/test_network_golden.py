@@ -79,5 +79,6 @@ def test_small(small: MAST3R, file: str, size1: tuple[int, int], size2: tuple[in
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_full_size() -> None:
     compare(filled(MAST3RConfig(), full_size=True), "full_landscape_64x96.npz", (64, 96), (64, 96))

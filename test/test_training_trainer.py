@@ -53,6 +53,7 @@ def _weights(trainer):
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_eight_pairs_are_learned_by_heart(tmp_path):
     figures = []
     recipe = replace(
