@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,34 +173,29 @@ def _poses_toward(rng: Rng, room: Room, box: NDArray[np.float64], count: int) ->
     return poses
 
 
-def _poster(world: AmbiguousWorld, rng: Rng, queries: int) -> Scene:
+def _picture(
+    world: AmbiguousWorld,
+    rng: Rng,
+    queries: int,
+    middle: tuple[float, float, float],
+    height: float,
+    normal: tuple[float, float, float],
+    upward: tuple[float, float, float],
+) -> Scene:
+    """A picture on the wall or the floor of a bare hall of a height."""
     palette = Palette(world.library, rng, 0.0)
     half = rng.uniform(0.35, 0.7)
-    middle = np.array([15.0, 0.0, 1.7])
-    mesh, size = _blank_hall(palette), (30.0, 30.0, 6.0)
-    across, up = (middle[0] - half, middle[0] + half), (middle[2] - half, middle[2] + half)
-    mesh.box(across, (0.0, 0.003), up, palette.draw("picture"))
-    normal, upward = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
-    carton = _beside(rng, middle, half, normal, upward)
+    mesh, size = _blank_hall(palette), (30.0, 30.0, height)
+    spans = [(x - half, x + half) for x in middle]
+    spans[normal.index(1.0)] = (0.0, 0.003)
+    x, y, z = spans
+    mesh.box(x, y, z, palette.draw("picture"))
+    plane = np.array(middle), half, np.array(normal), np.array(upward)
+    carton = _beside(rng, *plane)
     if world.tell_tale:
         _put(mesh, carton, palette.draw("picture"))
     model = world.renderer.load(_bare(mesh, size))
-    return _plane_scene(world, rng, model, (middle, half, normal, upward), carton, queries)
-
-
-def _floor(world: AmbiguousWorld, rng: Rng, queries: int) -> Scene:
-    palette = Palette(world.library, rng, 0.0)
-    half = rng.uniform(0.35, 0.7)
-    middle = np.array([15.0, 15.0, 0.0])
-    mesh, size = _blank_hall(palette), (30.0, 30.0, 16.0)
-    across = (middle[0] - half, middle[0] + half)
-    mesh.box(across, (middle[1] - half, middle[1] + half), (0.0, 0.003), palette.draw("picture"))
-    normal, upward = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
-    carton = _beside(rng, middle, half, normal, upward)
-    if world.tell_tale:
-        _put(mesh, carton, palette.draw("picture"))
-    model = world.renderer.load(_bare(mesh, size))
-    return _plane_scene(world, rng, model, (middle, half, normal, upward), carton, queries)
+    return _plane_scene(world, rng, model, plane, carton, queries)
 
 
 _Plane = tuple[NDArray[np.float64], float, NDArray[np.float64], NDArray[np.float64]]
@@ -343,7 +339,11 @@ def _moved(view: View, offset: NDArray[np.float64]) -> View:
 
 KINDS: dict[str, Callable[[AmbiguousWorld, Rng, int], Scene]] = {
     "twin_rooms": _twin_rooms,
-    "poster": _poster,
-    "floor": _floor,
+    "poster": partial(
+        _picture, middle=(15.0, 0.0, 1.7), height=6.0, normal=(0, 1.0, 0), upward=(0, 0, 1.0)
+    ),
+    "floor": partial(
+        _picture, middle=(15.0, 15.0, 0.0), height=16.0, normal=(0, 0, 1.0), upward=(0, 1.0, 0)
+    ),
     "two_sided": _two_sided,
 }
