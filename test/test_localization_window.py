@@ -119,10 +119,9 @@ def test_memory_is_bounded_over_ten_minutes():
     window.relocalizer.solve = _not_solved
     kept = []
 
-    for i in range(1000):
-        window.localize(_frame(i % 2, 0.6 * i), np.eye(4))
-        if i < 30 or i % 20 == 0:
-            kept.append(len(pickle.dumps(window._instants)))
+    for i in range(300):
+        window.localize(_frame(i % 2, 2.0 * i), np.eye(4))
+        kept.append(len(pickle.dumps(window._instants)))
 
     assert len(window) == 21
     assert max(kept) < 1.01 * max(kept[20:30])
