@@ -125,6 +125,12 @@ class Robot:
             self.context.try_shutdown()
         return self.log()
 
+    def finish(self) -> None:
+        """End the node, which has met no error of its own."""
+        log = self.close()
+        assert self.process.returncode == 0, log
+        assert "Traceback" not in log, log
+
     def log(self) -> str:
         """What the node has logged so far."""
         return os.pread(self._log.fileno(), 1 << 20, 0).decode(errors="replace")
