@@ -289,16 +289,16 @@ def test_real_descriptors_give_the_bits_of_the_cpu(
 ) -> None:
     a, b = nano_pair
     on_gpu = CudaDatabase(a, device), CudaDatabase(b, device)
-    walks = walk_on_gpu([on_gpu, on_gpu[::-1]], stride=4)
+    walks = walk_on_gpu([on_gpu, on_gpu[::-1]], stride=8)
     for walk, (first, second) in zip(walks, ((a, b), (b, a)), strict=True):
-        expected = reciprocal(Database(first), Database(second), grid_seeds(*first.shape[:2], 4))
+        expected = reciprocal(Database(first), Database(second), grid_seeds(*first.shape[:2], 8))
         np.testing.assert_array_equal(walk.pairs, expected.pairs)
         np.testing.assert_array_equal(walk.basin, expected.basin)
     index, score = nearest(a[::8, ::8].reshape(-1, 24), on_gpu[1])
     expected_index, expected_score = nearest(a[::8, ::8].reshape(-1, 24), Database(b))
     np.testing.assert_array_equal(index, expected_index)
     np.testing.assert_array_equal(score, expected_score)
-    screened, scored = _screening(*on_gpu, 4)
+    screened, scored = _screening(*on_gpu, 8)
     print(f"nano: {screened:.1%} screened, {scored:.2%} scored")
     assert 0 < scored < 0.2
 
