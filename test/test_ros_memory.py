@@ -12,12 +12,12 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 
 def test_memory_does_not_grow_under_load():
-    figures = measure(seconds=20.0, quiet_images=3)
+    figures = measure(seconds=30.0, quiet_images=3)
 
     assert figures.localized > 0
     assert figures.sent > figures.answered
-    # Leaking one image a second would be 9 MiB from one quarter's median to the next.
-    assert figures.growth < 4.0
+    # Leaking one image a second would be 13 MiB from one quarter's median to the next.
+    assert figures.growth < 8.0
 
 
 def test_nothing_piles_up_over_lifecycles():
