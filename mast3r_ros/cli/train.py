@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train: nano or tiny.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="What to train: nano, nano-continued or tiny.")
+    ],
     out: Annotated[
         Path,
         typer.Option(
