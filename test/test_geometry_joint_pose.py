@@ -18,7 +18,8 @@ from mast3r_ros.geometry.joint_pose import (
     linearize,
     magnifications,
 )
-from mast3r_ros.geometry.robust_pose import SharedErrors, estimate
+from mast3r_ros.geometry.robust_pose import estimate
+from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.scale_vote import scale_along
 
 _FOCAL = 500.0

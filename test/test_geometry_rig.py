@@ -15,7 +15,8 @@ from mast3r_ros.geometry import generalized_pose, transforms
 from mast3r_ros.geometry.generalized_pose import Bearing
 from mast3r_ros.geometry.joint_pose import Matches, linearize
 from mast3r_ros.geometry.rig import make_rig, move_covariance
-from mast3r_ros.geometry.robust_pose import SharedErrors, estimate
+from mast3r_ros.geometry.robust_pose import estimate
+from mast3r_ros.geometry.robust_solver import SharedErrors
 
 _FOCALS = ((500.0, 510.0), (400.0, 390.0), (620.0, 620.0))
 _HALF = np.array([0.6, 0.45])  # field of view on z = 1

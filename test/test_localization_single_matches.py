@@ -8,7 +8,8 @@ from synthetic import make_camera
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.joint_pose import Matches
-from mast3r_ros.geometry.robust_pose import SharedErrors, estimate
+from mast3r_ros.geometry.robust_pose import estimate
+from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.localization.single_matches import doubt_single_matches
 from mast3r_ros.localization.view import MatchedView
 

@@ -11,79 +11,23 @@ what is said of the map as the prior. Residuals are weighed as those of Student'
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import (
-    RAY_WEIGHT,
-    Matches,
-    lengths,
-    linearize_camera,
-    magnifications,
-)
+from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, lengths
+from mast3r_ros.geometry.robust_solver import FEWEST, SharedErrors, Solver
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.geometry.uncertainty import invert_information
 
 Array = NDArray[np.float64]
 
-# Degrees of freedom of the residuals' t distribution: the usual choice for contaminated normals.
-_FREEDOM = 4.0
-_NOISE_FLOOR = 0.5
 _ITERATIONS = 8
 # Matches that a pose misses by more than this many thresholds are not looked at again.
 _REACH = 4.0
-_FEWEST = 6
-# The stated accuracy of the map counts as much as what so many keyframes show.
-_PRIOR_KEYFRAMES = 2.0
-# A keyframe with fewer inliers shows nothing of its own error.
-_FEWEST_OF_KEYFRAME = 8
-_LEAST_SIGMA = 1e-6
-# Several views match one feature of a keyframe: half of the variance of each such match is that
-# feature's, which is as exact as those of the views.
-_WITHIN_FEATURE = 0.5
-# Least part of a match's information that the others have about it: bounds its influence.
-_LEAST_LEFT = 1e-3
 # Calibration, the clock and the registration of depth are wrong by the same in all keyframes, and
 # in the query: this part of the keyframes' variances does not average out.
 _COMMON = 1.0
-
-
-@dataclass(frozen=True)
-class SharedErrors:
-    """What the matches of one keyframe have in common.
-
-    Attributes:
-        sigmas: (K, 7) standard deviations of each keyframe's pose [m, rad] and of the relative
-            scale of its points.
-        correlations: (K,) how many times larger the deviations of a pose are than if the errors of
-            a keyframe's matches had nothing else in common.
-        cells: (N,) the cell of the query's image that each match lies in.
-        within_cell: correlation of the errors of two matches of one cell.
-        features: (N,) number of the keyframe's feature that each match is with; None where each has
-            one of its own, as those of one image do.
-        repeats: (N,) in how many images the whole error of a match is met, at least 1; None where
-            features alone say what images have in common.
-    """
-
-    sigmas: Array
-    correlations: Array
-    cells: NDArray[np.int64]
-    within_cell: float
-    features: NDArray[np.int64] | None = None
-    repeats: NDArray[np.int64] | None = None
-
-    def select(self, which: NDArray[np.int64]) -> SharedErrors:
-        """Of some of the matches alone."""
-        return replace(
-            self,
-            cells=self.cells[which],
-            features=None if self.features is None else self.features[which],
-            repeats=None if self.repeats is None else self.repeats[which],
-        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +78,7 @@ def estimate(
     start: Pose,
     matches: Matches,
     shared: SharedErrors,
-    least: float = _FEWEST,
+    least: float = FEWEST,
     muted: NDArray[np.bool_] | None = None,
 ) -> Estimate | None:
     """The most likely pose near a first one, with its covariance.
@@ -159,7 +103,7 @@ def estimate(
     views = np.zeros(len(near), np.int64) if matches.views is None else matches.views
     at = at[np.lexsort((views[at], matches.owners[at]))]
     silent = None if muted is None else muted[at]
-    solver = _Solver(start, matches.select(at), shared.select(at), silent)
+    solver = Solver(start, matches.select(at), shared.select(at), silent)
     for _ in range(_ITERATIONS):
         if not solver.step():
             return None
@@ -190,243 +134,3 @@ def estimate(
         residuals,
         predicted,
     )
-
-
-class _Solver:
-    """The state of the iteration: pose, keyframes' errors, and their and the residuals' sizes.
-
-    The matches are in the order of their keyframes, and of their views.
-    """
-
-    def __init__(
-        self,
-        start: Pose,
-        matches: Matches,
-        shared: SharedErrors,
-        muted: NDArray[np.bool_] | None,
-    ) -> None:
-        self.pose = start
-        self.matches = matches
-        self.sigmas = np.maximum(shared.sigmas, _LEAST_SIGMA)
-        self.correlations = shared.correlations
-        self.cells, self.features, self.repeats = shared.cells, shared.features, shared.repeats
-        count = len(matches.rays)
-        self.views = np.zeros(count, np.int64) if matches.views is None else matches.views
-        self.within_cell = shared.within_cell
-        self.effects = np.zeros((len(shared.sigmas), 7))
-        self.motion = np.zeros(matches.nuisances)
-        self.inflation = np.ones(2)
-        self.is_ray = matches.with_ray
-        self.dimensions = np.where(self.is_ray, 1, 2)
-        # Of residuals of points and of rays [pixels^2].
-        self.variances = np.full(2, (matches.threshold / 3.0) ** 2)
-        self.covariance = np.full((6, 6), np.inf)
-        self.muted = np.zeros(count, bool) if muted is None else muted
-        self.inliers = np.zeros(count, bool)
-        self.costs = np.zeros(count)
-        self.residuals = np.zeros((count, 2))
-        self.settled = False
-
-    def step(self) -> bool:
-        """One iteration; False where the pose is lost."""
-        residual, by_camera, by_keyframe, ahead = self._linearize()
-        owners = self.matches.owners
-        tied = self._tied()
-        # What is known of the nuisances moves each view's camera, and turns it by the rows.
-        moved = np.stack([by[:, 6:] @ self.motion for by in tied])[self.views]
-        corrected = residual + (by_keyframe @ self.effects[owners][:, :, None])[..., 0]
-        corrected += (by_camera @ moved[:, :, None])[..., 0]
-        with np.errstate(invalid="ignore"):
-            square = np.where(ahead, (corrected**2).sum(1), np.inf)
-        self.residuals = corrected
-        self.inliers = (square < self.matches.limits**2) & ~self.muted
-        if self.inliers.sum() < _FEWEST:
-            return False
-        weights = self._weigh(square, by_keyframe)
-        used = np.flatnonzero(self.inliers)
-        self._linearized = by_camera, by_keyframe, tied, weights
-        parts = (by_camera, by_keyframe, residual[:, :, None])
-        blocks = np.concatenate([part[used] for part in parts], axis=2)
-        blocks *= np.sqrt(weights[used])[:, None, None]
-        return self._solve(self._normal(blocks, used, tied))
-
-    def _linearize(self) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
-        """Residuals, their derivatives by camera and keyframe, and which are ahead.
-
-        Those by camera are (N, 2, 6), or (N, 2, 9) with its turn during the readout.
-        """
-        matches = self.matches
-        if matches.rig is None:
-            seen = linearize_camera(self.pose, matches)
-            residual, by_keyframe, ahead = seen.residual, seen.by_keyframe, seen.ahead
-            by_camera = seen.by_pose
-        else:
-            count = len(matches.rays)
-            residual, ahead = np.zeros((count, 2)), np.zeros(count, bool)
-            by_camera, by_keyframe = np.zeros((count, 2, 6)), np.zeros((count, 2, 7))
-            for view in range(len(matches.rig)):
-                at, own = matches.of_view(view)
-                seen = linearize_camera(self.pose @ matches.rig.body_cameras[view], own)
-                residual[at], ahead[at] = seen.residual, seen.ahead
-                by_camera[at], by_keyframe[at] = seen.by_pose, seen.by_keyframe
-        if matches.readout is not None:
-            turned = by_camera[:, :, 3:6] * matches.readout[:, None, None]
-            by_camera = np.concatenate([by_camera, turned], axis=2)
-        return residual, by_camera, by_keyframe, ahead
-
-    def _tied(self) -> list[Array]:
-        """How each view's camera, and its turn, follow from the pose and the other errors."""
-        rig, turns = self.matches.rig, self.matches.readout is not None
-        tied = []
-        for view in range(1 if rig is None else len(rig)):
-            body = np.eye(6) if rig is None else rig.by_body(view, self.pose)
-            by = np.zeros((9 if turns else 6, 6 + len(self.motion)))
-            by[:6, : body.shape[1]] = body
-            if turns:
-                first = body.shape[1] + 3 * view
-                by[6:, first : first + 3] = np.eye(3)
-            tied.append(by)
-        return tied
-
-    def _normal(self, blocks: Array, used: NDArray[np.int64], tied: list[Array]) -> Array:
-        """(K, 14 + S, 14 + S) normal equations by keyframe, of weighted rows.
-
-        The rows of a view are few columns wide; only their squares are spread over all errors.
-        """
-        keyframes, views = len(self.effects), len(tied)
-        width = 6 + len(self.motion) + 8
-        normal = np.zeros((keyframes, width, width))
-        cells = self.matches.owners[used] * views + self.views[used]
-        ends = np.searchsorted(cells, np.arange(keyframes * views + 1))
-        for cell, (begin, end) in enumerate(pairwise(ends)):
-            if begin == end:
-                continue
-            rows = blocks[begin:end].reshape(-1, blocks.shape[2])
-            square, by = rows.T @ rows, tied[cell % views]
-            count, of = len(by), normal[cell // views]
-            of[:-8, :-8] += by.T @ square[:count, :count] @ by
-            across = by.T @ square[:count, count:]
-            of[:-8, -8:] += across
-            of[-8:, :-8] += across.T
-            of[-8:, -8:] += square[count:, count:]
-        return normal
-
-    def _weigh(self, square: Array, by_keyframe: Array) -> Array:
-        """(N,) weights, after the variances of the residuals are estimated anew."""
-        kind = self.is_ray.astype(int)
-        self.costs = square / self.variances[kind]
-        with np.errstate(invalid="ignore"):
-            robust = (_FREEDOM + self.dimensions) / (_FREEDOM + self.costs)
-        efficiency = np.ones(len(square))
-        for which in (0, 1):
-            own = self.inliers & (kind == which)
-            if own.any():
-                freedom = max(int(self.dimensions[own].sum()) - 6, 1)
-                found = (robust[own] * square[own]).sum() / freedom
-                self.variances[which] = max(found, _NOISE_FLOOR**2)
-                efficiency[own] = _efficiency(robust[own], self.costs[own], 2 - which)
-        alike = self._alike(self.cells, self.within_cell)
-        if self.features is not None:
-            repeated = self._alike(self.features, _WITHIN_FEATURE)
-            if self.repeats is not None:
-                repeated = np.maximum(repeated, self.repeats)
-            alike *= repeated
-        correlated = self.correlations[self.matches.owners] ** 2
-        variances = self.variances[kind] * self._amplified(by_keyframe)
-        weights: Array = efficiency * robust / (variances * alike * correlated)
-        return weights
-
-    def _alike(self, groups: NDArray[np.int64], correlation: float) -> Array:
-        """(N,) how much larger variances are where the errors of a group's inliers are alike."""
-        members = np.bincount(groups[self.inliers], minlength=groups.max() + 1)
-        return np.asarray(1.0 + np.maximum(members[groups] - 1, 0) * correlation)
-
-    def _amplified(self, by_keyframe: Array) -> Array:
-        """(N,) how much larger variances are where errors of the keyframe's pixel are magnified.
-
-        Without this, a wrong match whose point lies right in front of the camera by chance, or
-        whose ray passes it, turns the pose and seems to know it exactly.
-        """
-        magnified = magnifications(by_keyframe, self.matches)
-        # Keyframe and query have half of the variance each where nothing is magnified.
-        return np.asarray(np.maximum((1.0 + magnified**2) / 2.0, 1.0))
-
-    def _solve(self, normal: Array) -> bool:
-        """Move the pose and the keyframes; (K, 14 + S, 14 + S) normal equations by keyframe."""
-        free = 6 + len(self.motion)
-        inflation = np.repeat([*self.inflation, 1.0], [3, 3, 1])
-        prior = 1.0 / (self.sigmas**2 * inflation)
-        own = normal[:, free:-1, free:-1] + prior[:, :, None] * np.eye(7)
-        # Eliminate the keyframes (Schur complement): each by itself, as they share no matches.
-        variance = np.linalg.inv(own)
-        coupling = normal[:, free:-1, :free]
-        gain = variance @ coupling
-        information = (normal[:, :free, :free] - coupling.transpose(0, 2, 1) @ gain).sum(0)
-        gradient = (normal[:, :free, -1:] - gain.transpose(0, 2, 1) @ normal[:, free:-1, -1:]).sum(
-            0
-        )[:, 0]
-        # These errors are in standard deviations.
-        information[6:, 6:] += np.eye(len(self.motion))
-        covariance = invert_information(information)
-        if not np.isfinite(covariance).all():
-            return False
-        step = -covariance @ gradient
-        # A tenth of a standard deviation changes nothing that is stated.
-        self.covariance = covariance[:6, :6]
-        moved, self.motion = step[:6], step[6:]
-        self.settled = bool(moved @ np.linalg.solve(self.covariance, moved) < 0.01)
-        self.pose = transforms.perturb(self.pose, moved)
-        self.effects = -(variance @ normal[:, free:-1, -1:])[..., 0] - gain @ step
-        posterior = variance + gain @ covariance @ gain.transpose(0, 2, 1)
-        self._learn(np.diagonal(posterior, axis1=1, axis2=2))
-        self._posterior = covariance, gain, variance
-        return True
-
-    def _learn(self, posterior: Array) -> None:
-        """How much larger than stated the keyframes' errors are, from (K, 7) variances."""
-        counts = np.bincount(self.matches.owners[self.inliers], minlength=len(self.effects))
-        shown = counts >= _FEWEST_OF_KEYFRAME
-        square = ((self.effects**2 + posterior) / self.sigmas**2)[shown]
-        total = _PRIOR_KEYFRAMES + shown.sum()
-        for i, columns in enumerate((slice(0, 3), slice(3, 6))):
-            mean = (_PRIOR_KEYFRAMES + square[:, columns].sum() / 3) / total
-            # What is said of the map is never taken for more than it says.
-            self.inflation[i] = max(mean, 1.0)
-
-    def influences(self) -> tuple[Array, Array]:
-        """(N,) influences and (N, 2, 2) predicted of `Estimate`, after the last step.
-
-        With the covariance P of all errors, the residual's derivative J and the weight w, P grows
-        by P J^T (1/w - J P J^T)^-1 J P without a match (Sherman, Morrison and Woodbury).
-        """
-        by_camera, by_keyframe, tied, weights = self._linearized
-        covariance, gain, variance = self._posterior
-        told = np.flatnonzero(self.inliers | self.muted)
-        owners, by_keyframe = self.matches.owners[told], by_keyframe[told]
-        jacobian = by_camera[told] @ np.stack(tied)[self.views[told]]
-        # What moves the pose moves the keyframe's errors along with it.
-        jacobian = jacobian - by_keyframe @ gain[owners]
-        across = jacobian @ covariance
-        explained = across @ jacobian.transpose(0, 2, 1)
-        explained += by_keyframe @ variance[owners] @ by_keyframe.transpose(0, 2, 1)
-        weights = np.where(self.inliers, weights, 0.0)[told, None]
-        values, vectors = np.linalg.eigh(weights[:, :, None] * explained)
-        left = weights / np.maximum(1.0 - values, _LEAST_LEFT)
-        across = vectors.transpose(0, 2, 1) @ across[:, :, :6]
-        moved = ((across @ np.linalg.inv(self.covariance)) * across).sum(2)
-        influences, predicted = np.zeros(len(self.inliers)), np.zeros((len(self.inliers), 2, 2))
-        influences[told], predicted[told] = (left * moved).sum(1), explained
-        return influences, predicted
-
-
-def _efficiency(robust: Array, costs: Array, dimensions: int) -> float:
-    """What the information of weighted residuals is to be multiplied by.
-
-    An M-estimator of influence psi has the variance E[psi^2] / E[psi']^2 (Huber 1964), its normal
-    equations have E[w]. Residuals far below the noise floor (exact matches) have no influence at
-    all: they are worth as much as normal noise of that floor, not more.
-    """
-    slope = robust * (1.0 - 2.0 * costs / ((_FREEDOM + costs) * dimensions))
-    influence = (robust**2 * costs).mean() / dimensions
-    most = 1.0 / robust.mean()
-    return float(min(slope.mean() ** 2 / max(influence * robust.mean(), 1e-12), most))

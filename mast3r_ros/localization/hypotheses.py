@@ -20,7 +20,8 @@ from scipy.special import ndtr
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.joint_pose import Matches
-from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
+from mast3r_ros.geometry.robust_pose import Estimate, estimate
+from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import compare, differs

@@ -20,7 +20,8 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.generalized_pose import body_of, from_points
 from mast3r_ros.geometry.joint_pose import Matches, agreeing
 from mast3r_ros.geometry.planar import planar_twin
-from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
+from mast3r_ros.geometry.robust_pose import Estimate, estimate
+from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.view import MatchedView, same_instants

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.joint_pose import Matches, linearize, magnifications
-from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors, estimate
+from mast3r_ros.geometry.robust_pose import Estimate, estimate
+from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.localization.view import MatchedView
 
 Array = NDArray[np.float64]

@@ -17,7 +17,7 @@ from mast3r_ros.geometry.generalized_pose import Bearing, body_of, from_bearings
 from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, agreeing
 from mast3r_ros.geometry.point_pose import pose_from_points
 from mast3r_ros.geometry.relative_pose import RelativePose, estimate_relative_pose
-from mast3r_ros.geometry.robust_pose import SharedErrors
+from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.scale_vote import scale_along
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe

@@ -13,7 +13,8 @@ import numpy as np
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.joint_pose import Matches, lengths
 from mast3r_ros.geometry.overlap import shares_view
-from mast3r_ros.geometry.robust_pose import Estimate, SharedErrors
+from mast3r_ros.geometry.robust_pose import Estimate
+from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.look_alikes import pair_sides
