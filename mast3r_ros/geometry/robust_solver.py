@@ -224,7 +224,9 @@ class Solver:
         whose ray passes it, turns the pose and seems to know it exactly.
         """
         magnified = magnifications(by_keyframe, self.matches)
-        # Keyframe and query have half of the variance each where nothing is magnified.
+        # Keyframe and query have half of the variance each where nothing is magnified. The variance
+        # is that of the residuals as they are: of magnified ones the largest are cut off, and what
+        # is left of them would make it too small.
         return np.asarray(np.maximum((1.0 + magnified**2) / 2.0, 1.0))
 
     def _solve(self, normal: Array) -> bool:
