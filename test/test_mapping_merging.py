@@ -21,6 +21,7 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.mapping import edit, merging
 from mast3r_ros.mapping.extra import MappingError
+from mast3r_ros.mapping.options import RefineOptions
 
 POSES = [camera_pose(x=0.15 * i - 0.6, y=0.04 * (i % 3), turn=-0.05 * i) for i in range(8)]
 # Where the other session's map began.
@@ -94,6 +95,21 @@ def test_maps_without_overlap_are_refused_with_figures(found, even, sift):
     lost = [(k, Localization(Reason.FEW_MATCHES, "none")) for k, _ in found[:2]] + found[2:]
     with pytest.raises(MappingError, match="no overlap: 2 of 4 keyframes"):
         merging.align_maps(lost)
+
+
+@pytest.mark.parametrize(
+    ("apart", "expected"),
+    [((0.002, 0.0002), (0.01, 0.573)), ((0.03, 0.02), (0.0195, 0.745)), ((0.2, 0.1), (0.03, 1.0))],
+    ids=["maps that agree", "between", "no more than stated"],
+)
+def test_keyframes_move_no_further_than_the_maps_disagree(found, apart, expected):
+    alignment = merging.align_maps(found)
+    shown = replace(alignment, position_m=apart[0], rotation_rad=apart[1])
+
+    options = merging.refining_together(shown, RefineOptions(alike=5))
+
+    assert (options.position_sigma, options.rotation_sigma) == pytest.approx(expected, rel=1e-2)
+    assert options.alike == 5
 
 
 def test_matches_that_contradict_the_merged_poses_are_refused(even, found):

@@ -56,7 +56,8 @@ def merge(
         f"{100 * alignment.position_m:.1f} cm, {degrees(alignment.rotation_rad):.2f} degrees "
         "in the median"
     )
-    refined = refine_map(merging.joined(one, two, alignment.pose), refining)
+    together = merging.refining_together(alignment, refining)
+    refined = refine_map(merging.joined(one, two, alignment.pose), together)
     merging.check_merged(refined, one)
     about: dict[str, object] = {"alignment": alignment.as_dict(), "refinement": refined.as_dict()}
     save_map(refined.keyframes, out, json, about)

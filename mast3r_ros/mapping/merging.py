@@ -19,6 +19,7 @@ from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization
 from mast3r_ros.mapping.edit import transform
 from mast3r_ros.mapping.extra import MappingError
+from mast3r_ros.mapping.options import RefineOptions
 from mast3r_ros.mapping.refinement import Refinement
 
 # Keyframes that agree on where the other map lies: one or two may be wrong alike by chance.
@@ -30,6 +31,8 @@ _SAME_POSITION, _SAME_ROTATION = 0.25, np.deg2rad(5.0)
 # Pairs of keyframes of both maps that contradict the merged poses, at the most.
 _CONTRADICTING = 0.3
 _ROUNDS = 5
+# Median length of a vector of three normal errors, in their standard deviation.
+_MEDIAN_LENGTH = 1.538
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,28 @@ def _averaged(first_other: Pose, known: Sequence[tuple[Keyframe, Localization]])
     delta = np.linalg.solve(information, gradient)
     turn = transforms.make(transforms.rotation_from_vector(delta[3:]), delta[:3])
     return np.asarray(turn @ first_other)
+
+
+def refining_together(alignment: Alignment, options: RefineOptions) -> RefineOptions:
+    """How the keyframes of two aligned maps are adjusted: they move no further than they disagree.
+
+    Each map was made with care of its own, so that merging must not bend it. What calibration and
+    depth have wrong about all keyframes bends a map whose poses are let loose (`map refine`); how
+    far the poses of both maps are from agreeing, their alignment shows.
+
+    Args:
+        alignment: of the maps.
+        options: the stated deviations of given poses, which are not exceeded. Nor are the poses
+            taken to be better known than the relocalizer takes those of any map to be.
+    """
+    shown = alignment.position_m / _MEDIAN_LENGTH, alignment.rotation_rad / _MEDIAN_LENGTH
+    position = max(shown[0], RelocalizerOptions.keyframe_position_sigma)
+    rotation = np.rad2deg(max(shown[1], RelocalizerOptions.keyframe_rotation_sigma))
+    return replace(
+        options,
+        position_sigma=min(position, options.position_sigma),
+        rotation_sigma=min(float(rotation), options.rotation_sigma),
+    )
 
 
 def joined(first: KeyframeMap, other: KeyframeMap, first_other: Pose) -> KeyframeMap:
