@@ -4,14 +4,17 @@
 
     python -m bench localization                                  # rendered rooms
     python -m bench.localization DIR --every 10 --front-end sift  # a recording
+    python -m bench.localization DIR --before ../before           # and another version, in turns
 
 Times are processor time on the threads that OMP_NUM_THREADS allows: what other programs do on the
-machine matters little.
+machine matters little. With `--before`, the working tree of another version, built, each version
+runs in a process of its own, and the least of all turns counts for each query.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -94,14 +97,71 @@ def windows(keyframes: KeyframeMap, queries: Sequence[Frame]) -> Iterator[Locali
             yield answer
 
 
+def stages(source: Path, every: int, front_end: str) -> list[dict[str, float]]:
+    """Processor time of each query of a recording by stage [s], with the version imported."""
+    clock = SimpleNamespace(perf_counter=time.process_time, monotonic=time.monotonic)
+    try:
+        from mast3r_ros.localization import relocalizer
+
+        keyframes, queries = recorded(source, every, front_end)
+        locate = relocalizer.Relocalizer(keyframes).localize
+    except ImportError:  # a version before the floors of today
+        from mast3r_ros import frontends, relocalizer
+        from mast3r_ros.evaluation.run import split
+        from mast3r_ros.evaluation.trajectories import read_tum
+        from mast3r_ros.mapping.keyframe_map import KeyframeMap
+
+        chosen, others = split(read_tum(source), every)
+        keyframes = KeyframeMap(frontends.create(front_end))
+        for image in chosen:
+            keyframes.add(image.load(True), image.pose)
+        queries = [image.load(False) for image in others]
+        locate = relocalizer.Relocalizer(keyframes).locate
+    with mock.patch.object(relocalizer, "time", clock):
+        locate(queries[0])  # warm-up
+        return [locate(query).timings for query in queries]
+
+
+def compare(before: Path, arguments: argparse.Namespace) -> None:
+    """Print the medians of two versions."""
+    from bench._versions import run_in
+
+    part = [str(arguments.source.resolve()), "--every", str(arguments.every), "--part"]
+    part += ["--front-end", arguments.front_end]
+    trees = {"before": before.resolve(), "after": Path(__file__).resolve().parents[1]}
+    taken: dict[str, list[list[dict[str, float]]]] = {name: [] for name in trees}
+    for _ in range(arguments.turns):
+        for name, tree in trees.items():
+            taken[name].append(run_in(tree, Path(__file__), part))
+    for name, turns in taken.items():
+        stage = {
+            s: np.array([[query.get(s, 0.0) for query in turn] for turn in turns]).min(0)
+            for s in _STAGES
+        }
+        whole = np.array([[sum(query.values()) for query in turn] for turn in turns]).min(0)
+        parts = ", ".join(f"{s} {1e3 * np.median(t):.1f}" for s, t in stage.items())
+        print(f"{name:6} median {1e3 * np.median(whole):.1f} ms: {parts}")
+
+
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, nargs="?", help="a recording")
+    parser.add_argument("--before", type=Path, help="working tree of another version, built")
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--every", type=int, default=10)
     parser.add_argument("--front-end", default="xfeat")
     arguments = parser.parse_args()
     name = arguments.front_end
+    if arguments.part:
+        print(json.dumps(stages(arguments.source, arguments.every, name)))
+        return 0
+    if arguments.before is not None:
+        if arguments.source is None:
+            parser.error("--before needs a recording")
+        compare(arguments.before, arguments)
+        return 0
     if arguments.source is None:
         keyframes, queries = rendered(name)
     else:

@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -78,21 +76,6 @@ def measure(weights: str, keyframes: int, runs: int) -> dict[str, float]:
     return figures
 
 
-def run_in(tree: Path, arguments: argparse.Namespace) -> dict[str, float]:
-    """`measure` with the version in a working tree."""
-    built = [str(path) for path in tree.glob("install/*/lib/python3*/site-packages")]
-    command = [
-        *(sys.executable, str(Path(__file__).resolve()), "--part"),
-        *("--weights", arguments.weights, "--keyframes", str(arguments.keyframes)),
-        *("--runs", str(arguments.runs)),
-    ]
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment = os.environ | threads | {"PYTHONPATH": os.pathsep.join([*built, str(tree)])}
-    done = subprocess.run(command, check=True, env=environment, cwd=tree, stdout=subprocess.PIPE)
-    figures: dict[str, float] = json.loads(done.stdout)
-    return figures
-
-
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,13 +89,17 @@ def main() -> int:
     if arguments.part:
         print(json.dumps(measure(arguments.weights, arguments.keyframes, arguments.runs)))
         return 0
+    from bench._versions import run_in  # not in a part: the other version has no such module
+
     trees = {"after": ROOT}
     if arguments.before is not None:
         trees = {"before": arguments.before.resolve(), **trees}
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in trees}
+    part = ["--part", "--weights", arguments.weights, "--keyframes", str(arguments.keyframes)]
+    part += ["--runs", str(arguments.runs)]
     for _ in range(arguments.turns):
         for name, tree in trees.items():
-            taken[name].append(run_in(tree, arguments))
+            taken[name].append(run_in(tree, Path(__file__), part))
     print(f"{arguments.weights}, {arguments.keyframes} keyframes, processor time [s]")
     for name, figures in taken.items():
         least = {key: min(each[key] for each in figures) for key in figures[0]}
