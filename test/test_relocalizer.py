@@ -556,10 +556,12 @@ def test_what_is_at_one_pixel_of_all_keyframes_is_the_robots_own_body():
     assert alone.fixed_share == 0.0
 
 
-def test_the_confidence_falls_towards_the_limits():
-    many, few = _locate((_KEYFRAME, _matches(count=400))), _locate((_KEYFRAME, _matches(count=30)))
+def test_a_pose_that_fewer_of_the_matches_agree_with_is_less_likely():
+    pure, mixed = (
+        _locate((_KEYFRAME, told)) for told in (_matches(), _joined(_matches(), _wild(150)))
+    )
 
-    assert many.confidence > few.confidence > 0
+    assert 1.0 > pure.confidence > mixed.confidence > 0.5
 
 
 def test_a_match_without_inliers_has_no_confidence():

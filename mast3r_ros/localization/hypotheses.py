@@ -19,15 +19,19 @@ import numpy as np
 from scipy.special import ndtr
 
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import Matches
+from mast3r_ros.geometry.joint_pose import Matches, lengths
 from mast3r_ros.geometry.robust_pose import Estimate, estimate
 from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.options import RelocalizerOptions
-from mast3r_ros.localization.other_poses import compare, differs
+from mast3r_ros.localization.other_poses import compare, differs, second_of_plane
 from mast3r_ros.localization.single_matches import doubt_single_matches
 from mast3r_ros.localization.solving import EVIDENCE_GRID, image_cells, query_features
 from mast3r_ros.localization.view import MatchedView, same_cameras
+
+# Before it is refined, the second pose of a plane misses its matches by up to so many times the
+# largest error of an inlier.
+_ROUGHLY = 4.0
 
 
 def best_of(
@@ -55,7 +59,7 @@ def best_of(
         for r in refined
         if r.support >= options.max_ambiguity * best.support and differs(best, r, options)
     ]
-    if matches.readout is not None:
+    if matches.readout is not None and _plane_like(best, matches, options):
         still = estimate(best.pose, replace(matches, readout=None), shared)
         rivals += [] if still is None else [still]
     if not rivals:
@@ -63,6 +67,19 @@ def best_of(
     features, cells = query_features(views), image_cells(views, same_cameras(views), EVIDENCE_GRID)
     evidence = [compare(best, rival, features, cells).evidence for rival in rivals]
     return widened(best, rivals, [float(p) for p in ndtr(-np.array(evidence))])
+
+
+def _plane_like(best: Estimate, matches: Matches, options: RelocalizerOptions) -> bool:
+    """Whether the second pose of a plane shows about the same image.
+
+    Elsewhere, a turn during the readout has an error that linear theory sees.
+    """
+    twin = second_of_plane(best, matches)
+    if twin is None:
+        return True  # seen face on: both poses are near by
+    near = lengths(twin, matches)[0] < _ROUGHLY * matches.limits
+    known = best.inliers & matches.with_point
+    return bool((near & known).sum() >= options.max_ambiguity * known.sum())
 
 
 def widened(best: Estimate, rivals: Sequence[Estimate], probabilities: Sequence[float]) -> Estimate:

@@ -361,7 +361,7 @@ class Relocalizer:
             f"{verdict.reason.value} ({figures})",
             solved.pose,
             solved.covariance,
-            verdict.confidence,
+            0.0 if verdict.signs is None else verdict.signs.probability,
             _ranked(
                 _relative_to(keyframe, views[i], m, solved)
                 for (i, keyframe, _), m in zip(pairs(views), explained, strict=True)

@@ -81,8 +81,8 @@ class Localization:
         message: the reason with its figures, for people.
         pose: map <- camera, (4, 4), or map <- body of a query of views; None unless localized.
         covariance: (6, 6) [m, rad] along the fixed axes of the map; None unless localized.
-        confidence: 0 at the limit of what is accepted, towards 1 far from all limits; not yet a
-            calibrated probability. How exact the pose is plays no part.
+        confidence: probability that this is the right place (`confidence.py`); how exact the pose
+            is is another question. 0 unless localized.
         protection_position, protection_rotation: radii [m, rad] that the error exceeds with a
             probability of `protection_probability` at the most; infinite unless localized.
         matches: the keyframes compared, most inliers first.

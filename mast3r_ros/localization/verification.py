@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mast3r_ros.geometry.robust_pose import Estimate
 from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.ambiguity import Explanation, tells_apart
+from mast3r_ros.localization.confidence import FEWEST_OF_KEYFRAME, Signs
 from mast3r_ros.localization.look_alikes import pair_sides
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import compare, dissenting_view, other_poses
@@ -39,17 +40,14 @@ class Verdict:
     Attributes:
         reason: LOCALIZED, or the first check that failed.
         figures: what was measured, for people.
-        confidence: 0 at the limit of a check, towards 1 far from all limits; how exact the pose is
-            plays no part.
-        measures: what the checks measured, by name.
+        signs: what speaks for the pose, where all checks that come before were passed.
         views: the best inlier ratio of each view.
         rivals: poses of other places that were compared, (4, 4).
     """
 
     reason: Reason
     figures: str
-    confidence: float = 0.0
-    measures: dict[str, float] = field(default_factory=dict)
+    signs: Signs | None = None
     views: tuple[float, ...] = ()
     rivals: tuple[Pose, ...] = ()
 
@@ -111,21 +109,13 @@ def verify(
                 f"{other.support:.0f} inliers against {answer.support:.0f}, evidence "
                 f"{evidence:.1f} of {options.min_evidence:.1f} needed"
             )
-            return Verdict(
-                Reason.AMBIGUOUS, figures, measures={"evidence": evidence}, rivals=tuple(rivals)
-            )
-    measures = {
-        "support": answer.support / min_inliers,
-        "ratio": ratio / needed,
-        "spread": spread / options.min_cells,
-        "evidence": least / options.min_evidence if options.min_evidence else np.inf,
-    }
+            return Verdict(Reason.AMBIGUOUS, figures, rivals=tuple(rivals))
+    signs = Signs(ratio / needed, agreeing_keyframes(explained), least)
     ratios = tuple(
         max((m.inlier_ratio for m in explained if m.view == i), default=0.0)
         for i in range(len(views))
     )
-    confidence = 1.0 - 1.0 / min(measures.values())
-    return Verdict(Reason.LOCALIZED, figures, confidence, measures, ratios, tuple(rivals))
+    return Verdict(Reason.LOCALIZED, figures, signs, ratios, tuple(rivals))
 
 
 def least_support_elsewhere(
@@ -147,6 +137,14 @@ def least_support_elsewhere(
         min(min_inliers, _WEAK * support),
         options.max_ambiguity * support * _share_of_best(explained, cameras),
     )
+
+
+def agreeing_keyframes(explained: Sequence[KeyframeMatch]) -> int:
+    """How many keyframes agree with a pose, over all views."""
+    inliers = Counter[int]()
+    for m in explained:
+        inliers[m.keyframe_id] += int(m.inliers.sum())
+    return sum(count >= FEWEST_OF_KEYFRAME for count in inliers.values())
 
 
 def _share_of_best(explained: Sequence[KeyframeMatch], cameras: Sequence[int]) -> float:
