@@ -583,7 +583,10 @@ def test_no_map_there(tmp_path):
 def test_a_map_of_the_format_of_before_is_named(tmp_path):
     (tmp_path / "map.yaml").write_text("# mast3r_ros map\nformat: 2\n")
 
-    _refused(tmp_path, r"older format \(map.yaml\), .* format 5: build the map again .*map build")
+    _refused(
+        tmp_path,
+        rf"older format \(map.yaml\), .* format {FORMAT_VERSION}: build the map again .*map build",
+    )
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
@@ -602,7 +605,11 @@ def test_a_file_that_is_none_is_refused(tmp_path, kind):
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("PRAGMA user_version = 6", "map format 6, this version reads 5: update mast3r_ros"),
+        (
+            f"PRAGMA user_version = {FORMAT_VERSION + 1}",
+            f"map format {FORMAT_VERSION + 1}, this version reads {FORMAT_VERSION}: "
+            "update mast3r_ros",
+        ),
         ("PRAGMA user_version = 2", "map format 2, .*: build the map again"),
         ("PRAGMA user_version = -1", "map format -1, .*: build the map again"),
         ("PRAGMA application_id = 1", "is of another program"),

@@ -21,7 +21,7 @@ from ros_world import camera_pose, render
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.keyframes.database import FILE
+from mast3r_ros.keyframes.database import FILE, FORMAT_VERSION
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.srv import AddKeyframe, ClearMap, LoadMap, RemoveKeyframe, SaveMap
@@ -167,7 +167,10 @@ def _of_before(path):
     [
         (_truncate, "is damaged"),
         (_edit("UPDATE keyframe SET entry_crc = 1"), "does not have its checksum"),
-        (_edit("PRAGMA user_version = 5"), "map format 5, this version reads 4"),
+        (
+            _edit(f"PRAGMA user_version = {FORMAT_VERSION + 1}"),
+            f"map format {FORMAT_VERSION + 1}, this version reads {FORMAT_VERSION}",
+        ),
         (
             _edit("UPDATE meta SET value = 'xfeat' WHERE name = 'front_end'"),
             "made by front end 'xfeat'",
