@@ -235,6 +235,33 @@ def test_directions_without_a_baseline_give_no_meters():
     assert generalized_pose.from_bearings(matches.rig, backwards) is None
 
 
+def _half_wrong(matches, seed):
+    """The same with every other ray of the query elsewhere in its image."""
+    rays = matches.rays.copy()
+    rays[::2] = np.random.default_rng(seed).uniform(-_HALF, _HALF, rays[::2].shape)
+    return replace(matches, rays=rays)
+
+
+@pytest.mark.parametrize("keyframes", [1, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_rays_of_several_views_share_the_meters_of_odometry(seed, keyframes):
+    pose, matches, _ = _problem(seed, points=0, rays=400, noise=0.0, step=np.zeros((6, 6)))
+    matches = _half_wrong(matches.select(matches.owners < keyframes), seed)
+
+    found = generalized_pose.from_rays(matches, 5000)
+
+    assert transforms.distance(found, pose) < 0.01
+    assert transforms.rotation_angle(found, pose) < 0.003
+
+
+def test_five_rays_are_too_few():
+    _, matches, _ = _problem(0, points=0, rays=400, noise=0.0, step=np.zeros((6, 6)))
+
+    few = matches.select(np.flatnonzero((matches.owners == 0) & (matches.views == 0))[:5])
+
+    assert generalized_pose.from_rays(few, 1000) is None
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["points", "rays", "mixed", "keyframes"])
 def test_the_covariance_is_honest(kind):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import poselib
@@ -21,6 +22,8 @@ Array = NDArray[np.float64]
 # Lines of sight that are more parallel than this bind no scale: the ratio of the least to the
 # largest singular value.
 _PARALLEL = 1e-4
+# Fewer matches of a view with a keyframe than these are chance.
+_FEWEST_RAYS = 6
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,7 @@ def ransac(matches: Matches, max_iterations: int = 10_000, seed: int = 0) -> Pos
         pixels.append(matches.rays[own] * focal)
         points.append(matches.points[own])
         extrinsics.append(_camera_pose(transforms.inverse(rig.body_cameras[view])))
-        cameras.append(
-            {"model": "PINHOLE", "width": 1, "height": 1, "params": [*focal.tolist(), 0.0, 0.0]}
-        )
+        cameras.append(_pinhole(focal))
     if sum(len(p) for p in points) < 4:
         return None
     options = {
@@ -134,6 +135,72 @@ def from_bearings(rig: Rig, bearings: Sequence[Bearing]) -> Pose | None:
     if rank < 3 + count or singular[-1] < _PARALLEL * singular[0] or not (solution[3:] > 0).all():
         return None
     return transforms.make(rotation, solution[:3])
+
+
+def from_rays(matches: Matches, max_iterations: int, seed: int = 0) -> Pose | None:
+    """map <- body by rays of both sides alone: LO-RANSAC (poselib) over all views and keyframes.
+
+    The keyframes are one generalized camera and the views are the other (Stewenius et al., OMNIVIS
+    2005). Known distances between keyframes, or between views by odometry, give the meters, and all
+    images decide together: where a pattern repeats, each image's essential matrix may be wrong.
+
+    Args:
+        matches: of a query of several views.
+        max_iterations: of RANSAC. Samples are of six matches, and patterns that repeat have several
+            poses with many inliers: another seed may find another one.
+        seed: of its samples.
+
+    Returns:
+        None where no pose has six inliers.
+    """
+    rig = matches.rig
+    assert rig is not None
+    usable = np.isfinite(np.hstack([matches.directions, matches.rays])).all(axis=1)
+    found_in, keyframes = [], []
+    for owner in np.unique(matches.owners[usable]):
+        own = usable & (matches.owners == owner)
+        turn = _looking_along(matches.directions[own].mean(0))
+        local = matches.directions @ turn.T
+        own &= local[:, 2] > 0
+        keyframes.append(transforms.make(turn, -turn @ matches.origins[own][0]))
+        for view, focal in enumerate(rig.focals):
+            both = own & (matches.views == view)
+            if both.sum() >= _FEWEST_RAYS:
+                pair = poselib.PairwiseMatches()
+                pair.cam_id1, pair.cam_id2 = len(keyframes) - 1, view
+                pair.x1 = local[both, :2] / local[both, 2:] * rig.focals[0]
+                pair.x2 = matches.rays[both] * focal
+                found_in.append(pair)
+    if not found_in:
+        return None
+    found, info = poselib.estimate_generalized_relative_pose(
+        found_in,
+        [_camera_pose(k) for k in keyframes],
+        [_pinhole(rig.focals[0])] * len(keyframes),
+        [_camera_pose(transforms.inverse(c)) for c in rig.body_cameras],
+        [_pinhole(focal) for focal in rig.focals],
+        {
+            "max_epipolar_error": matches.threshold / 2,
+            "max_iterations": max_iterations,
+            "seed": seed,
+        },
+        {"loss_type": "TRUNCATED", "loss_scale": matches.threshold / 2},
+    )
+    pose = transforms.inverse(transforms.make(found.R, found.t))
+    return pose if info["num_inliers"] >= _FEWEST_RAYS and np.isfinite(pose).all() else None
+
+
+def _looking_along(direction: Array) -> Array:
+    """Some rotation from the map into a camera that looks along a direction."""
+    ahead = direction / np.linalg.norm(direction)
+    aside = np.cross(np.eye(3)[np.abs(ahead).argmin()], ahead)
+    aside /= np.linalg.norm(aside)
+    return np.stack([aside, np.cross(ahead, aside), ahead])
+
+
+def _pinhole(focal: Array) -> dict[str, Any]:
+    """A camera of the library's whose pixels are counted from the principal point."""
+    return {"model": "PINHOLE", "width": 1, "height": 1, "params": [*focal.tolist(), 0.0, 0.0]}
 
 
 def _camera_pose(pose: Pose) -> poselib.CameraPose:

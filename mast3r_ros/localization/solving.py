@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.generalized_pose import Bearing, body_of, from_bearings, from_points
+from mast3r_ros.geometry.generalized_pose import (
+    Bearing,
+    body_of,
+    from_bearings,
+    from_points,
+    from_rays,
+)
 from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, agreeing
 from mast3r_ros.geometry.point_pose import pose_from_points
 from mast3r_ros.geometry.relative_pose import RelativePose, estimate_relative_pose
@@ -46,6 +52,8 @@ _LONE_ITERATIONS = 1000
 # First poses that are refined. In an image that blurs or rolls, a pose bent along with a keyframe
 # may agree with more matches as they are than the right one does before both are refined.
 _HYPOTHESES = 3
+# Searches by the rays of all views, and the most samples of each.
+_RAY_TRIALS, _RAY_ITERATIONS = 3, 1000
 # Keyframes whose essential matrix is looked for: those with the most matches.
 _RAY_KEYFRAMES = 2
 
@@ -206,6 +214,7 @@ def solve(
     """
     poses: list[Pose | None] = []
     relatives: list[RelativePose | None] = [None] * len(pairs(views))
+    together: list[Pose] = []
     if method == "procrustes":
         poses = [_of_query(matches, view, _by_alignment(k, c)) for view, k, c in pairs(views)]
     if method == "pnp":
@@ -227,10 +236,11 @@ def solve(
             poses.append(_of_query(matches, view, scale_along(start, direction, own)))
             bearings.append(Bearing(view, start, direction, float(relative.inliers.sum())))
         poses.extend(_by_motion(matches, bearings))
+        together = _by_all_rays(matches)
     known = [pose for pose in poses if pose is not None]
     if len(known) > 1:
         known.sort(key=lambda pose: -_support(pose, matches))
-    return known[:_HYPOTHESES], relatives
+    return known[:_HYPOTHESES] + together, relatives
 
 
 def _from_points(views: Sequence[MatchedView], matches: Matches, enough: float) -> Pose | None:
@@ -297,6 +307,18 @@ def _by_motion(matches: Matches, bearings: Sequence[Bearing]) -> list[Pose | Non
         return []
     sets = [bearings, *(() if len(bearings) == 2 else combinations(bearings, 2))]
     return [from_bearings(matches.rig, few) for few in sets]
+
+
+def _by_all_rays(matches: Matches) -> list[Pose]:
+    """Poses on which the rays of several views agree, each view's essential matrix aside.
+
+    Where a pattern repeats (a floor of boards), every image may be wrong by itself, all alike. What
+    the images say together has several optima, too: all that are found are compared.
+    """
+    if matches.rig is None:
+        return []
+    found = (from_rays(matches, _RAY_ITERATIONS, seed) for seed in range(_RAY_TRIALS))
+    return [pose for pose in found if pose is not None]
 
 
 def _sure(pose: Pose | None, matches: Matches, enough: float) -> bool:
