@@ -11,7 +11,7 @@ from mast3r_ros.cli.app import app
 from mast3r_ros.frontends import create
 from mast3r_ros.frontends.base import FrontEndError
 
-# Other tests run every line of it: coverage would take its time for nothing.
+# Other tests run every line of it: measuring its coverage again would only take time.
 pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keyframes elsewhere that say nothing of a pose, and those that do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from synthetic import camera_pose, make_camera
@@ -40,14 +42,7 @@ def _chance(count: int) -> Correspondences:
     """Matches that agree on nothing."""
     told = _seen(_QUERY, np.eye(4), count, 7)
     shuffled = np.random.default_rng(8).permutation(told.query_pixels)
-    return Correspondences(
-        told.reference_pixels,
-        shuffled,
-        told.confidence,
-        told.reference_points,
-        told.depth_sigma,
-        metric=True,
-    )
+    return replace(told, query_pixels=shuffled)
 
 
 def _asked(found: Correspondences):

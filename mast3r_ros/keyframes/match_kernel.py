@@ -6,7 +6,7 @@ The binary kernel of Tolias, Avrithis and Jegou (ICCV 2013; IJCV 2016), by which
 2409.19152) finds images that see the same things. Local features are whitened and each belongs to
 the nearest of some thousand words. What the features of one word add to its center is summed up and
 kept as bits. Two images are alike as far as the bits of the words that they share agree: a word
-whose bits agree by chance alone counts for nothing, and many features of one word count as one.
+whose bits agree by chance alone has no weight, and many features of one word count as one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-# So many of all bits that agree beyond chance, in [0, 1], count for this power of themselves, and
-# for nothing up to the threshold: alpha and tau of the papers.
+# The share of bits that agree beyond chance, in [0, 1], is raised to this power; up to the
+# threshold, it weighs 0: alpha and tau of the papers.
 _POWER, _THRESHOLD = 3.0, 0.0
 # A feature of a query is looked for in so many words, the nearest ones: it may lie at their border.
 # Of few words, each would hold most features, and no longer tell anything: no more than one of so

@@ -16,15 +16,13 @@ import numpy as np
 from mast3r_ros.geometry.joint_pose import agreeing
 from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
+from mast3r_ros.localization.confidence import FEWEST_OF_KEYFRAME
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import left_over
 from mast3r_ros.localization.result import KeyframeMatch, Localization
 from mast3r_ros.localization.verification import least_support_elsewhere
 from mast3r_ros.localization.view import MatchedView, pairs, same_cameras
 
-# With fewer matches that agree with a pose, a keyframe shows nothing of it: some always do, by
-# chance, and a keyframe's own error is not estimated from them (`robust_pose.py`).
-_FEWEST = 8
 # Of a keyframe that knows fewer of its points, no pose of its own would be found by points.
 _KNOWN = 0.5
 
@@ -66,7 +64,7 @@ def bystanders(
     agreed = agreeing(answer.pose, matches)
     ends = np.cumsum([len(found) for _, _, found in pairs(views)])[:-1]
     for (number, keyframe, _), own in zip(pairs(views), np.split(agreed, ends), strict=True):
-        if (number, keyframe.id) not in known and own.sum() >= _FEWEST:
+        if (number, keyframe.id) not in known and own.sum() >= FEWEST_OF_KEYFRAME:
             return None
     least = least_support_elsewhere(answer.matches, same_cameras(views), min_inliers, options)
     return None if left_over(agreed, matches, least) else new

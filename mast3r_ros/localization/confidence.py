@@ -16,7 +16,8 @@ from scipy.special import expit
 
 # Beyond this, evidence says no more: it is that of thousands of matches that are not independent.
 _MOST_EVIDENCE = 10.0
-# A keyframe with fewer inliers may have them by chance.
+# With fewer inliers, a keyframe shows nothing of a pose: some always agree, by chance, and its own
+# error is not estimated from them (`robust_pose.py`).
 FEWEST_OF_KEYFRAME = 8
 # Of `Signs.features`; see `docs/reliability.md` for what they were fitted to. The number of inliers
 # said nothing beside the ratio: its weight was -0.1.

@@ -59,10 +59,15 @@ class KeyframeMatch:
         return float(self.inliers.mean()) if len(self.inliers) else 0.0
 
     @property
+    def points(self) -> int:
+        """How many inliers have a point."""
+        known = np.isfinite(self.correspondences.reference_points).all(axis=1)
+        return int((self.inliers & known).sum())
+
+    @property
     def support(self) -> float:
         """Its inliers, those without a point counted less."""
-        known = np.isfinite(self.correspondences.reference_points).all(axis=1)
-        points = int((self.inliers & known).sum())
+        points = self.points
         return points + RAY_WEIGHT * (int(self.inliers.sum()) - points)
 
     @property

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from mast3r_ros.common.options import check, option
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import RAY_WEIGHT
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
@@ -27,7 +26,6 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.view import MatchedView, View, as_views
-from mast3r_ros.matching.correspondences import Correspondences
 
 # Images that are nearer in time than this part of the spacing are not both kept.
 _CROWDED = 0.25
@@ -264,17 +262,12 @@ def _about_now(answer: Localization, newest: int, enough: int) -> Localization:
     """
     now = [m for m in answer.matches if m.view < newest]
     seen = sum(int(m.inliers.sum()) for m in now)
-    points = sum(int((m.inliers & _with_point(m.correspondences)).sum()) for m in now)
+    points = sum(m.points for m in now)
     if not answer.localized or points >= _FEWEST_POINTS_NOW or seen >= _FEWEST_NOW:
-        support = points + RAY_WEIGHT * (seen - points)
-        return replace(answer, fresh=min(support / enough, 1.0))
+        return replace(answer, fresh=min(sum(m.support for m in now) / enough, 1.0))
     reason = Reason.FEW_INLIERS
     message = f"{reason.value} ({seen} of {_FEWEST_NOW} needed in the newest image)"
     return Localization(reason, message, matches=answer.matches, inliers=answer.inliers)
-
-
-def _with_point(matches: Correspondences) -> NDArray[np.bool_]:
-    return np.asarray(np.isfinite(matches.reference_points).all(axis=1))
 
 
 def _thinned(view: MatchedView) -> MatchedView:

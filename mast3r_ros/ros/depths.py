@@ -55,10 +55,12 @@ def make_depth_source(options: NodeOptions, subscribe: Subscribe) -> DepthSource
 class _OfTopic:
     """Depth from the messages of one topic."""
 
-    topic: str
-
-    def __init__(self) -> None:
+    def __init__(self, subscribe: Subscribe, name: str, transport: str) -> None:
         self._recent: Recent[Any] = Recent()
+        self._packed = transport != "raw"
+        kind = CompressedImage if self._packed else Image
+        topic = f"{name}/{transport}" if self._packed else name
+        self.topic = subscribe(kind, topic, self._recent.take)
 
     def wait(self, stamp: int, options: NodeOptions) -> bool:
         """See `DepthSource`."""
@@ -76,11 +78,7 @@ class SensorDepth(_OfTopic):
 
     def __init__(self, options: NodeOptions, subscribe: Subscribe) -> None:
         """Subscribe."""
-        super().__init__()
-        self._packed = options.depth_transport == "compressedDepth"
-        kind = CompressedImage if self._packed else Image
-        name = "depth/compressedDepth" if self._packed else "depth"
-        self.topic = subscribe(kind, name, self._recent.take)
+        super().__init__(subscribe, "depth", options.depth_transport)
 
     def depth(self, frame: Frame, options: NodeOptions) -> NDArray[np.float32]:
         """See `DepthSource`."""
@@ -97,12 +95,8 @@ class StereoDepth(_OfTopic):
 
     def __init__(self, options: NodeOptions, subscribe: Subscribe) -> None:
         """Subscribe."""
-        super().__init__()
-        self._packed = options.image_transport == "compressed"
-        kind = CompressedImage if self._packed else Image
-        name = "right/image/compressed" if self._packed else "right/image"
+        super().__init__(subscribe, "right/image", options.image_transport)
         self._calibrations: Recent[CameraInfo] = Recent()
-        self.topic = subscribe(kind, name, self._recent.take)
         self._calibration_topic = subscribe(
             CameraInfo, "right/camera_info", self._calibrations.take
         )
