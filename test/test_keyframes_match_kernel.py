@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from synthetic import camera_pose, view
 
 from mast3r_ros.frontends import create
 from mast3r_ros.keyframes import looks as looks_module
 from mast3r_ros.keyframes import words
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.looks import Looks
 from mast3r_ros.keyframes.match_kernel import Code, Codebook, WordIndex, sample, words_of
+from mast3r_ros.keyframes.retrieval import PosePrior
 
 # A place shows so many things, each a vector of so many numbers; all vary in few directions most.
 _THINGS, _NUMBERS = 60, 32
@@ -144,6 +147,19 @@ def test_looks_decide_where_words_do_not():
     assert looks.search(query, 3, np.array([2, 3])) in ([2, 3], [3, 2])
     looks.remove(5)
     assert 5 not in looks.search(query, 12)
+
+
+def test_a_query_is_coded_once_with_a_prior_too(monkeypatch):
+    keyframes = KeyframeMap(create("sift"))
+    keyframes.add(view(camera_pose()), camera_pose())
+    query = keyframes.front_end.describe(view(camera_pose()))
+    coded, code = [], Codebook.code
+    monkeypatch.setattr(Codebook, "code", lambda self, *told: coded.append(1) or code(self, *told))
+
+    found = keyframes.nearest(query, 1, PosePrior(camera_pose(), np.eye(6) * 1e-4))
+
+    assert [k.id for k in found] == keyframes.ids
+    assert len(coded) == 1
 
 
 def test_without_words_of_all_images_looks_alone_count(codebook, monkeypatch):

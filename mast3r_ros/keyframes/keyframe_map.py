@@ -214,11 +214,12 @@ class KeyframeMap:
 
         Keyframes of a map on disk are read when their contents are asked for.
         """
-        by_looks = self._looks.search(description, k)
+        code = self._looks.query_code(description)
+        by_looks = self._looks.search(description, k, code=code)
         if prior is not None:
             ids, poses = self._keyframes.places.near(prior.pose[:3, 3], prior.radius)
             admitted = ids[prior.looks_along(poses)]
-            believed = self._looks.search(description, k, admitted)
+            believed = self._looks.search(description, k, admitted, code)
             reserved = k // 2 if len(believed) == k else k - len(believed)
             chosen = believed[: k - reserved] + by_looks[:reserved] + believed + by_looks
             by_looks = list(dict.fromkeys(chosen))[:k]

@@ -78,15 +78,30 @@ class Looks:
         if self._words is not None:
             self._words.remove(number)
 
+    def query_code(self, description: Description) -> Code | None:
+        """The words of a query, for several searches; None where there are none."""
+        return None if self._words is None else self._code(description, query=True)
+
     def search(
-        self, description: Description, count: int, among: NDArray[np.int64] | None = None
+        self,
+        description: Description,
+        count: int,
+        among: NDArray[np.int64] | None = None,
+        code: Code | None = None,
     ) -> list[int]:
-        """Numbers of the images that look most like a query, best first; only `among`, if given."""
+        """Numbers of the images that look most like a query, best first.
+
+        Args:
+            description: of the query.
+            count: of the images at the most.
+            among: only these, if given.
+            code: what `query_code` made of it, if it did.
+        """
         as_a_whole = description.global_descriptor
         if self._words is None:
             return self.index.search(as_a_whole, count, among)
         considered = max(_CONSIDERED, count)
-        code = self._code(description, query=True)
+        code = code or self._code(description, query=True)
         total = dict(self._words.search(code, considered, among))
         for number, alike in self.index.scored(as_a_whole, considered, among):
             total[number] = total.get(number, 0.0) + _WEIGHT * alike
