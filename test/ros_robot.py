@@ -105,6 +105,9 @@ class Robot:
                     "the node to listen",
                 )
                 self.wait(self.calibrations.get_subscription_count, "the node to listen")
+                # Discovery goes both ways: the node may learn of the publishers a little later, and
+                # miss the first camera_info.
+                time.sleep(0.2)
         except BaseException:
             self.close()
             raise
