@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_world import (
     FRAME,
@@ -105,9 +106,6 @@ class Robot:
                     "the node to listen",
                 )
                 self.wait(self.calibrations.get_subscription_count, "the node to listen")
-                # Discovery goes both ways: the node may learn of the publishers a little later, and
-                # miss the first camera_info.
-                time.sleep(0.2)
         except BaseException:
             self.close()
             raise
@@ -184,6 +182,9 @@ class Robot:
         stamp = message.header.stamp
         before = len(self.received["status"])
         self.calibrations.publish(info or calibration(conversions.to_nanoseconds(stamp) / 1e9))
+        # Discovery goes both ways: what is sent before the node knows this publisher is repeated by
+        # DDS, up to seconds after images that were sent later.
+        self.calibrations.wait_for_all_acked(Duration(seconds=PATIENCE))
         publisher = self.jpegs if isinstance(message, CompressedImage) else self.images
         publisher.publish(message)
         return self.wait(
@@ -204,16 +205,21 @@ class Robot:
             self.depths = self.node.create_publisher(type(message), topic, 10)
             self.wait(self.depths.get_subscription_count, "the node to listen to depth")
         self.depths.publish(message)
+        self.depths.wait_for_all_acked(Duration(seconds=PATIENCE))
 
-    def add(self, pose: np.ndarray, depth: bool = True, **request) -> srv.AddKeyframe.Response:
-        """Add the view from a pose to the map."""
+    def add(
+        self, pose: np.ndarray, depth: bool = True, success: bool = True, **request
+    ) -> srv.AddKeyframe.Response:
+        """Add the view from a pose to the map, which succeeds or not."""
         image, z = render(pose)
         stamp = self.tick()
         if depth:
             self.send_depth(image_message(z, stamp, "32FC1"))
         self.send(image_message(image, stamp))
         request = {"pose": conversions.from_pose(pose)} | request
-        return self.call(srv.AddKeyframe, "relocalizer/add_keyframe", **request)
+        answer = self.call(srv.AddKeyframe, "relocalizer/add_keyframe", **request)
+        assert answer.success == success, answer.message
+        return answer
 
     def clear(self) -> None:
         """Empty the map, and forget where the camera was."""

@@ -38,7 +38,7 @@ def _goes_on(robot):
     yield
     status = robot.look(camera_pose(0.05))
     if status.state == RelocalizationStatus.STATE_NO_MAP:
-        assert robot.add(camera_pose()).success
+        robot.add(camera_pose())
         status = robot.look(camera_pose(0.05))
     assert status.state == RelocalizationStatus.STATE_LOCALIZED
 

@@ -80,7 +80,7 @@ def test_a_whole_life(robot):
     )
 
     _activate(robot)
-    assert robot.add(camera_pose()).success
+    robot.add(camera_pose())
     assert robot.look(camera_pose(0.1)).state == RelocalizationStatus.STATE_LOCALIZED
 
     # A service that waits is told when the node goes to rest.
@@ -255,8 +255,8 @@ def test_failures_inside_are_told_and_the_node_goes_on():
         assert _change(robot, Transition.TRANSITION_CONFIGURE)
         _activate(robot)
 
-        assert not robot.add(camera_pose()).success
-        assert robot.add(camera_pose()).success
+        robot.add(camera_pose(), success=False)
+        robot.add(camera_pose())
         assert robot.look(camera_pose()).state == RelocalizationStatus.STATE_LOCALIZED
         answer = robot.call(RemoveKeyframe, "relocalizer/remove_keyframe", keyframe_id=1)
         assert not answer.success
@@ -274,7 +274,7 @@ def test_an_image_that_makes_the_front_end_fail():
     program = _FAILING.replace("(1, 3)", "(3,)")
     robot = Robot("failing_image", program=program)
     try:
-        assert robot.add(camera_pose()).success
+        robot.add(camera_pose())
         status = robot.look(camera_pose())
         assert status.state == RelocalizationStatus.STATE_ERROR
         assert "out of GPU memory" in status.reason

@@ -47,7 +47,7 @@ def _load(robot, path=""):
 def _build(robot, count=2):
     robot.clear()
     for i in range(count):
-        assert robot.add(camera_pose(0.1 * i)).success
+        robot.add(camera_pose(0.1 * i))
 
 
 def _whole(path):

@@ -97,7 +97,7 @@ def _set(robot, name, **value):
 
 def test_what_can_be_turned_while_running(robot):
     robot.clear()
-    assert robot.add(camera_pose()).success
+    robot.add(camera_pose())
     assert robot.look(camera_pose(0.1)).state == 1
 
     assert _set(robot, "min_inliers", integer_value=9999).successful
