@@ -16,16 +16,24 @@ from mast3r_ros.common.size import ImageSize
 from mast3r_ros.evaluation.benchmarks.base import BenchmarkError
 from mast3r_ros.evaluation.benchmarks.runner import RunFolder
 from mast3r_ros.evaluation.drive_figures import Step, drive_figures
-from mast3r_ros.evaluation.drives import Rig, _odometry, rigs_of, run
+from mast3r_ros.evaluation.drives import WINDOW, Rig, _odometry, rigs_of, run
 from mast3r_ros.evaluation.filtered import Tracked
+from mast3r_ros.evaluation.odometry import SimulatedOdometry
+from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
+from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 from mast3r_ros.geometry import transforms
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.driven_scale import DrivenScale
 from mast3r_ros.localization.map_odom import FilterState
+from mast3r_ros.localization.metric_scale import MetricScale
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.view import View
 from mast3r_ros.training.worlds import cameras
 from mast3r_ros.training.worlds.drives import DriveWorld
 from mast3r_ros.training.worlds.renderer import NoOpenGL
-from mast3r_ros.training.worlds.routes import Event
+from mast3r_ros.training.worlds.routes import PERIOD, Event
 from mast3r_ros.training.worlds.textures import TexturesMissing
 
 _MOMENTS = 52
@@ -226,3 +234,53 @@ def test_a_run_directory_resumes_and_belongs_to_its_options(tmp_path):
     assert "After each event" in printed
     with pytest.raises(BenchmarkError, match="size"):
         told(*arguments, "--size", "160x120")
+
+
+def _shrunk(pose):
+    """In a world of half the size, which looks the same."""
+    return transforms.make(pose[:3, :3], pose[:3, 3] / 2)
+
+
+def _aside(world, drive):
+    """Ways of 0.8 m past keyframes, full size; each of five images with their poses."""
+    (model, offset), random = drive.rooms[0], np.random.default_rng(0)
+    for keyframe in drive.keyframes:
+        way = [
+            keyframe.pose @ transforms.perturb(np.eye(4), [x, 0, 0.3 * x, 0, 0.1 * x, 0])
+            for x in (-0.4, -0.2, 0.0, 0.2, 0.4)
+        ]
+        if all(cameras.is_free(model.room, pose[:3, 3]) for pose in way):
+            yield keyframe, [world.view(random, model, offset, pose) for pose in way]
+
+
+def test_a_dolls_house_fools_a_robot_no_longer_once_it_has_driven(world):
+    front_end = create("mast3r", options=Mast3rOptions("torch", "nano", device="cpu"))
+    # A single keyframe has its meters from the network alone; exactness is not what is asked here.
+    options = RelocalizerOptions(max_position_sigma=1.0, max_rotation_sigma=1.0)
+    scale, odometry, stamp, seen = MetricScale(), SimulatedOdometry(WINDOW, 0), 0, []
+    for keyframe, views in _aside(world, world.drive(5, 1, _MOMENTS)):
+        keyframes = KeyframeMap(front_end)
+        keyframes.add(Frame(keyframe.image, keyframe.camera), _shrunk(keyframe.pose))
+        relocalizer = Relocalizer(keyframes, options)
+        driven = DrivenScale(front_end, scale)
+        for view in views:
+            stamp += PERIOD
+            query = View(Frame(view.image, view.camera, stamp))
+            odom_camera = odometry.at(stamp, _shrunk(view.pose))
+            matched = relocalizer.match(query, None, {})
+            driven.take(matched, odom_camera, stamp, WINDOW.covariance_over, {})
+        seen.append((relocalizer, views[-1]))
+        if scale.known:
+            break
+    assert scale.known
+    assert abs(np.log(scale.factor / 0.5)) < 2 * scale.sigma + 0.1  # the network's own error
+
+    for relocalizer, view in seen[:2]:
+        query, truth = Frame(view.image, view.camera), _shrunk(view.pose)
+        fooled = relocalizer.localize(query)
+        relocalizer.scale = scale
+        right = relocalizer.localize(query)
+
+        assert transforms.distance(fooled.pose, truth) > 0.15
+        assert transforms.distance(right.pose, truth) < 0.1
+        assert transforms.distance(right.pose, truth) < right.protection_position

@@ -107,6 +107,7 @@ def test_the_status_tells_all(mapped):
     assert (status.front_end, status.engine) == ("sift", "")
     assert status.header.frame_id == FRAME
     assert status.frames_seen >= status.frames_localized > 0
+    assert (status.predicted_scale, status.predicted_scale_sigma) == (1.0, np.inf)
 
 
 def test_the_status_is_latched(mapped):

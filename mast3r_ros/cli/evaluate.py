@@ -135,7 +135,12 @@ class _Evaluation:
         from mast3r_ros.evaluation.album import Album
         from mast3r_ros.evaluation.filtered import trajectory_figures
         from mast3r_ros.evaluation.report import Row
-        from mast3r_ros.evaluation.summary import BOUNDS, summarize, window_figures
+        from mast3r_ros.evaluation.summary import (
+            BOUNDS,
+            scale_figures,
+            summarize,
+            window_figures,
+        )
         from mast3r_ros.localization.relocalizer import Relocalizer
         from mast3r_ros.localization.window import Window
 
@@ -168,6 +173,7 @@ class _Evaluation:
         if self.odometry.odometry:
             found.update(window_figures(outcomes, self.odometry.window, BOUNDS))
             found["filtered"] = trajectory_figures(track, self.figures.truth_covariance)
+            found["predicted_scale"] = scale_figures(relocalizer.scale)
         print_reading(dataset, self.source_options)
         return Row(
             labels,
@@ -193,7 +199,7 @@ class _Evaluation:
     def _window_table(self, found: dict[str, Any]) -> dict[str, Table]:
         """Full windows and shorter histories, apart."""
         from mast3r_ros.drawing.page import Table
-        from mast3r_ros.evaluation.report import filtered_table, percent
+        from mast3r_ros.evaluation.report import filtered_table, percent, scale_table
         from mast3r_ros.evaluation.summary import BOUNDS
 
         if not self.odometry.odometry:
@@ -215,6 +221,7 @@ class _Evaluation:
         return {
             "Queries by their history": Table(columns, rows, names=1),
             "Filtered trajectory": filtered_table(found["filtered"]),
+            **scale_table(found["predicted_scale"]),
         }
 
     def _map(

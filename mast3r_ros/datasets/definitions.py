@@ -49,6 +49,8 @@ uint8 FILTER_LOST = 4
 uint8 filter_state
 float64 distance_since_fix
 float64 seconds_since_fix
+float64 predicted_scale
+float64 predicted_scale_sigma
 """,
     RELATIVE_POSE: """std_msgs/Header header
 string camera

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,6 +243,8 @@ class ResultBag:
             filter_state=0,  # FILTER_OFF: images are localized one by one
             distance_since_fix=0.0,
             seconds_since_fix=0.0,
+            predicted_scale=1.0,  # nobody drives
+            predicted_scale_sigma=math.inf,
         )
 
     def _write(self, topic: str, kind: str, time: int, **fields: Any) -> None:

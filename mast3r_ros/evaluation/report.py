@@ -107,6 +107,19 @@ def filtered_table(figures: Mapping[str, Any]) -> Table:
     return Table(list(shown), [list(shown.values())], names=0)
 
 
+def scale_table(figures: Mapping[str, Any]) -> dict[str, Table]:
+    """One line, see `summary.scale_figures`; nothing where no pair of images was looked at."""
+    if not figures["samples"]:
+        return {}
+    shown = [
+        number(figures["factor"]),
+        "" if figures["sigma"] is None else percent(figures["sigma"]),
+        str(figures["samples"]),
+    ]
+    columns = ["factor", "known to", "pairs of images"]
+    return {"Predicted points, scaled by odometry": Table(columns, [shown], names=0)}
+
+
 def queries_table(row: Row, bounds: Sequence[Bound]) -> Table:
     """A line for each query."""
     cells, bad = [], set()

@@ -16,6 +16,7 @@ from mast3r_ros.common.errors import UserError
 from mast3r_ros.evaluation import calibration
 from mast3r_ros.evaluation.outcome import Outcome
 from mast3r_ros.evaluation.pose_error import Bound
+from mast3r_ros.localization.metric_scale import MetricScale
 
 # Finest first. Beyond the last one, a pose is wrong.
 BOUNDS = (Bound.of(0.05, 1.0), Bound.of(0.10, 2.0), Bound.of(0.25, 5.0))
@@ -104,6 +105,15 @@ def window_figures(
         "window": window,
         "full_window": {**_with_misses(full, bounds), "queries": len(full)},
         "shorter_history": {**_with_misses(short, bounds), "queries": len(short)},
+    }
+
+
+def scale_figures(scale: MetricScale) -> dict[str, Any]:
+    """By what predicted points were multiplied at last, and by how many pairs of images."""
+    return {
+        "factor": scale.factor if scale.known else None,
+        "sigma": scale.sigma if scale.known else None,
+        "samples": scale.samples,
     }
 
 

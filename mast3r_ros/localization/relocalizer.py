@@ -32,6 +32,7 @@ from mast3r_ros.localization.body import fixed_to_camera
 from mast3r_ros.localization.bystanders import bystanders
 from mast3r_ros.localization.hypotheses import best_of
 from mast3r_ros.localization.look_alikes import counterparts, distance_from_keyframes, look_alikes
+from mast3r_ros.localization.metric_scale import MetricScale
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
@@ -61,6 +62,8 @@ class Relocalizer:
         """Localize in `keyframes`, which may grow and shrink between calls."""
         self.map = keyframes
         self.options = options or RelocalizerOptions()
+        # Of points that a network predicts; 1 until somebody drives (`DrivenScale`).
+        self.scale = MetricScale()
 
     def localize(
         self, query: Frame | Sequence[View], prior: PosePrior | None = None
@@ -189,6 +192,7 @@ class Relocalizer:
             timings: seconds by stage, to which solving is added.
             again: match by the second matcher at once; see `looks_again`.
         """
+        views = self.scale.applied(views)
         if not again:
             with timed(timings, "solve"):
                 answer = self._solve(views)
@@ -270,10 +274,12 @@ class Relocalizer:
         """Match each view with more keyframes, by the matcher that the answer rests on."""
         again = bool(answer.matcher)
         with timed(timings, "match again" if again else "match"):
-            return [
-                self._compare(view, more, again)
-                for view, more in zip(views, keyframes, strict=True)
-            ]
+            return self.scale.applied(
+                [
+                    self._compare(view, more, again)
+                    for view, more in zip(views, keyframes, strict=True)
+                ]
+            )
 
     def _solve_wider(
         self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]

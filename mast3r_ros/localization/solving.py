@@ -118,10 +118,14 @@ def shared_errors(views: Sequence[MatchedView], options: RelocalizerOptions) -> 
         # What the map knows of a keyframe is known in place of what is said of all, not beside it.
         if keyframe.covariance is not None:
             own[:6] = np.sqrt(np.diag(keyframe.covariance))
+    # What a network's scale is wrong by is one error of all keyframes, taken for one of each: their
+    # mean has the right deviation so.
+    scaled = sum(any(c.scale_sigma for c in of_keyframe) for of_keyframe in found.values())
     for i, of_keyframe in enumerate(found.values()):
         known = np.concatenate([c.depth_sigma for c in of_keyframe])
         known = known[np.isfinite(known)]
-        sigmas[i, 6] = _SHARED_DEPTH * float(np.median(known)) if len(known) else 0.0
+        depth = _SHARED_DEPTH * float(np.median(known)) if len(known) else 0.0
+        sigmas[i, 6] = np.hypot(depth, np.sqrt(scaled) * max(c.scale_sigma for c in of_keyframe))
     correlations = [max(c.correlation for c in of_keyframe) for of_keyframe in found.values()]
     cells = image_cells(views, range(len(views)), ERROR_GRID)
     several = len(views) > 1

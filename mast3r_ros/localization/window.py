@@ -23,6 +23,7 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
+from mast3r_ros.localization.driven_scale import DrivenScale
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.view import MatchedView, View, as_views
@@ -128,6 +129,7 @@ class Window:
         self.options = options or WindowOptions()
         self.history, self.jumped = 0, False
         self._instants: list[_Instant] = []  # newest first
+        self._driven = DrivenScale(relocalizer.map.front_end, relocalizer.scale)
 
     def __len__(self) -> int:
         """Number of instants that are kept."""
@@ -136,6 +138,7 @@ class Window:
     def reset(self) -> None:
         """Forget all images, as when the robot was carried away."""
         self._instants.clear()
+        self._driven.reset()
 
     def localize(
         self,
@@ -170,6 +173,10 @@ class Window:
             matched.append(compared)
         when = views[0].frame.stamp if stamp is None else stamp
         self._add(_Instant(when, odom_body, tuple(matched)))
+        first = matched[0]
+        self._driven.take(
+            first, odom_body @ first.T_body_camera, when, self.options.covariance_over, timings
+        )
         chosen = self._chosen()
         self.history = len(chosen)
         answer = self._solve(chosen, timings)
@@ -202,7 +209,7 @@ class Window:
         options = self.options
         self.jumped = bool(self._instants) and self._is_after_jump(newest)
         if self.jumped:
-            self._instants.clear()
+            self.reset()
         if self._instants:
             before = self._instants[0]
             self._instants[0] = replace(before, views=tuple(_thinned(v) for v in before.views))

@@ -42,6 +42,8 @@ class Correspondences:
     correlation: float = 1.0
     min_inlier_ratio: float | None = None
     predicted: bool = False
+    scale: float = 1.0
+    scale_sigma: float = 0.0
 
     def __post_init__(self) -> None:
         count = len(self.confidence)
@@ -72,4 +74,17 @@ class Correspondences:
             reference_points=self.reference_points[which],
             depth_sigma=self.depth_sigma[which],
             query_points=None if self.query_points is None else self.query_points[which],
+        )
+
+    def rescaled(self, scale: float, sigma: float) -> Correspondences:
+        """Those of a network with another `scale` in place of theirs; measured ones as they are."""
+        if not self.predicted or (scale, sigma) == (self.scale, self.scale_sigma):
+            return self
+        by, own = np.float32(scale / self.scale), self.query_points
+        return replace(
+            self,
+            reference_points=self.reference_points * by,
+            query_points=None if own is None else own * by,
+            scale=scale,
+            scale_sigma=sigma,
         )

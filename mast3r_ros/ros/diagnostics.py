@@ -89,6 +89,7 @@ class Diagnostics:
             "last localized": success,
             "filter": FILTER_NAMES[status.filter_state],
             "driven since the last fix [m]": f"{status.distance_since_fix:.2f}",
+            "scale of predicted points": str(session.relocalizer.scale),
             "keyframes": str(len(session.map)),
             "front end": session.map.front_end.name,
             "engine": status.engine or "none",

@@ -351,6 +351,8 @@ class Session:
         filtered = self.tf_output.filtered
         status.filter_state = answers.filter_state_of(filtered.state)
         status.distance_since_fix, status.seconds_since_fix = filtered.driven, filtered.age
+        scale = self.relocalizer.scale
+        status.predicted_scale, status.predicted_scale_sigma = scale.factor, scale.sigma
         if answer is not None:
             status.keyframe_ids = list(answer.keyframes)
             status.inliers = answer.inliers
