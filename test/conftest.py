@@ -7,12 +7,13 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from untraced import untraced, untraced_environment
 
 from mast3r_ros.demo.transport import stay_on_this_machine
 
@@ -62,7 +63,6 @@ def reference() -> Path:
 def quick_export() -> Iterator[None]:
     """PyTorch's exporter without coverage, which takes longer than the exporter itself."""
     import torch
-    from untraced import untraced
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (torch.export, torch.onnx):
@@ -89,6 +89,16 @@ def half_graphs(
         return export(random_network(EXPORTED), folder, [wide], [(wide, tall)], precision)
 
     return exported
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Does not measure the coverage of processes that a test starts where its own is not."""
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("no_cover"):
+            for variable in os.environ.keys() - untraced_environment().keys():
+                patch.delenv(variable)
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
