@@ -59,13 +59,14 @@ class Mortal(cluster.Worker):
         return super().answer(task)
 
 
-def test_a_killed_one_of_four_workers_loses_nothing(plan, expected, tmp_path, monkeypatch):
+@pytest.mark.no_cover
+def test_a_killed_one_of_two_workers_loses_nothing(plan, expected, tmp_path, monkeypatch):
     here = os.path.dirname(__file__)
     monkeypatch.setenv("PYTHONPATH", f"{here}:{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("MAST3R_ROS_TEST_MARK", str(tmp_path))
     monkeypatch.setattr(cluster, "Worker", Mortal)
     monkeypatch.setattr(cluster, "_SHARD", 3)
-    found = list(cluster.answers(plan, tasks(plan), "auto", 4))
+    found = list(cluster.answers(plan, tasks(plan), "auto", 2))
     assert (tmp_path / "died").exists()
     assert len(found) == 12
     assert by_query(found) == expected

@@ -30,16 +30,6 @@ def _needed(front_end):
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize(("front_end", "least"), [("xfeat", 0.90), ("sift", 0.80)])
-def test_keyframes_with_depth(office, tmp_path, front_end, least):
-    _needed(front_end)
-    figures = _evaluate(office, tmp_path, "--front-end", front_end)
-
-    assert figures["queries"] == 56
-    assert figures["wrong_accepted"] == 0
-    assert figures["within_10cm_2deg"] >= least
-
-
 @pytest.fixture
 def half_office(office, tmp_path):
     """Every second image of the walk."""
@@ -47,9 +37,27 @@ def half_office(office, tmp_path):
     (folder / "rgb").mkdir(parents=True)
     for image in sorted((office / "rgb").iterdir())[::2]:
         (folder / "rgb" / image.name).symlink_to(image)
-    for name in ("groundtruth.txt", "camera_info.yaml"):
+    for name in ("depth", "groundtruth.txt", "camera_info.yaml"):
         (folder / name).symlink_to(office / name)
     return folder
+
+
+def test_keyframes_with_depth(office, tmp_path):
+    _needed("xfeat")
+    figures = _evaluate(office, tmp_path, "--front-end", "xfeat")
+
+    assert figures["queries"] == 56
+    assert figures["wrong_accepted"] == 0
+    assert figures["within_10cm_2deg"] >= 0.90
+
+
+def test_keyframes_with_depth_by_sift(half_office, tmp_path):
+    """At half of the images, with as many keyframes."""
+    figures = _evaluate(half_office, tmp_path, "--front-end", "sift", every=5)
+
+    assert figures["queries"] == 25
+    assert figures["wrong_accepted"] == 0
+    assert figures["within_10cm_2deg"] >= 0.80
 
 
 def test_keyframes_without_depth(half_office, tmp_path):

@@ -150,7 +150,7 @@ def test_a_covariance_turns_as_the_errors_do():
     b_c = transforms.make(transforms.rotation_from_vector([-0.2, 0.5, 0.1]), [1, 1, 4])
     root = random.standard_normal((6, 6)) * 0.01
     covariance = root @ root.T
-    deltas = random.multivariate_normal(np.zeros(6), covariance, 20_000)
+    deltas = random.multivariate_normal(np.zeros(6), covariance, 5_000)
 
     errors = [
         transforms.difference(a_b @ transforms.perturb(b_c, delta), a_b @ b_c) for delta in deltas

@@ -38,13 +38,13 @@ def test_the_kernels_are_clean(tmp_path: Path, sanitizers: str) -> None:
     assert done.stdout == "clean\n"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("processor", ["cortex-a57", "max"])  # without and with products of bytes
-def test_the_kernels_are_right_on_arm(tmp_path: Path, processor: str) -> None:
-    compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
-    if compiler is None or emulator is None:
+@pytest.fixture(scope="module")
+def on_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of the tests, for a 64-bit ARM processor."""
+    compiler = shutil.which("aarch64-linux-gnu-g++")
+    if compiler is None:
         pytest.skip("no g++-aarch64-linux-gnu with qemu-user")
-    program = tmp_path / "kernels"
+    program = tmp_path_factory.mktemp("arm") / "kernels"
     subprocess.run(
         [
             *(compiler, "-std=c++17", "-O2", "-static", "-pthread", "-fno-math-errno"),
@@ -52,8 +52,17 @@ def test_the_kernels_are_right_on_arm(tmp_path: Path, processor: str) -> None:
         ],
         check=True,
     )
+    return program
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processor", ["cortex-a57", "max"])  # without and with products of bytes
+def test_the_kernels_are_right_on_arm(on_arm: Path, processor: str) -> None:
+    emulator = shutil.which("qemu-aarch64")
+    if emulator is None:
+        pytest.skip("no g++-aarch64-linux-gnu with qemu-user")
     done = subprocess.run(
-        [emulator, "-cpu", processor, program], capture_output=True, text=True, check=False
+        [emulator, "-cpu", processor, on_arm], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "clean\n"

@@ -100,13 +100,13 @@ class Session:
         self._requests: Requests[Answered] = Requests()
         self._last_stamp = 0
         self._forget_window = False
+        again = [(_DRAW_PERIOD, self._draw_map)]
+        # Waking up at that rate, a node that waits for images takes most of its processor time.
+        if node.options.tf_mode == "map_odom":
+            again.append((1.0 / node.options.tf_rate, self.tf_output.send_again))
         group = MutuallyExclusiveCallbackGroup()
         self._timers = [
-            node.create_timer(period, callback, callback_group=group)
-            for period, callback in (
-                (1.0 / node.options.tf_rate, self.tf_output.send_again),
-                (_DRAW_PERIOD, self._draw_map),
-            )
+            node.create_timer(period, callback, callback_group=group) for period, callback in again
         ]
         worker.serve(self._handle)
 
