@@ -176,7 +176,7 @@ def test_two_cameras_of_a_robot_against_two_are_no_answer():
 
     answer = relocalizer.localize(views)
 
-    assert answer.reason in (Reason.AMBIGUOUS, Reason.DISAGREEING), answer.message
+    assert answer.reason in (Reason.UNCERTAIN, Reason.DISAGREEING), answer.message
 
 
 def test_images_of_one_instant_are_told_from_those_of_a_robot_that_stands():

@@ -464,17 +464,23 @@ def test_keyframes_that_disagree_a_little_are_not_another_pose(meters, turn):
     _assert_at(answer, _QUERY, 0.1, 0.05)
 
 
-def test_a_pose_beside_need_not_be_told_apart_by_a_region_of_its_own():
-    # A third of the inliers, mixed among those of the answer, speak for a pose 0.6 m beside it.
+def _two_poses_of_a_place():
+    """A third of the inliers, mixed among those of the answer, are for a pose 0.6 m beside it."""
     mapped = _KEYFRAME @ camera_pose(0.5, 0.0, 0.1)
     other = _QUERY @ camera_pose(0.6, 0.0, 0.0, turn=0.15)
     beside = _matches(other, mapped, count=90, seed=2)
+    return (_KEYFRAME, _matches(count=220)), (mapped, beside)
 
-    answer = _locate((_KEYFRAME, _matches(count=220)), (mapped, beside))
 
-    _assert_at(answer, _QUERY, 0.05, 0.03)
-    strict = _locate((_KEYFRAME, _matches(count=220)), (mapped, beside), min_evidence=30.0)
-    _assert_refused(strict, Reason.AMBIGUOUS)
+def test_a_pose_beside_need_not_be_told_apart_by_a_region_of_its_own():
+    _assert_at(_locate(*_two_poses_of_a_place()), _QUERY, 0.05, 0.03)
+
+
+def test_two_poses_of_one_place_that_explain_as_much_leave_the_pose_uncertain():
+    answer = _locate(*_two_poses_of_a_place(), min_evidence=30.0)
+
+    _assert_refused(answer, Reason.UNCERTAIN)
+    assert "another one of the same place: 90 inliers against 2" in answer.message
 
 
 def _plane(tilt: float, off: int = 0, seed: int = 0) -> tuple[np.ndarray, Correspondences]:
@@ -722,6 +728,16 @@ def test_what_is_localized_or_ambiguous_is_not_looked_at_again(look_twice, metho
     assert asked == []
 
 
+def test_two_poses_of_one_place_get_a_second_look(look_twice):
+    told = _two_poses_of_a_place()
+    clear = {0: _matches(count=220), 1: _matches(keyframe_pose=told[1][0], count=90, seed=2)}
+
+    answer, asked = look_twice(clear, told=told, min_evidence=30.0)
+
+    assert asked == [0, 1]
+    _assert_at(answer, _QUERY, 0.05, 0.03)
+
+
 def test_a_second_look_takes_the_views_most_promising_keyframes_first(monkeypatch):
     told = {0: _wild(30), 1: _wild(50, 2)}
     front_end = TwiceToldFrontEnd(told, {0: _matches(), 1: _wild(5)}, seconds=0.02)
@@ -829,3 +845,14 @@ def test_another_pose_of_one_keyframe_is_compared_with_the_best_keyframe_of_the_
     told[2] = _matches(other, _ELSEWHERE, count=40, seed=5)
 
     assert _compared(told, poses)[1].reason is Reason.AMBIGUOUS
+
+
+def test_a_pose_elsewhere_of_few_among_many_matches_is_chance():
+    poses = {0: _KEYFRAME, 1: _ELSEWHERE}
+    other = _matches(_ELSEWHERE @ camera_pose(0.3, turn=0.2), _ELSEWHERE, count=60, seed=5)
+    # An answer of this front end needs an inlier ratio of 0.2, a pose elsewhere half of it.
+    told = {0: _matches(count=160), 1: _joined(other, _wild(440, 2))}
+    less = {0: _matches(count=160), 1: _joined(other, _wild(840, 2))}
+
+    assert _compared(told, poses)[1].reason is Reason.AMBIGUOUS
+    _assert_at(_compared(less, poses)[1], _QUERY)
