@@ -79,6 +79,7 @@ def test_help_needs_nothing_heavy():
     assert done.stdout.endswith("[]\n")
 
 
+@pytest.mark.no_cover
 def test_evaluate_writes_its_figures_and_a_page(walk, tmp_path):
     figures, page = tmp_path / "figures.json", tmp_path / "page.html"
     output = ["--json", figures, "--report", page]
@@ -122,6 +123,7 @@ def test_an_option_out_of_its_limits_is_a_usage_error(walk):
     assert "num_candidates = 0" in result.stderr
 
 
+@pytest.mark.no_cover
 def test_without_depth_poses_are_metric_from_the_second_keyframe_on(walk):
     arguments = ["evaluate", walk, "--every", 3, "--front-end", "sift", "--no-depth"]
 
@@ -232,6 +234,7 @@ def test_a_map_of_images_and_poses(walk, tmp_path):
         CliRunner().invoke(cli.app, [str(a) for a in source], catch_exceptions=False)
 
 
+@pytest.mark.no_cover
 def test_a_bag_is_mapped_and_evaluated(tmp_path):
     scenes = [
         Scene(
@@ -448,6 +451,7 @@ def test_localize_needs_no_poses_and_strict_does_not_ask_for_them(saved, walk, t
         run("localize", saved, folder, *camera)
 
 
+@pytest.mark.no_cover
 def test_a_mask_is_read_with_the_images(walk, tmp_path):
     """All of the image is covered but a corner, in which too few features lie."""
     mask = np.zeros((CAMERA.height, CAMERA.width), np.uint8)

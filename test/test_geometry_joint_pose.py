@@ -320,6 +320,7 @@ def test_unbound_poses_are_none():
     assert _estimate(np.eye(4), same) is None
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("points", "rays"), [(60, 0), (40, 80), (20, 150)])
 def test_errors_are_as_large_as_the_information_says(points, rays):
     errors, covariances = [], []
@@ -469,6 +470,7 @@ def _disturbed(matches, truth, seed, position, rotation):
     return replace(matches, points=points, directions=directions, origins=origins)
 
 
+@pytest.mark.no_cover
 def test_errors_of_keyframes_are_in_the_covariance():
     errors, covariances, ignored = [], [], []
     for seed in range(150):
@@ -533,6 +535,7 @@ def test_a_turn_during_the_readout_is_estimated():
     np.testing.assert_allclose(still.motion, 0.0, atol=1e-3)
 
 
+@pytest.mark.no_cover
 def test_errors_with_a_rolling_shutter_are_as_large_as_the_information_says():
     errors, covariances = [], []
     for seed in range(150):

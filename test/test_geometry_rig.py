@@ -105,6 +105,7 @@ def _shared(matches, sigmas=(0.0, 0.0)):
     return SharedErrors(each, np.ones(_KEYFRAMES), np.arange(len(matches.rays)), 0.0)
 
 
+@pytest.mark.no_cover
 @given(st.integers(0, 10_000))
 def test_the_jacobian_is_that_of_the_residuals_by_the_body(seed):
     pose, matches, _ = _problem(seed, points=9, rays=9)

@@ -82,6 +82,7 @@ def _drives(**options):
         yield _Drive(seed, chosen), MapOdomFilter(chosen)
 
 
+@pytest.mark.no_cover
 def test_with_independent_fixes_the_covariance_is_exact():
     values = np.array([v for d, f in _drives(shared_fixes=1.0) for v in _follow(d, f)])
 
@@ -89,6 +90,7 @@ def test_with_independent_fixes_the_covariance_is_exact():
     assert 0.91 < (values < _INSIDE).mean() < 0.99
 
 
+@pytest.mark.no_cover
 def test_fixes_that_share_their_errors_do_not_make_it_too_sure():
     # Errors that last over about five images, as of one keyframe seen in all of them.
     values = np.array([v for d, f in _drives() for v in _follow(d, f, 30, correlation=0.67)])
@@ -125,6 +127,7 @@ def test_fixes_elsewhere_count_for_what_their_images_add():
     assert believed == [False] * 4 + [True]
 
 
+@pytest.mark.no_cover
 def test_a_wrong_fix_now_and_then_is_never_believed():
     wrong = 0
     for drive, estimate in _drives():
@@ -162,6 +165,7 @@ def test_a_robot_that_is_carried_away_is_found_by_as_many_images_as_must_agree()
     assert max(counts) <= 5
 
 
+@pytest.mark.no_cover
 def test_during_a_blackout_the_truth_stays_inside_of_the_ellipsoid():
     values, states = [], set()
     for drive, estimate in _drives():

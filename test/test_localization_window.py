@@ -113,6 +113,7 @@ def test_images_that_are_too_close_in_time_are_not_all_kept():
     assert len(window) < 14
 
 
+@pytest.mark.no_cover
 def test_memory_is_bounded_over_ten_minutes():
     bodies = _drive(2, step=np.eye(4))
     window = _window(bodies, WindowOptions(spacing=0.0, max_age=600.0))

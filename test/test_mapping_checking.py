@@ -71,6 +71,7 @@ def test_keyframes_are_localized_by_the_others_and_blind_spots_are_not(places):
     assert line.startswith("No neighbor stands beside keyframe 5")
 
 
+@pytest.mark.no_cover
 def test_places_that_look_alike_fool_each_other(twins):
     places = list(checking.check(twins))
 

@@ -60,6 +60,7 @@ def drifting():
     return keyframes
 
 
+@pytest.mark.no_cover
 @needs_gtsam
 def test_loops_are_closed_and_the_way_is_straight(drifting):
     pairs = loop_closure.closure_pairs(drifting, OPTIONS)

@@ -72,6 +72,7 @@ def _errors(found):
     )
 
 
+@pytest.mark.no_cover
 def test_poses_come_in_the_meters_of_depth(with_depth):
     keyframes, model = with_depth
 

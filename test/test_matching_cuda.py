@@ -58,7 +58,7 @@ def _descriptors(
 @pytest.mark.parametrize("kind", ["noise", "smooth", "ties"])
 @pytest.mark.parametrize(
     ("channels", "height", "width", "queries"),
-    [(24, 33, 45, 70), (24, 70, 90, 40), (7, 9, 5, 3), (64, 40, 30, 33), (70, 20, 20, 33)],
+    [(24, 33, 45, 70), (24, 46, 90, 40), (7, 9, 5, 3), (64, 40, 30, 33), (70, 20, 20, 33)],
 )
 def test_the_kernel_gives_the_bits_of_the_cpu(
     device: EmulatedDevice, channels: int, height: int, width: int, queries: int, kind: str
@@ -225,6 +225,7 @@ def test_bytes_rule_out_most_rows_of_noise_and_cones_most_of_a_smooth_field(
         assert 0 < scored < most_scored
 
 
+@pytest.mark.no_cover
 def test_where_the_bytes_rule_out_nothing_screening_stops(device: EmulatedDevice) -> None:
     equal = np.broadcast_to(field(3, 1, 1), (64, 64, 24)).copy()
     for image in (equal, np.zeros_like(equal)):
@@ -303,6 +304,7 @@ def test_real_descriptors_give_the_bits_of_the_cpu(
     assert 0 < scored < 0.2
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_the_check_for_a_gpu_finds_the_kernels_right_and_wrong_ones_wrong(
     device: EmulatedDevice, reference: Path, monkeypatch: pytest.MonkeyPatch

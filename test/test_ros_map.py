@@ -234,6 +234,7 @@ def test_a_full_disk_leaves_the_old_map(robot, saved, tmp_path):
     assert _whole(path) == 3
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 def test_killed_while_saving_the_old_map_or_the_new_one_is_whole(tmp_path):
     """At moments spread over the whole of a save, from before it to after it."""
