@@ -13,6 +13,7 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.other_poses import _parts
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Reason
 from mast3r_ros.localization.view import MatchedView, View, same_instants
@@ -291,13 +292,18 @@ def test_where_one_image_is_sure_no_samples_of_all_views_are_drawn(monkeypatch):
     _assert_at(relocalizer.localize(views), _BODY)
 
 
-def test_a_place_that_looks_alike_in_all_images_is_found_image_by_image(monkeypatch):
+@pytest.mark.parametrize("kept", [300, 60])
+def test_a_place_that_looks_alike_in_all_images_is_found_image_by_image(monkeypatch, kept):
     bodies, tied = _history(3)
     away = [transforms.perturb(pose, [6.0, 0, 0, 0, 0, 0]) for pose in _KEYFRAMES]
     relocalizer = _relocalizer(bodies, [*_KEYFRAMES, *away], count=300)
     known = relocalizer.map.front_end.matches
     for number in range(len(bodies)):
         for keyframe in (0, 1):
+            if number:
+                # Of the images before, a window keeps some of the matches.
+                few = known[keyframe, 100 + number]
+                known[keyframe, 100 + number] = few.select(np.arange(min(kept, len(few))))
             # As if the other place were this one.
             known[keyframe + 2, 100 + number] = known[keyframe, 100 + number]
     _no_generalized_samples(monkeypatch)
@@ -305,3 +311,12 @@ def test_a_place_that_looks_alike_in_all_images_is_found_image_by_image(monkeypa
     views = [View(_image(i), np.eye(4), *motion) for i, motion in enumerate(tied)]
 
     assert relocalizer.localize(views).reason is Reason.AMBIGUOUS
+
+
+def test_what_is_looked_for_in_each_image_adds_up_to_the_support_of_all():
+    parts = _parts(np.array([1400, 70, 70, 0]), 300.0)
+
+    assert sum(parts) == pytest.approx(300.0)
+    assert min(parts) == parts[3] == 12  # fewer are chance
+    # Samples of the newest image, too, find a pose of 300 among all in some hundred iterations.
+    assert parts[0] / 1400 == pytest.approx(300 / 1540, rel=0.2)

@@ -137,13 +137,12 @@ def _far(one: Pose, other: Pose, options: RelocalizerOptions) -> bool:
 def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float) -> list[Pose]:
     """Poses among the matches that an answer does not explain, by those that know their point.
 
-    Of a pose that V views support, one of them holds a V-th of the support: a single camera's
-    samples find it there, in a tenth of the time of those of all views.
+    Of a pose that V views support, one of them holds its part of the support, however that is
+    divided: a single camera's samples find it there, in a tenth of the time of those of all views.
     """
     left, starts = ~explained & matches.with_point, list[Pose]()
     views = 0 if matches.rig is None else len(matches.rig)
-    alone = min_support / max(views, 1)
-    if views < 2 or alone < _FEWEST_ALONE:
+    if views < 2 or min_support / views < _FEWEST_ALONE:
         for _ in range(_ROUNDS):
             found = _among(matches, left, min_support)
             if found is None:
@@ -155,12 +154,14 @@ def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float
             left &= ~agreed
         return starts
     assert matches.rig is not None
-    for view in range(views):
+    assert matches.views is not None
+    parts = _parts(np.bincount(matches.views[left], minlength=views), min_support)
+    for view, part in enumerate(parts):
         at, own = matches.of_view(view)
         for _ in range(_ROUNDS):
             # Together, all views must still hold what is looked for.
             enough = left.sum() >= min_support
-            camera = _among(own, left[at], alone) if enough else None
+            camera = _among(own, left[at], part) if enough else None
             if camera is None:
                 break
             found = body_of(matches.rig, view, camera)
@@ -171,6 +172,16 @@ def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float
             left[at] &= ~agreeing(camera, own)
             left &= ~agreed
     return starts
+
+
+def _parts(counts: NDArray[np.int64], support: float) -> list[float]:
+    """A support divided among views of so many matches: the least of each, the rest by the matches.
+
+    The newest image of a window has ten times the matches of those before it: with an equal part, a
+    pose would be looked for there that explains next to nothing of it.
+    """
+    rest = support - len(counts) * _FEWEST_ALONE
+    return [_FEWEST_ALONE + rest * float(part) for part in counts / max(int(counts.sum()), 1)]
 
 
 def _among(matches: Matches, left: NDArray[np.bool_], min_support: float) -> Pose | None:
