@@ -189,6 +189,26 @@ def test_the_curriculum_changes_at_its_numbers():
     assert [recipe.stage(n).min_overlap for n in (0, 9, 10, 999)] == [0.5, 0.5, 0.2, 0.2]
 
 
+def test_versions_of_the_worlds_take_turns(monkeypatch):
+    class Told:
+        def __init__(self, *arguments, version, **options):
+            self.version = version
+
+        def pair(self, index, portrait):
+            return self.version, index, portrait
+
+    monkeypatch.setattr(data, "PairSource", Told)
+    pairs = data.Pairs(replace(RECIPE, worlds=(1, 2)), seed=0)
+
+    assert [pairs[n, n == 3] for n in range(4)] == [
+        (1, 0, False),
+        (2, 0, False),
+        (1, 1, False),
+        (2, 1, True),
+    ]
+    assert data.Pairs(pairs.recipe, 0, "held-out", (2,))[3, False] == (2, 3, False)
+
+
 def test_a_run_begins_with_smaller_images_where_its_curriculum_says_so(tmp_path, monkeypatch):
     stages = (Stage(0, 0.15, 1.0, image_size=32), Stage(2 * RECIPE.batch, 0.15, 1.0))
     trainer = _trainer(tmp_path, replace(RECIPE, curriculum=stages))

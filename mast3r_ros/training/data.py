@@ -43,32 +43,38 @@ class PairNumbers:
 
 
 class Pairs(Dataset[Pair]):
-    """The pairs of a recipe by (number, whether upright); every process has a renderer.
+    """The pairs of a recipe by (number, whether upright); every process has renderers.
 
-    `version` of the worlds is the recipe's, if it is not given.
+    Versions of the worlds, the recipe's if they are not given, take turns from pair to pair, so
+    that each batch has all of them.
     """
 
     def __init__(
-        self, recipe: Recipe, seed: int, split: str = "train", version: int | None = None
+        self, recipe: Recipe, seed: int, split: str = "train", versions: tuple[int, ...] = ()
     ) -> None:
         self.recipe, self.seed, self.split = recipe, seed, split
-        self.version = version or recipe.worlds
-        self._source: tuple[Stage, PairSource] | None = None
+        self.versions = versions or recipe.worlds
+        self._stage: Stage | None = None
+        self._sources: list[PairSource] = []
 
     def __getitem__(self, key: tuple[int, bool]) -> Pair:
         number, upright = key
         stage = self.recipe.stage(number)
-        if self._source is None or self._source[0] != stage:
-            source = PairSource(
-                self.seed,
-                self.split,
-                self.recipe.size(stage),
-                min_overlap=stage.min_overlap,
-                wildness=stage.wildness,
-                version=self.version,
-            )
-            self._source = (stage, source)
-        return self._source[1].pair(number, portrait=upright)
+        if self._stage != stage:
+            self._stage, self._sources = stage, [self._source(stage, v) for v in self.versions]
+        # Each source's own numbers are consecutive: it makes rooms for many pairs.
+        own, which = divmod(number, len(self._sources))
+        return self._sources[which].pair(own, portrait=upright)
+
+    def _source(self, stage: Stage, version: int) -> PairSource:
+        return PairSource(
+            self.seed,
+            self.split,
+            self.recipe.size(stage),
+            min_overlap=stage.min_overlap,
+            wildness=stage.wildness,
+            version=version,
+        )
 
 
 def loader(recipe: Recipe, seed: int, numbers: PairNumbers, workers: int) -> Any:

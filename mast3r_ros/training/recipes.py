@@ -43,7 +43,7 @@ class Recipe:
         ema: decay a step of the averaged weights, which are what is kept.
         portrait: share of the batches whose images stand upright.
         curriculum: what pairs there are at first.
-        worlds: version of the worlds that are trained on.
+        worlds: versions of the worlds that are trained on, in turns.
     """
 
     config: MAST3RConfig
@@ -61,7 +61,7 @@ class Recipe:
     ema: float = 0.999
     portrait: float = 0.2
     curriculum: tuple[Stage, ...] = field(default=(Stage(0, 0.15, 1.0),))
-    worlds: int = 2
+    worlds: tuple[int, ...] = (2,)
 
     def size(self, stage: Stage) -> ImageSize:
         """The size of a stage's landscape images, 4:3."""
@@ -106,7 +106,8 @@ RECIPES = {
     "nano": _NANO,
     # From the weights of a finished run (`--checkpoint`): no easy pairs first, all at full size;
     # half the learning rate of a new network, and an average that forgets sooner, as there are
-    # fewer steps. No other values were tried.
+    # fewer steps. No other values were tried. Half of the pairs are of the worlds that the finished
+    # run has seen: with version 2 alone, what it knew of version 1 became worse with every step.
     "nano-continued": replace(
         _NANO,
         steps=16_000,
@@ -114,6 +115,7 @@ RECIPES = {
         warm_up=100,
         ema=0.998,
         curriculum=(Stage(0, 0.15, 1.0),),
+        worlds=(1, 2),
     ),
     # For one data-center GPU and an hour or more.
     "tiny": Recipe(

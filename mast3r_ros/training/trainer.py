@@ -182,7 +182,7 @@ class Trainer:
             file.write(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n")
         self.listener(self.step, {f"held-out/{name}": value for name, value in figures.items()})
         self.pictures(
-            self.step, draw(self.averaged, self._batches[self.recipe.worlds][0].to(self.device))
+            self.step, draw(self.averaged, self._batches[self.recipe.worlds[-1]][0].to(self.device))
         )
 
     def _save(self) -> None:

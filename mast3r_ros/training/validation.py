@@ -22,7 +22,7 @@ _PROBES = 128  # pixels of each pair whose nearest descriptor is looked up
 def held_out(recipe: Recipe, seed: int, count: int, version: int) -> list[Batch]:
     """The same `count` pairs of a version of the worlds at every call, in batches."""
     last = recipe.curriculum[-1].first
-    pairs = Pairs(recipe, seed, "held-out", version)
+    pairs = Pairs(recipe, seed, "held-out", (version,))
     numbers = range(last, last + count)
     return [
         collate([pairs[number, False] for number in numbers[i : i + 16]])
