@@ -9,6 +9,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from untraced import untraced_environment
 
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.geometry import transforms
@@ -152,6 +153,7 @@ def test_another_process_that_begins_elsewhere_makes_the_same():
     )
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, 'test'); {script}"],
+        env=untraced_environment(),
         capture_output=True,
         text=True,
         check=True,
