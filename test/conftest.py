@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from untraced import untraced, untraced_environment
+from untraced import leave_children_untraced, untraced
 
 from mast3r_ros.demo.transport import stay_on_this_machine
 
@@ -103,8 +103,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Does not measure the coverage of processes that a test starts where its own is not."""
     with pytest.MonkeyPatch.context() as patch:
         if item.get_closest_marker("no_cover"):
-            for variable in os.environ.keys() - untraced_environment().keys():
-                patch.delenv(variable)
+            leave_children_untraced(patch)
         return (yield)
 
 

@@ -326,7 +326,6 @@ def test_lost_poses_of_seven_scenes_are_left_out_and_broken_ones_named(seven, tm
         benchmark.images("chess")
 
 
-@pytest.mark.no_cover
 def test_refused_poses_rank_below_accepted_ones(tmp_path):
     write_tum(tmp_path / "wall")
     benchmark = TumRooms(tmp_path, BenchmarkOptions(every=3))

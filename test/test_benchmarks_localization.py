@@ -120,7 +120,6 @@ def test_of_two_points_of_a_model_the_nearer_pixel_gives_the_depth():
     assert np.isnan([depth[5, 5], depth[5, 19], depth[0, 14], depth[9, 13]]).all()
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("pairs", [AACHEN_PAIRS, None], ids=["pairs", "retrieved"])
 def test_aachen_is_localized_by_sift_from_given_and_from_retrieved_images(aachen, tmp_path, pairs):
     benchmark = Aachen(aachen, options_of(tmp_path, aachen_truths(), pairs, retrieved=3))
@@ -131,7 +130,6 @@ def test_aachen_is_localized_by_sift_from_given_and_from_retrieved_images(aachen
     assert figures["day translation_m"] < 0.05
 
 
-@pytest.mark.no_cover
 def test_real_images_in_the_layout_of_aachen_are_localized(office, tmp_path):
     truths = aachen_of_recording(office, tmp_path / "tree", every=10, queries=3)
     poses = write_truths(tmp_path / "poses.txt", truths)
@@ -151,7 +149,6 @@ def test_visual_words_need_a_front_end_with_local_features(aachen):
         References(["db/1.png"], benchmark.reference, Whole(), "asmk")
 
 
-@pytest.mark.no_cover
 def test_an_image_is_retrieved_by_its_words_and_by_its_looks(aachen):
     benchmark = Aachen(aachen, BenchmarkOptions())
     names, sift = benchmark.database()[:3], create("sift")

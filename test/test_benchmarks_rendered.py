@@ -37,7 +37,6 @@ def multi(tmp_path_factory):
     return rendered.render("mapfree", MULTI, tmp_path_factory.mktemp("rooms"))
 
 
-@pytest.mark.no_cover
 def test_a_rendered_multi_frame_query_has_nine_images_tied_by_tracking_that_drifts(multi):
     benchmark = MapFree(multi, MULTI)
     tasks = benchmark.tasks()

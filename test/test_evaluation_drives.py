@@ -52,7 +52,6 @@ def drive(world):
     return world.drive(3, 2, _MOMENTS)
 
 
-@pytest.mark.no_cover
 def test_a_drive_is_determined_by_its_seed(world, drive):
     again = world.drive(3, 2, _MOMENTS)
 

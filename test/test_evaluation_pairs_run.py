@@ -62,7 +62,6 @@ def test_pairs_with_depth(sift):
     assert found["latency_ms"]["total"] > 0
 
 
-@pytest.mark.no_cover
 def test_without_depth_one_keyframe_gives_the_direction(sift):
     found = summarize_pairs(_outcomes(PAIRS, sift, depth=False))
 
@@ -226,7 +225,6 @@ def rendered():
         pytest.skip(str(error))
 
 
-@pytest.mark.no_cover
 def test_rendered_pairs_tell_the_truth(rendered):
     """What one view sees lies, by depth and pose, where the other one measures it."""
     for pair in rendered:

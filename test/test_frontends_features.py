@@ -474,6 +474,7 @@ def _run(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.no_cover
 def test_sift_localizes_without_torch():
     said = _run(
         "sys.modules['torch'] = None\n"
@@ -489,6 +490,7 @@ def test_sift_localizes_without_torch():
     assert said == "LOCALIZED"
 
 
+@pytest.mark.no_cover
 def test_xfeat_imports_nothing_that_it_does_not_need():
     _need_xfeat()
 

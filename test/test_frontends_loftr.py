@@ -51,7 +51,6 @@ def test_a_description_keeps_the_image_and_the_points_of_its_cells(front_end, fr
     assert there == pytest.approx([2 * 8 * column + 0.5, 2 * 8 * row + 0.5], abs=0.01)
 
 
-@pytest.mark.no_cover
 def test_matches_are_in_the_original_images_with_points_of_the_reference(front_end, frame):
     reference = front_end.describe(frame)
     query = front_end.describe(view(camera_pose(0.1), depth=False))

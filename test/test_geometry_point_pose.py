@@ -4,7 +4,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mast3r_ros.geometry import transforms
@@ -26,6 +26,7 @@ def sets(seed: int, wrong: float, noise: float) -> tuple[np.ndarray, ...]:
 
 
 @pytest.mark.no_cover
+@settings(max_examples=50)
 @given(st.integers(0, 1000), st.sampled_from([0.0, 0.3, 0.5]))
 def test_exact_points_give_the_exact_motion(seed: int, wrong: float) -> None:
     pose, reference, query, bad = sets(seed, wrong, 0.0)

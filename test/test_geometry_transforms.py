@@ -144,7 +144,6 @@ def test_skew_of_many():
     np.testing.assert_array_equal(matrices[1, 0], transforms.skew(many[1, 0]))
 
 
-@pytest.mark.no_cover
 def test_a_covariance_turns_as_the_errors_do():
     random = np.random.default_rng(3)
     a_b = transforms.make(transforms.rotation_from_vector([0.4, -1.1, 0.7]), [3, -2, 1])

@@ -372,7 +372,6 @@ def test_a_keyframe_that_was_removed_meanwhile_is_passed_over(sift):
         assert np.median(_errors_of_points(keyframe, ROOM)) < 0.02
 
 
-@pytest.mark.no_cover
 def test_a_new_keyframe_costs_six_pairs_at_the_most(sift, monkeypatch):
     matched, own = [], triangulation.triangulate_pair
     monkeypatch.setattr(

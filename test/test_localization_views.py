@@ -218,7 +218,6 @@ def test_an_image_that_sees_nothing_of_the_map_does_no_harm_and_is_named():
     assert not relocalizer.localize(views[:1]).localized
 
 
-@pytest.mark.no_cover
 def test_directions_become_metric_as_soon_as_the_way_is_long_enough():
     bodies, tied = _history(6, step=0.25)
     # One keyframe without a single point: its images tell a direction, never meters.

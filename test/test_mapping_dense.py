@@ -123,7 +123,6 @@ def test_an_image_that_contradicts_the_others_is_not_believed():
     assert len(dense_points(VIEWS[2], [VIEWS[4]], liar, DenseOptions()).points) == 0
 
 
-@pytest.mark.no_cover
 def test_features_and_the_networks_densest_matches_lie_on_the_rooms_panels():
     frames = [view(pose, ROOM, depth=False) for pose in POSES[:4]]
     counts = {}

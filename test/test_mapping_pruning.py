@@ -35,7 +35,6 @@ def matches(dense):
     return list(refinement.matched_pairs(dense, pairs))
 
 
-@pytest.mark.no_cover
 def test_redundant_keyframes_go_and_the_place_is_still_known(dense, matches):
     found = pruning.prune(dense, matches, covered=0.8, reach=0.2)
 

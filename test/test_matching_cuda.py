@@ -225,7 +225,6 @@ def test_bytes_rule_out_most_rows_of_noise_and_cones_most_of_a_smooth_field(
         assert 0 < scored < most_scored
 
 
-@pytest.mark.no_cover
 def test_where_the_bytes_rule_out_nothing_screening_stops(device: EmulatedDevice) -> None:
     equal = np.broadcast_to(field(3, 1, 1), (64, 64, 24)).copy()
     for image in (equal, np.zeros_like(equal)):
@@ -327,6 +326,7 @@ def test_the_check_for_a_gpu_finds_the_kernels_right_and_wrong_ones_wrong(
     }
 
 
+@pytest.mark.no_cover
 def test_without_a_gpu_the_check_says_so() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench.gpu_matching"],

@@ -158,6 +158,7 @@ def _catches(pid: int, number: int) -> bool:
     return bool(caught >> (number - 1) & 1)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("number", "delay"),
     [(signal.SIGINT, s) for s in (0.2, 0.5, 0.8, 1.2, 1.6, 2.5)] + [(signal.SIGTERM, 1.5)],

@@ -60,7 +60,6 @@ def _visible(pair):
     return pixels[same], there[same]
 
 
-@pytest.mark.no_cover
 def test_views_are_what_was_asked_for(pairs):
     for i, pair in enumerate(pairs):
         for view in (pair.reference, pair.query):
@@ -161,7 +160,6 @@ def test_another_process_that_begins_elsewhere_makes_the_same():
     assert done.stdout.split() == [digests[2], digests[0], digests[1]]
 
 
-@pytest.mark.no_cover
 def test_sources_do_not_disturb_one_another(source, pairs):
     other = PairSource(5, "held-out", min_overlap=_LIMITS[0], max_overlap=_LIMITS[1], augment=0)
     strange = other.pair(0)

@@ -38,7 +38,6 @@ def pairs(source):
     return [source.pair(i) for i in range(12)]
 
 
-@pytest.mark.no_cover
 def test_correspondences_are_where_both_depths_say(pairs):
     assert len({_digest(pair) for pair in pairs}) == len(pairs)
     for pair in pairs:

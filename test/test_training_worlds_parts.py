@@ -139,7 +139,6 @@ def test_no_camera_stands_in_furniture_or_in_a_wall():
     assert not cameras.is_free(room, np.array([0.1, 5.0, 1.0]))
 
 
-@pytest.mark.no_cover
 def test_nothing_of_the_held_out_textures_is_trained_on():
     libraries = [textures.make_library(3, split) for split in textures.SPLITS]
     names = [{t.name for t in lib.textures if t.source == "miniworld"} for lib in libraries]
