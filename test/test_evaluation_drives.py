@@ -64,6 +64,26 @@ def test_a_drive_is_determined_by_its_seed(world, drive):
     assert not np.array_equal(world.drive(4, 2, _MOMENTS).moments[0].body, drive.moments[0].body)
 
 
+def test_a_tour_visits_rooms_again_on_other_ways(world):
+    tour = world.tour(1, (0, 2, 0), 5)
+
+    assert [moment.room for moment in tour.moments] == [0] * 5 + [2] * 5 + [0] * 5
+    assert [m.stamp for m in tour.moments] == [400_000_000 * (i + 1) for i in range(15)]
+    assert tour.rooms[0][1][:2] == pytest.approx([0.0, 0.0])
+    away = [transforms.distance(tour.moments[4].body, tour.moments[i].body) for i in (5, 10)]
+    assert away[0] > 2.0
+    assert away[1] < 12.0
+    for (model, offset), moment in ((tour.rooms[m.room], m) for m in tour.moments):
+        inside = moment.body[:3, 3] - offset
+        assert (inside[:2] > 0).all()
+        assert (inside[:2] < model.room.size[:2]).all()
+    other = world.tour(1, (0,), 5, number=1)
+    np.testing.assert_array_equal(other.rooms[0][0].room.vertices, tour.rooms[0][0].room.vertices)
+    assert not np.array_equal(other.moments[0].body, tour.moments[0].body)
+    _, (view,) = next(iter(other.views()))
+    assert np.isfinite(view.depth).mean() > 0.9
+
+
 def test_the_robot_drives_in_free_space_and_is_bumped_and_carried_once(drive):
     events = {i: moment.event for i, moment in enumerate(drive.moments) if moment.event}
     assert events == {

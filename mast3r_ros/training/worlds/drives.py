@@ -7,7 +7,7 @@ What happens to it on its way, `routes` says. Everything follows from the seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,15 @@ from mast3r_ros.training.worlds.palette import Palette
 from mast3r_ros.training.worlds.photometry import expose
 from mast3r_ros.training.worlds.renderer import Model, Renderer
 from mast3r_ros.training.worlds.room import Room, make_room
-from mast3r_ros.training.worlds.routes import HEIGHT, RING, Moment, free_spot, make_route
+from mast3r_ros.training.worlds.routes import (
+    HEIGHT,
+    PERIOD,
+    RING,
+    Moment,
+    free_spot,
+    make_route,
+    make_stroll,
+)
 from mast3r_ros.training.worlds.textures import make_library
 from mast3r_ros.training.worlds.twins import make_twins
 from mast3r_ros.training.worlds.views import View
@@ -114,6 +122,41 @@ class DriveWorld:
         mounts = tuple(_mount(2 * np.pi * i / count) for i in range(count))
         keyframes = tuple(view for model in models for view in self._mapped(rng, *model))
         return Drive(keyframes, tuple(way), mounts, models, self, seed)
+
+    def tour(self, seed: int, visits: Sequence[int], moments: int, number: int = 0) -> Drive:
+        """A drive through several rooms, one after the other and again, by one camera.
+
+        The rooms stand in two rows. From one to the next the robot drives without an image.
+
+        Args:
+            seed: of the rooms.
+            visits: numbers of the rooms, from 0 on, in the order of the visits.
+            moments: images of each visit.
+            number: of the drive: the same rooms on other ways.
+
+        Returns:
+            The drive, without keyframes: what it sees is for a map.
+        """
+        placed = self._in_two_rows(seed, max(visits) + 1)
+        rng = np.random.default_rng([seed, 17, number])
+        way: list[Moment] = []
+        for visited in visits:
+            (model, offset), stroll = placed[visited], None
+            while stroll is None:
+                stroll = make_stroll(rng, model.room, moments)
+            for body in stroll:
+                in_map = transforms.make(body[:3, :3], body[:3, 3] + offset)
+                way.append(Moment((len(way) + 1) * PERIOD, in_map, room=visited))
+        return Drive((), tuple(way), (_mount(0.0),), placed, self, 100 * seed + number)
+
+    def _in_two_rows(self, seed: int, count: int) -> tuple[tuple[Model, Array], ...]:
+        """Rooms of a tour, and where each lies in the map, (3,) [m]."""
+        rooms = [
+            make_room(np.random.default_rng([seed, 16, i]), self.library, 0.2) for i in range(count)
+        ]
+        apart = np.max([room.size[:2] for room in rooms], axis=0) + _WALL
+        places = [np.array([*(divmod(i, 2) * apart), 0.0]) for i in range(count)]
+        return tuple((self.renderer.load(r), at) for r, at in zip(rooms, places, strict=True))
 
     def view(self, rng: Rng, model: Model, offset: Array, pose: Pose, dark: bool = False) -> View:
         """A photograph of a room that lies at `offset` in the map; `pose` is map <- camera."""

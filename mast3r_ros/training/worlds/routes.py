@@ -113,6 +113,23 @@ def make_route(rng: Rng, room: Room, count: int, twin: Array | None = None) -> l
     return way
 
 
+def make_stroll(rng: Rng, room: Room, count: int) -> list[Pose] | None:
+    """A way from target to target on which nothing happens: `count` poses room <- body.
+
+    Returns:
+        None where the room leaves no space for it.
+    """
+    spot = free_spot(rng, room)
+    if spot is None:
+        return None
+    robot, way = _Robot(rng, room, spot, float(rng.uniform(0, 2 * np.pi))), list[Pose]()
+    for _ in range(count):
+        way.append(robot.body)
+        if not robot.drives():
+            return None
+    return way
+
+
 def free_spot(rng: Rng, room: Room) -> Array | None:
     """A place of the floor where the robot has room, (2,) [m]."""
     for _ in range(_TRIALS):
