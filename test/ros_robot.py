@@ -172,6 +172,16 @@ class Robot:
         self.wait(client.service_is_ready, f"service {name}")
         return client.call_async(kind.Request(**request))
 
+    @staticmethod
+    def deliver(publisher, message) -> None:
+        """Publish what images need, and wait until the node has it.
+
+        Discovery goes both ways: what is sent before the node knows this publisher is repeated by
+        DDS, up to seconds after images that were sent later.
+        """
+        publisher.publish(message)
+        publisher.wait_for_all_acked(Duration(seconds=PATIENCE))
+
     def tick(self, seconds: float = 0.1) -> float:
         """The next stamp [s]."""
         self.clock += seconds
@@ -181,10 +191,8 @@ class Robot:
         """Send an image, after its calibration, and wait for the status of that stamp."""
         stamp = message.header.stamp
         before = len(self.received["status"])
-        self.calibrations.publish(info or calibration(conversions.to_nanoseconds(stamp) / 1e9))
-        # Discovery goes both ways: what is sent before the node knows this publisher is repeated by
-        # DDS, up to seconds after images that were sent later.
-        self.calibrations.wait_for_all_acked(Duration(seconds=PATIENCE))
+        info = info or calibration(conversions.to_nanoseconds(stamp) / 1e9)
+        self.deliver(self.calibrations, info)
         publisher = self.jpegs if isinstance(message, CompressedImage) else self.images
         publisher.publish(message)
         return self.wait(
@@ -204,8 +212,7 @@ class Robot:
             topic = "depth" if isinstance(message, Image) else "depth/compressedDepth"
             self.depths = self.node.create_publisher(type(message), topic, 10)
             self.wait(self.depths.get_subscription_count, "the node to listen to depth")
-        self.depths.publish(message)
-        self.depths.wait_for_all_acked(Duration(seconds=PATIENCE))
+        self.deliver(self.depths, message)
 
     def add(
         self, pose: np.ndarray, depth: bool = True, success: bool = True, **request
@@ -231,7 +238,7 @@ class Robot:
         message = TransformStamped(child_frame_id=child, transform=conversions.to_transform(pose))
         message.header = header(stamp)
         message.header.frame_id = parent
-        (self.tf_static if static else self.tf).publish(TFMessage(transforms=[message]))
+        self.deliver(self.tf_static if static else self.tf, TFMessage(transforms=[message]))
 
 
 __all__ = ["FRAME", "LATCHED", "PATIENCE", "Path", "Robot"]

@@ -66,7 +66,7 @@ def test_a_whole_life(robot):
     answer = robot.call(AddKeyframe, "relocalizer/add_keyframe")
     assert "not configured" in answer.message
     robot.call(Empty, "reinitialize_global_localization")
-    robot.initial_poses.publish(PoseWithCovarianceStamped())
+    robot.deliver(robot.initial_poses, PoseWithCovarianceStamped())
     said = robot.wait(lambda: robot.received["diagnostics"], "diagnostics")[-1].status[0]
     assert said.message == "not configured"
 

@@ -287,11 +287,11 @@ def test_relocalize_with_requests_that_cannot_be_met(mapped, request_, told):
 
 
 def test_initialpose_and_reinitialize(mapped):
-    mapped.initial_poses.publish(_priors())
+    mapped.deliver(mapped.initial_poses, _priors())
     assert mapped.look(QUERY).state == RelocalizationStatus.STATE_LOCALIZED
     bad = _priors()
     bad.header.frame_id = "moon"
-    mapped.initial_poses.publish(bad)
+    mapped.deliver(mapped.initial_poses, bad)
     mapped.wait(lambda: "prior in frame 'moon'" in mapped.log(), "warning")
 
     mapped.call(Empty, "reinitialize_global_localization")
@@ -337,12 +337,12 @@ def test_a_prior_steers_the_search_until_it_is_old_or_dropped():
         assert robot.call(AddKeyframe, "relocalizer/add_keyframe", pose=far).success
         assert robot.look(QUERY).state == RelocalizationStatus.STATE_LOCALIZED
 
-        robot.initial_poses.publish(_facing(50.0))
+        robot.deliver(robot.initial_poses, _facing(50.0))
         robot.wait(lambda: robot.look(QUERY).state != 1, "the prior's effect")
         # Too old.
         robot.wait(lambda: robot.look(QUERY).state == 1, "the prior's end")
 
-        robot.initial_poses.publish(_facing(50.0))
+        robot.deliver(robot.initial_poses, _facing(50.0))
         robot.wait(lambda: robot.look(QUERY).state != 1, "the prior's effect")
         robot.call(Empty, "reinitialize_global_localization")
         assert robot.look(QUERY).state == RelocalizationStatus.STATE_LOCALIZED

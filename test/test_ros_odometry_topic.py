@@ -41,7 +41,7 @@ def _tell(robot, odom_base, stamp, frame="odom"):
     message = Odometry(header=header(stamp), child_frame_id="base_link")
     message.header.frame_id = frame
     message.pose.pose = conversions.from_pose(odom_base)
-    robot.odometry.publish(message)
+    robot.deliver(robot.odometry, message)
 
 
 def _drive(robot, map_camera, map_odom=_MAP_ODOM):

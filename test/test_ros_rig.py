@@ -135,9 +135,9 @@ class _Rig(Robot):
             images, calibrations, depths = self.of[name]
             info, message = calibration(stamp), image_message(image, stamp)
             info.header.frame_id = message.header.frame_id = f"{name}_optical"
-            calibrations.publish(info)
+            self.deliver(calibrations, info)
             if depth:
-                depths.publish(image_message(z, stamp, "32FC1"))
+                self.deliver(depths, image_message(z, stamp, "32FC1"))
             images.publish(message)
         return self.status_of(stamp) if wait else None
 
@@ -225,7 +225,7 @@ def test_a_camera_without_extrinsics_is_named(robot):
     for name in _MOUNTS:
         message, info = image_message(image, stamp), calibration(stamp)
         message.header.frame_id = "left_optical" if name == "left" else "nowhere"
-        robot.of[name][1].publish(info)
+        robot.deliver(robot.of[name][1], info)
         robot.of[name][0].publish(message)
     status = robot.status_of(stamp)
 

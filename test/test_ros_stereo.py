@@ -36,8 +36,8 @@ class _Stereo(Robot):
         info = calibration(stamp)
         info.p[3] = -info.p[0] * baseline
         beside = render(pose @ transforms.make(np.eye(3), [_BASELINE, 0.0, 0.0]))[0]
-        self.right_info.publish(info)
-        self.right.publish(image_message(np.ascontiguousarray(beside[rows]), stamp))
+        self.deliver(self.right_info, info)
+        self.deliver(self.right, image_message(np.ascontiguousarray(beside[rows]), stamp))
         self.send(image_message(render(pose)[0], stamp))
         return self.call(
             srv.AddKeyframe, "relocalizer/add_keyframe", pose=conversions.from_pose(pose)

@@ -188,7 +188,7 @@ def test_a_prior_goes_through_the_base(robot):
     base = camera_pose(0.6) @ transforms.inverse(BASE_CAMERA)
     prior.pose.pose = conversions.from_pose(base)
     prior.pose.covariance = (np.eye(6) * 1e-4).ravel()
-    robot.initial_poses.publish(prior)
+    robot.deliver(robot.initial_poses, prior)
 
     assert _drive(robot, camera_pose(0.6)).state == RelocalizationStatus.STATE_LOCALIZED
 
