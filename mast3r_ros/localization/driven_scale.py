@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scale of a network's meters from images of one camera, and the way between them by odometry.
 
-A network judges distances by what it has seen before: in a doll's house it tells twice as much as
-there is. Odometry does not. An image is matched with one some way before it; with the way by
-odometry, its matches tell the depth of the points that the network has predicted.
+A network estimates distances from the images it was trained on: in a room at half scale, its
+distances are twice the true ones. Those of odometry are not. An image is matched with an earlier
+one, and the matches are triangulated with the motion from odometry. The scale is the triangulated
+depth divided by the predicted one.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from mast3r_ros.matching.correspondences import Correspondences
 _BASELINE = 0.08
 # Images that are turned further against each other have little in common [rad].
 _MOST_TURN = 0.5
-# As long as the robot has moved by less than this part of the way, the pair begins anew: odometry's
-# noise of the time that it stood is none of the pair.
+# While the distance driven is less than this part of the baseline, the first image of the pair is
+# replaced: the pair has no odometry noise of the time when the robot stood still.
 _STANDING = 0.1
 # How many ways off the robot must be for the next pair where the scale is known so well.
 _PAUSE, _WELL_KNOWN = 4.0, 0.06
@@ -70,7 +71,7 @@ class DrivenScale:
         self._paused = False
 
     def reset(self) -> None:
-        """Odometry begins anew: no image before ties to those that come. The scale stays."""
+        """Forget the first image of the pair, after a jump of odometry; the scale is kept."""
         self._before, self._paused = None, False
 
     def take(
