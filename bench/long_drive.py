@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from mast3r_ros.cli.maps import open_map
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.datasets.trajectory import write_poses
+from mast3r_ros.evaluation.drift import drifting
 from mast3r_ros.evaluation.pose_error import Bound, PoseError
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
@@ -66,8 +67,11 @@ def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     world = DriveWorld(_SIZE)
     mapped = world.tour(options.seed, _visits(options.images), _PER_VISIT)
     poses = [m.body @ mapped.mounts[0] for m in mapped.moments]
-    drifting = list(_drifting(poses, options.seed))
-    write_drive(folder / "drive", mapped, drifting)
+    rng = np.random.default_rng([options.seed, 18])
+    odometry = list(
+        drifting(poses, poses[0], rng, _DRIFT, lambda way: _DRIFT_TURN * float(np.sqrt(way)))
+    )
+    write_drive(folder / "drive", mapped, odometry)
     build = [
         *("map", "build", folder / "drive", folder / "map", "--poses", "odometry"),
         *("--front-end", options.front_end),
@@ -87,7 +91,7 @@ def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "distance_m": float(sum(itertools.starmap(transforms.distance, itertools.pairwise(poses)))),
         "keyframes": len(keyframes),
-        "odometry_ate_m": _ate(poses, drifting),
+        "odometry_ate_m": _ate(poses, odometry),
         "map_ate_m": _ate([truth[k.stamp] for k in keyframes], keyframes.poses),
         "build_s": elapsed,
         "build_processor_s": used.ru_utime + used.ru_stime,
@@ -122,18 +126,6 @@ def write_drive(folder: Path, drive: Drive, poses: Sequence[Pose]) -> None:
 def _visits(images: int) -> list[int]:
     count = max(images // _PER_VISIT, 1)
     return list(itertools.islice(itertools.cycle(_ROOMS), count))
-
-
-def _drifting(poses: Sequence[Pose], seed: int) -> Iterator[Pose]:
-    """The camera's poses by odometry; the first is the true one."""
-    rng, now = np.random.default_rng([seed, 18]), poses[0]
-    yield now
-    for before, after in itertools.pairwise(poses):
-        step = transforms.inverse(before) @ after
-        way = float(np.linalg.norm(step[:3, 3]))
-        turn = transforms.rotation_from_vector(rng.normal(0, _DRIFT_TURN * np.sqrt(way), 3))
-        now = now @ step @ transforms.make(turn, rng.normal(0, _DRIFT * way, 3))
-        yield now
 
 
 def _localized(relocalizer: Relocalizer, drive: Drive, true_map: Pose) -> list[PoseError | None]:

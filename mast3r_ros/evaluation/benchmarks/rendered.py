@@ -20,7 +20,7 @@ from mast3r_ros.datasets.layouts import write_mapfree, write_re10k
 from mast3r_ros.datasets.recording import PosedPair
 from mast3r_ros.datasets.worlds import rendered_approaches, rendered_pairs
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
-from mast3r_ros.geometry import transforms
+from mast3r_ros.evaluation.drift import drifting
 from mast3r_ros.geometry.transforms import Pose
 
 NAME = WORLDS
@@ -93,14 +93,7 @@ def _render_approaches(folder: Path, seed: int) -> None:
 def _drifting(poses: Sequence[Pose], seed: int, number: int) -> list[Pose]:
     """Poses as a device tracks them, in a frame of its own."""
     rng = np.random.default_rng([seed, number])
-    tracked = [np.eye(4)]
-    for before, after in itertools.pairwise(poses):
-        step = transforms.inverse(before) @ after
-        way = float(np.linalg.norm(step[:3, 3]))
-        turn = transforms.rotation_from_vector(rng.normal(0, _DRIFT_TURN, 3))
-        error = transforms.make(turn, rng.normal(0, _DRIFT * way, 3))
-        tracked.append(tracked[-1] @ step @ error)
-    return tracked
+    return list(drifting(poses, np.eye(4), rng, _DRIFT, lambda _: _DRIFT_TURN))
 
 
 def _pairs(benchmark: str, seed: int) -> Iterator[PosedPair]:
