@@ -194,7 +194,7 @@ def test_the_bond_with_a_lifecycle_manager(robot):
     assert len({m.instance_id for m in said}) == 1
     assert all(m.active for m in said)
     begin, end = (conversions.to_nanoseconds(m.header.stamp) / 1e9 for m in (said[0], said[9]))
-    assert 0.7 < end - begin < 2.0  # nine periods of 0.1 s
+    assert end - begin > 0.7  # nine periods of 0.1 s, longer on a busy machine
     assert (round(said[0].heartbeat_period, 3), said[0].heartbeat_timeout) == (0.1, 4.0)
 
     manager.publish(status(id="relocalizer", instance_id="manager", active=True))

@@ -133,14 +133,17 @@ def test_one_keyframe_without_depth_gives_a_direction(robot):
     answer = robot.add(camera_pose(), depth=False)
     assert not answer.has_depth
     subscription = robot.listen("relative", RelativePose, "relocalizer/relative_pose")
-    robot.wait(lambda: robot.node.count_publishers(subscription.topic_name), "publisher")
     before = len(robot.received["pose"])
 
-    status = robot.look(camera_pose(0.3, 0.1))
+    def looked():  # again: the node may not know yet who listens
+        status = robot.look(camera_pose(0.3, 0.1))
+        return robot.received["relative"] and status
+
+    status = robot.wait(looked, "relative pose")
 
     assert status.state == RelocalizationStatus.STATE_DIRECTION_ONLY
     assert "direction only" in status.reason
-    relative = robot.wait(lambda: robot.received["relative"], "relative pose")[-1]
+    relative = robot.received["relative"][-1]
     assert not relative.metric
     step = relative.pose.pose.position
     assert np.linalg.norm([step.x, step.y, step.z]) == pytest.approx(1.0)

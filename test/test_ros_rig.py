@@ -138,7 +138,7 @@ class _Rig(Robot):
             self.deliver(calibrations, info)
             if depth:
                 self.deliver(depths, image_message(z, stamp, "32FC1"))
-            images.publish(message)
+            self.deliver(images, message)
         return self.status_of(stamp) if wait else None
 
     def status_of(self, stamp):
@@ -226,7 +226,7 @@ def test_a_camera_without_extrinsics_is_named(robot):
         message, info = image_message(image, stamp), calibration(stamp)
         message.header.frame_id = "left_optical" if name == "left" else "nowhere"
         robot.deliver(robot.of[name][1], info)
-        robot.of[name][0].publish(message)
+        robot.deliver(robot.of[name][0], message)
     status = robot.status_of(stamp)
 
     assert status.state == _LOCALIZED, status.reason

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node ties its images together by the odometry that TF has."""
 
-import time
+import threading
 
 import numpy as np
 import pytest
@@ -25,24 +25,30 @@ _LOCALIZED = RelocalizationStatus.STATE_LOCALIZED
 
 @pytest.fixture(scope="module")
 def robot():
-    robot = Robot("window", tf_timeout=0.5)
+    robot = Robot("window", tf_timeout=3.0)
     robot.send_tf("base_link", FRAME, _BASE_CAMERA, 0.0, static=True)
     robot.add(camera_pose())
     robot.add(camera_pose(0.6))
+    alone = _send(robot, camera_pose()).inliers
+    # From the first odometry on that the node has seen, it waits for it.
+    for _ in range(20):
+        if _send(robot, camera_pose()).inliers > alone + 100:
+            break
     yield robot
     robot.finish()
 
 
-def _send(robot, map_camera, image=None, odometry=True):
+def _send_odometry(robot, map_camera, stamp):
+    """Where odometry has the robot around a stamp."""
+    odom_base = transforms.inverse(_MAP_ODOM) @ map_camera @ transforms.inverse(_BASE_CAMERA)
+    for offset in (-0.1, 0.0, 0.1):
+        robot.send_tf("odom", "base_link", odom_base, stamp + offset)
+
+
+def _send(robot, map_camera, image=None):
     """Odometry around the next stamp, then the image."""
     stamp = robot.tick(0.5)
-    odom_base = transforms.inverse(_MAP_ODOM) @ map_camera @ transforms.inverse(_BASE_CAMERA)
-    if odometry:
-        for offset in (-0.1, 0.0, 0.1):
-            robot.send_tf("odom", "base_link", odom_base, stamp + offset)
-        # Nobody tells a robot that TF has arrived: the image follows a little later.
-        robot.wait(lambda: robot.tf.get_subscription_count(), "the node to listen to TF")
-        time.sleep(0.1)
+    _send_odometry(robot, map_camera, stamp)
     return robot.send(image_message(render(map_camera)[0] if image is None else image, stamp))
 
 
@@ -58,6 +64,20 @@ def test_images_are_solved_together(robot):
     # Of each past image some 160 matches are kept, nearly all of them inliers here.
     assert statuses[2].inliers > statuses[0].inliers + 250
     assert transforms.distance(_pose(robot), camera_pose(0.1)) < 0.02
+
+
+def test_odometry_that_comes_after_its_image_is_waited_for(robot):
+    robot.call(Empty, "reinitialize_global_localization")
+    first = _send(robot, camera_pose(0.0))
+    _send(robot, camera_pose(0.05))
+    stamp = robot.tick(0.5)
+    late = threading.Timer(0.3, _send_odometry, (robot, camera_pose(0.1), stamp))
+    late.start()
+
+    status = robot.send(image_message(render(camera_pose(0.1))[0], stamp))
+
+    late.join()
+    assert status.inliers > first.inliers + 250
 
 
 def test_a_black_image_is_not_localized_by_those_before_it(robot):

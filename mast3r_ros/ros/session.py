@@ -250,7 +250,11 @@ class Session:
         """An image of a robot: where its camera sits on it, TF knows."""
         if frame.camera is None and not estimates_camera(self.map.front_end):
             raise FrameError("no camera_info")
-        return View(frame, self.tf.find(self._node.options.base_frame, frame.frame_id, 0))
+        options = self._node.options
+        T_base_camera = self.tf.wait_for_latest(
+            options.base_frame, frame.frame_id, options.tf_timeout
+        )
+        return View(frame, T_base_camera)
 
     def _accept(
         self,
@@ -287,10 +291,11 @@ class Session:
     def _odometry(self, body: str, stamp: int) -> Pose | TransformError:
         """odom <- body at the image's stamp, or why it is not known."""
         options = self._node.options
-        # Where map -> odom is not published there need be no odometry, so nobody waits for it.
-        timeout = options.tf_timeout if options.tf_mode == "map_odom" else 0.0
         try:
-            return self.tf.wait_for(options.odom_frame, body, stamp, timeout)
+            if options.tf_mode != "map_odom":
+                # Such a robot may have no odometry, and then nobody waits for it.
+                self.tf.find(options.odom_frame, body, 0)
+            return self.tf.wait_for(options.odom_frame, body, stamp, options.tf_timeout)
         except TransformError as error:
             # With its traceback it would hold the image and the answer until the garbage collector
             # looks for cycles.

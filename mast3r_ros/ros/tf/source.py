@@ -54,6 +54,13 @@ class Tf(ABC):
         if stamp == 0:
             # As a time to look up, 0 means the latest, which is not that of the image.
             raise TransformError(NO_STAMP)
+        return self._poll(target, source, stamp, timeout)
+
+    def wait_for_latest(self, target: str, source: str, timeout: float) -> Pose:
+        """As `wait_for`, the latest: for transforms that do not change, or seldom."""
+        return self._poll(target, source, 0, timeout)
+
+    def _poll(self, target: str, source: str, stamp: int, timeout: float) -> Pose:
         deadline = time.monotonic() + timeout
         while True:
             try:
