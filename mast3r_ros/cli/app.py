@@ -44,7 +44,7 @@ class _Verbs(TyperGroup):
 
 app = typer.Typer(
     cls=_Verbs,
-    help="Relocalizes camera images in meters against a few keyframes.",
+    help="Relocalize camera images in meters in a map of a few keyframes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -69,12 +69,12 @@ def demo(
     act: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Show this one: photographs, rooms or drive. Repeatable."
+            metavar="NAME", help="Run this part only: photographs, rooms or drive. Repeatable."
         ),
     ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Localize real photographs through the node, rendered rooms from RGB only, and a drive."""
+    """Localize real photographs through the node, rendered rooms with RGB only, and a drive."""
     from mast3r_ros.demo import run
 
     results = run.demo(out, front_end, act or ())
@@ -85,7 +85,7 @@ def demo(
 
 @app.command()
 def doctor(json: JsonFile = None) -> None:
-    """Show what is installed, what can run with it, and what to do about the rest."""
+    """Show what is installed, what can run, and what to install for the rest."""
     from mast3r_ros.cli import doctor
 
     found = doctor.examine()

@@ -62,13 +62,13 @@ def benchmark(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(metavar="N", min=0, help=text("A smoke run of N queries; 0: all."))
+        int, typer.Option(metavar="N", min=0, help=text("Only the first N queries; 0: all."))
     ] = 0,
     ray: Ray = None,
     workers: Workers = 0,
     json: JsonFile = None,
 ) -> None:
-    """Run a published benchmark on its own data, with the paper's figures beside."""
+    """Run a published benchmark on its own data, beside the paper's figures."""
     from mast3r_ros.evaluation.benchmarks import rendered, runner
     from mast3r_ros.evaluation.benchmarks.answer import make_solver
     from mast3r_ros.evaluation.benchmarks.registry import open_benchmark

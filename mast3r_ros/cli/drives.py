@@ -49,15 +49,15 @@ def evaluate_drives(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help=text("Run directory; resumes from the drives that are done. None by default."),
+            help=text("Run directory; a run resumes after the finished drives. None by default."),
         ),
     ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Drive a robot through rendered rooms: a black-out, a bump, and it is carried away.
+    """Localize a robot that drives in rendered rooms and is blinded, bumped and carried away.
 
-    Reports the windowed and the filtered poses. With several cameras, each one alone, too, and all
-    with one that is unplugged.
+    Reports the windowed and the filtered poses. With several cameras, also for each camera alone,
+    and for all cameras with one unplugged.
     """
     from mast3r_ros.evaluation.drive_figures import Step, drive_figures
     from mast3r_ros.evaluation.drives import rigs_of

@@ -32,7 +32,7 @@ Sizes = Annotated[
     ),
 ]
 Mixed = Annotated[
-    bool, typer.Option(help="Decode every size against every other, not only against itself.")
+    bool, typer.Option(help="Decode each image size with every other size, not only with itself.")
 ]
 RotaryLayer = Annotated[
     bool,

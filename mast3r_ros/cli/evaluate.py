@@ -48,7 +48,7 @@ class MapOptions:
         None, "Map every N-th image of this source; all images of the others are queries"
     )
     depth: bool = option(True, "Use the depth of keyframes")
-    stress: bool = option(False, "Repeat it with disturbed maps and images, a row each")
+    stress: bool = option(False, "Repeat everything with disturbed maps and images, one row each")
     seed: int = option(0, "Seed of the disturbances, and of the noise of odometry", 0)
 
     def __post_init__(self) -> None:

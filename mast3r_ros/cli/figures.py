@@ -32,9 +32,9 @@ class FigureOptions:
         "and without it",
     )
     report: Path | None = option(None, "Write a page with plots and pictures (HTML)")
-    queries: Path | None = option(None, "Write a line for each query (.csv or .json)")
+    queries: Path | None = option(None, "Write one line per query (.csv or .json)")
     trajectory: Path | None = option(
-        None, "Write the estimated poses in the TUM format; with several rows a file for each"
+        None, "Write the estimated poses in the TUM format; one file per row"
     )
 
     def __post_init__(self) -> None:

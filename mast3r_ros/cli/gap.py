@@ -25,7 +25,7 @@ def evaluate_gap(
     source_options: SourceOptions,
     json: JsonFile = None,
 ) -> None:
-    """Compare what images and pairs of a recording are like with those of each rendered world."""
+    """Compare the images and pairs of a recording with those of each rendered world."""
     from mast3r_ros.datasets.kinds import WORLDS
     from mast3r_ros.datasets.registry import open_dataset
     from mast3r_ros.evaluation import domain_gap

@@ -36,7 +36,7 @@ def check(
     queries: Annotated[
         Path | None,
         typer.Option(
-            metavar="SOURCE", help="Localize these images, too: do those fail that should?"
+            metavar="SOURCE", help="Also localize these images, to check the expected weak places."
         ),
     ] = None,
     front_end: MapFrontEnd = None,

@@ -71,13 +71,14 @@ def import_model(
     ],
     out: OutMap,
     scale: Annotated[
-        float | None, typer.Option(metavar="X", help="Meters of one unit of the model.", min=1e-9)
+        float | None,
+        typer.Option(metavar="X", help="Length of one unit of the model in meters.", min=1e-9),
     ] = None,
     scale_from: ScaleFrom = None,
     front_end: FrontEndName = "xfeat",
     json: JsonFile = None,
 ) -> None:
-    """Make a map of a COLMAP model and its images."""
+    """Make a map from a COLMAP model and its images."""
     from mast3r_ros.frontends import create
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping import colmap_model
@@ -100,11 +101,16 @@ def transform(
     out: OutMap,
     translation: Annotated[
         _Triple,
-        typer.Option(metavar="X Y Z", help=text("Of the old map's origin in the new map [m].")),
+        typer.Option(
+            metavar="X Y Z", help=text("Position of the old map's origin in the new map [m].")
+        ),
     ] = (0.0, 0.0, 0.0),
     rotation: Annotated[
         tuple[float, float, float, float],
-        typer.Option(metavar="X Y Z W", help="Quaternion of the old map's axes in the new map."),
+        typer.Option(
+            metavar="X Y Z W",
+            help="Orientation of the old map's axes in the new map, a quaternion.",
+        ),
     ] = (0.0, 0.0, 0.0, 1.0),
     front_end: MapFrontEnd = None,
     json: JsonFile = None,
@@ -132,7 +138,7 @@ def crop(
     front_end: MapFrontEnd = None,
     json: JsonFile = None,
 ) -> None:
-    """Keep the keyframes whose cameras stand in a box; inf is no limit."""
+    """Keep the keyframes whose cameras are inside a box; inf: no limit."""
     from mast3r_ros.mapping import edit
 
     save_map(edit.crop(open_map(path, front_end), low, high), out, json)

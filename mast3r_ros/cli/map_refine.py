@@ -30,7 +30,7 @@ def refine(
     front_end: MapFrontEnd = None,
     json: JsonFile = None,
 ) -> None:
-    """Adjust the poses of a map's keyframes to one another, and keep how well they are known."""
+    """Adjust the poses of a map's keyframes to each other, and store their covariances."""
     found = refine_map(open_map(path, front_end), refining)
     save_map(found.keyframes, out or path, json, {"refinement": found.as_dict()})
 
@@ -65,32 +65,42 @@ def merge(
 
 def prune(
     path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
-    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="Save the rest here.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="PATH", help="The folder to save the smaller map to.")
+    ],
     covered: Annotated[
         float,
         typer.Option(
-            metavar="X", help="Part of its view that other keyframes must show.", min=0.1, max=1.0
+            metavar="X",
+            help="Fraction of its view that other keyframes must cover.",
+            min=0.1,
+            max=1.0,
         ),
     ] = 0.9,
     reach: Annotated[
-        float, typer.Option(metavar="M", help=text("They stand no further away [m]."), min=0.0)
+        float,
+        typer.Option(metavar="M", help=text("Largest distance of these keyframes [m]."), min=0.0),
     ] = 1.0,
     unused: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Leave out what was compared N times and held no pose.", min=0
+            metavar="N",
+            help="Remove keyframes that were compared N times and supported no pose; 0: off.",
+            min=0,
         ),
     ] = 0,
     contradicted: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Leave out what N poses contradict, more than rest on it.", min=0
+            metavar="N",
+            help="Remove keyframes that at least N poses contradict, and fewer support; 0: off.",
+            min=0,
         ),
     ] = 0,
     front_end: MapFrontEnd = None,
     json: JsonFile = None,
 ) -> None:
-    """Leave out keyframes whose view others near them show, or that were never of use."""
+    """Remove keyframes whose view nearby keyframes cover, or that were never of use."""
     from mast3r_ros.mapping import pruning, refinement
 
     keyframes = open_map(path, front_end)

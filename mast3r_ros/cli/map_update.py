@@ -48,7 +48,7 @@ def update(
     front_end: MapFrontEnd = None,
     json: JsonFile = None,
 ) -> None:
-    """Add images of a later drive where the map was weak, though their poses are sure."""
+    """Add images of a later drive at places where the map is weak."""
     from mast3r_ros.datasets.recording import read_frames
     from mast3r_ros.localization.relocalizer import Relocalizer
     from mast3r_ros.mapping.updating import Update

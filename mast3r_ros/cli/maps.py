@@ -73,7 +73,7 @@ ScaleFrom = Annotated[
     ),
 ]
 
-app = typer.Typer(help="Build and inspect maps.")
+app = typer.Typer(help="Build, inspect and maintain maps.")
 
 
 @app.command("build")
@@ -185,7 +185,7 @@ def info(
     ] = False,
     json: JsonFile = None,
 ) -> None:
-    """Show what a map holds."""
+    """Show the contents of a map."""
     keyframes = open_map(path, front_end)
     if verify:
         damaged = list(progress(keyframes.verify(), "Reading keyframes"))

@@ -138,5 +138,5 @@ Ray = Annotated[
 ]
 Workers = Annotated[
     int,
-    typer.Option(metavar="N", min=0, help=text("Processes with --ray; 0: one a GPU or core.")),
+    typer.Option(metavar="N", min=0, help=text("Processes with --ray; 0: one per GPU or core.")),
 ]

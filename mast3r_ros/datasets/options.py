@@ -24,7 +24,7 @@ class SourceOptions:
     )
     depth_scale: float = option(
         1000.0,
-        "Units of depth image files in a meter: 1000 for millimeters; 5000 for the TUM benchmark",
+        "Units of depth image files per meter: 1000 for millimeters; 5000 for the TUM benchmark",
         1e-6,
     )
     mask: Path | None = option(
@@ -49,7 +49,7 @@ class SourceOptions:
         None, "camera_info topic of a bag; by default the one that fits the images"
     )
     pose_topic: str | None = option(
-        None, "Topic of a bag's true poses; without it they are looked up in TF"
+        None, "Topic of a bag's true poses; by default they come from TF"
     )
     pose_frame: str | None = option(
         None, "Frame whose poses the pose topic contains, if it is not the camera's"
@@ -61,13 +61,13 @@ class SourceOptions:
     tf_static_topic: str | None = option(None, "Static TF topic of a bag; by default as `tf_topic`")
     frame_prefix: str = option("", "Prefix of the frames in TF that the images' frame_id lacks")
     max_gap: float = option(
-        1.0, "Largest time between two poses that is interpolated [s]", 0.0, 3600.0
+        1.0, "Largest gap between two poses over which poses are interpolated [s]", 0.0, 3600.0
     )
     use_record_times: bool = option(
         False, "Use the recording times of a bag whose stamps are unusable"
     )
     max_megapixels: float = option(100.0, "Largest image that is read", 0.01, 1000.0)
-    strict: bool = option(False, "Report an error instead of leaving anything out")
+    strict: bool = option(False, "Report an error instead of skipping anything")
 
     def __post_init__(self) -> None:
         for entry in fields(self):

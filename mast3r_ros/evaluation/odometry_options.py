@@ -26,26 +26,29 @@ class OdometryOptions:
     )
     odometry: str = option(
         "",
-        "What ties them: truth (the true poses with noise), a file of the camera's poses in any "
-        "frame, in the TUM format, or a topic of the bag (nav_msgs/Odometry)",
+        "Odometry between these images: truth (the true poses with noise), a file of the "
+        "camera's poses in any frame, in the TUM format, or a topic of the bag "
+        "(nav_msgs/Odometry)",
     )
     odometry_noise: float = option(
         0.02,
-        "Standard deviation of a step of 0.4 s, for each axis, over its distance; added to truth",
+        "Standard deviation of odometry's position over 0.4 s, for each axis, as a fraction "
+        "of the distance; added to truth",
         0.0,
         1.0,
     )
     odometry_turn_noise: float = option(
         0.3,
-        "Standard deviation of a step of 0.4 s, about each axis [degrees]; added to truth",
+        "Standard deviation of odometry's orientation over 0.4 s, about each axis "
+        "[degrees]; added to truth",
         0.0,
         90.0,
     )
 
     cameras: str = option(
         "",
-        "Further image topics of a bag, with commas: their images of an instant are solved with "
-        "the query, which is of --image-topic",
+        "Further image topics of a bag, separated by commas: their images of the same "
+        "instant are solved with the query of --image-topic",
     )
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ class XfeatOptions:
         choices=("nearest", "lighterglue", "auto"),
     )
     lighterglue_keypoints: int = option(
-        1024, "Keypoints of each image that lighterglue matches, the best", 64, 4096
+        1024, "Number of best keypoints of each image that lighterglue matches", 64, 4096
     )
 
     def __post_init__(self) -> None:

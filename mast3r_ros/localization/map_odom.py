@@ -47,35 +47,44 @@ class FilterOptions:
         0.01, "Standard deviation of odometry's orientation after a meter driven [rad]", 0.0, 10.0
     )
     gate_probability: float = option(
-        0.999, "A fix is believed inside of this part of the filter's chi-square law", 0.5, 1.0
+        0.999, "Probability of the chi-square gate: a pose outside of it is held back", 0.5, 1.0
     )
     shared_fixes: float = option(
         5.0,
-        "So many consecutive fixes share their errors (the same keyframes, the same images): they "
-        "count as one",
+        "This many consecutive poses count as one, because they share errors (the same "
+        "keyframes and images)",
         1.0,
         1000.0,
     )
     reckoning_distance: float = option(
-        1.0, "Driven so far since the last fix, the state is DEAD_RECKONING [m]", 0.0, 1e4
+        1.0,
+        "The state is DEAD_RECKONING after this distance since the last accepted pose [m]",
+        0.0,
+        1e4,
     )
     reckoning_time: float = option(
-        2.0, "So long after the last fix, the state is DEAD_RECKONING [s]", 0.0, 1e4
+        2.0,
+        "The state is DEAD_RECKONING after this time since the last accepted pose [s]",
+        0.0,
+        1e4,
     )
     lost_position_sigma: float = option(
-        1.0, "The state is LOST once the position's standard deviation is larger [m]", 0.0, 1e4
+        1.0,
+        "The state is LOST if the standard deviation of the position is larger than this [m]",
+        0.0,
+        1e4,
     )
     lost_rotation_sigma: float = option(
         0.35,
-        "The state is LOST once the orientation's standard deviation is larger [rad]",
+        "The state is LOST if the standard deviation of the orientation is larger than this [rad]",
         0.0,
         6.3,
     )
 
     smoothing: float = option(
         0.0,
-        "Time constant in which the published map -> odom follows a correction [s]; 0: at once. A "
-        "robot that is found elsewhere moves at once",
+        "Time constant with which the published map -> odom follows a correction [s]; 0: at "
+        "once. A move to another place is not smoothed",
         0.0,
         60.0,
     )

@@ -13,18 +13,17 @@ from mast3r_ros.common.options import check, option
 class RelocalizerOptions:
     """How a pose is found, and when it is sure enough to be an answer."""
 
-    num_candidates: int = option(5, "Keyframes matched against each query", 1, 100)
+    num_candidates: int = option(5, "Keyframes matched with each query", 1, 100)
     sure_inliers: float = option(
         4.0,
-        "Match keyframes beyond the third only where fewer inliers than so many times the fewest "
-        "have a pose in common; 1000 matches all",
+        "Match keyframes beyond the third only if fewer inliers than this many times the "
+        "fewest agree on a pose; 1000: always match all",
         1.0,
         1000.0,
     )
     look_alikes: int = option(
         5,
-        "Keyframes matched before a pose is accepted because they stand elsewhere and look like "
-        "the image or the keyframes that hold the pose; 0: none",
+        "Keyframes at other places that look alike, matched before a pose is accepted; 0: none",
         0,
         100,
     )
@@ -36,53 +35,56 @@ class RelocalizerOptions:
         50.0,
     )
     min_inliers: int = option(
-        0, "Fewest inliers of an answer; 0 takes what the front end needs", 0, 10_000
+        0, "Fewest inliers of an accepted pose; 0: the limit of the front end", 0, 10_000
     )
     min_inlier_ratio: float = option(
         0.0,
-        "Smallest share of its matches that must agree, in the best keyframe; 0 takes what the "
-        "front end needs",
+        "Smallest inlier ratio in the best keyframe; 0: the limit of the front end",
         0.0,
         1.0,
     )
     min_cells: int = option(
-        5, "Fewest cells of an 8 x 8 grid over the image that hold inliers", 1, 64
+        5, "Fewest cells of an 8 x 8 grid over the image that must hold inliers", 1, 64
     )
     max_position_sigma: float = option(
-        0.1, "Largest standard deviation of an answer's position [m]", 0.001, 100.0
+        0.1, "Largest standard deviation of an accepted position [m]", 0.001, 100.0
     )
     max_rotation_sigma: float = option(
-        0.035, "Largest standard deviation of an answer's orientation [rad]", 0.001, 3.2
+        0.035, "Largest standard deviation of an accepted orientation [rad]", 0.001, 3.2
     )
     max_ambiguity: float = option(
         0.3,
-        "Another pose is compared with the answer from this share of its inliers on; one of another"
-        " place from this share of those of its best keyframe",
+        "Compare another pose with the answer if it has at least this fraction of the "
+        "answer's inliers; for a pose at another place, of the inliers of the answer's best "
+        "keyframe",
         0.05,
         1.0,
     )
     min_evidence: float = option(
         3.0,
-        "Refuse unless the answer explains the image better than another pose by so many standard "
-        "deviations",
+        "Refuse the pose unless it explains the image better than any other pose by this "
+        "many standard deviations",
         0.0,
         100.0,
     )
     same_position: float = option(
-        0.25, "Poses that are nearer to each other are the same one [m]", 0.0, 100.0
+        0.25, "Poses nearer to each other than this count as the same pose [m]", 0.0, 100.0
     )
     same_rotation: float = option(
-        0.0873, "Poses that are turned less against each other are the same one [rad]", 0.0, 3.2
+        0.0873,
+        "Poses whose orientations differ by less than this count as the same pose [rad]",
+        0.0,
+        3.2,
     )
     keyframe_position_sigma: float = option(
         0.01,
-        "How well positions of keyframes are known that the map keeps no covariance of [m]",
+        "Standard deviation of keyframe positions for which the map stores no covariance [m]",
         0.0,
         100.0,
     )
     keyframe_rotation_sigma: float = option(
         0.01,
-        "How well orientations of keyframes are known that the map keeps no covariance of [rad]",
+        "Standard deviation of keyframe orientations for which the map stores no covariance [rad]",
         0.0,
         3.2,
     )
@@ -96,8 +98,8 @@ class RelocalizerOptions:
     # A camera that is read out in 30 ms and turns at 40 degrees a second, as one in a hand does.
     rolling_shutter: float = option(
         0.02,
-        "Standard deviation of the camera's turn while its image is read out row by row [rad]; 0 "
-        "for a global shutter",
+        "Standard deviation of the camera's rotation while its image is read out row by row "
+        "[rad]; 0: global shutter",
         0.0,
         1.0,
     )
@@ -106,8 +108,8 @@ class RelocalizerOptions:
     )
     second_look: float = option(
         1.0,
-        "Time in which a refused image may be matched again by the front end's second, slower "
-        "matcher, where it has one [s]; one keyframe at the least, 0: no second look",
+        "Time for matching a refused image again with the front end's second, slower "
+        "matcher, if it has one [s]; at least one keyframe is matched; 0: no second look",
         0.0,
         60.0,
     )

@@ -46,18 +46,19 @@ _FEWEST_POINTS_NOW, _FEWEST_NOW = 3, 8
 class WindowOptions:
     """Which of the last images are solved together with the newest one."""
 
-    count: int = option(5, "Images solved together, the newest included; 1: each by itself", 1, 20)
-    spacing: float = option(0.4, "Time between the images of a window [s]", 0.0, 60.0)
-    max_age: float = option(3.0, "Forget images that are older [s]", 0.0, 600.0)
-    max_distance: float = option(
-        5.0, "Forget images from which the robot has driven farther [m]", 0.0, 100.0
+    count: int = option(
+        5, "Images solved together, including the newest; 1: each image by itself", 1, 20
     )
+    spacing: float = option(0.4, "Time between the images of a window [s]", 0.0, 60.0)
+    max_age: float = option(3.0, "Forget images older than this [s]", 0.0, 600.0)
+    max_distance: float = option(5.0, "Forget images taken farther away than this [m]", 0.0, 100.0)
     max_angle: float = option(
-        3.0, "Forget images from which the robot has turned further [rad]", 0.0, 3.2
+        3.0, "Forget images from which the robot has rotated more than this [rad]", 0.0, 3.2
     )
     distance_noise: float = option(
         0.02,
-        "Standard deviation of odometry's position between two images, over their distance",
+        "Standard deviation of odometry's position between two images, as a fraction of "
+        "their distance",
         0.0,
         1.0,
     )
@@ -68,7 +69,7 @@ class WindowOptions:
         1.0,
     )
     max_speed: float = option(
-        10.0, "Faster odometry has jumped: the window starts over [m/s]", 0.01, 1000.0
+        10.0, "Odometry faster than this has jumped, and the window restarts [m/s]", 0.01, 1000.0
     )
     max_turn_rate: float = option(10.0, "As `max_speed`, for the orientation [rad/s]", 0.01, 1000.0)
 

@@ -58,22 +58,23 @@ class NodeOptions:
     )
     usage_period: float = option(
         0.0,
-        "Write into the map's file how often its keyframes were of use, for `map prune`, after so "
-        "long [s]; a flash disk endures 60 for years; 0: do not count",
+        "Period of writing into the map's file how often its keyframes were of use, for "
+        "`map prune` [s]; a flash disk endures 60 for years; 0: do not count",
         0.0,
         86_400.0,
     )
     cameras: str = option(
         "",
-        "Namespaces of a rig's cameras, with commas: `front,left` reads `front/image`, "
-        "`left/image` and so on, and `pose` is that of `base_frame`; empty: one camera",
+        "Namespaces of a rig's cameras, separated by commas: `front,left` reads "
+        "`front/image`, `left/image` and so on, and `pose` is the pose of `base_frame`; "
+        "empty: one camera",
         fixed=True,
     )
     camera_tolerance: float = option(
         0.01, "Largest difference between the stamps of a rig's images of one instant [s]", 0.0, 1.0
     )
     camera_silence: float = option(
-        1.0, "A camera of a rig that has sent nothing for so long is not waited for [s]", 0.0, 60.0
+        1.0, "Do not wait for a camera of a rig that has sent nothing for this long [s]", 0.0, 60.0
     )
     image_transport: str = option(
         "raw",
@@ -104,8 +105,8 @@ class NodeOptions:
     )
     rectified: bool = option(
         False,
-        "Images are rectified: use P of camera_info without distortion instead of K and D; always "
-        "so where the name of the image topic begins with image_rect",
+        "Images are rectified: use P of camera_info without distortion, not K and D; always "
+        "on if the name of the image topic begins with image_rect",
     )
     mask: str = option(
         "",
@@ -133,8 +134,8 @@ class NodeOptions:
     )
     output_frame: str = option(
         "camera",
-        "Whose pose `pose` is: of the camera's optical frame, or base: of `base_frame`, by TF "
-        "between the two; of a rig it is always that of `base_frame`",
+        "Frame whose pose is published as `pose`: camera (its optical frame) or base "
+        "(`base_frame`, by TF); for a rig always `base_frame`",
         choices=("camera", "base"),
         fixed=True,
     )
@@ -159,7 +160,7 @@ class NodeOptions:
     )
     gate_distance: float = option(
         0.5,
-        "With `map_camera`, a larger jump is held back until `gate_confirmations` poses agree [m]",
+        "With `map_camera`, hold back a larger jump until `gate_confirmations` poses agree [m]",
         0.0,
         1e3,
     )
@@ -169,11 +170,11 @@ class NodeOptions:
     )
     planar: bool = option(
         False,
-        "Publish map -> odom and `filtered_pose` with x, y and yaw alone, for robots on a floor",
+        "Publish map -> odom and `filtered_pose` with x, y and yaw only, for robots on a floor",
     )
     prior_timeout: float = option(
         30.0,
-        "`initialpose` guides retrieval until an image is localized, or this long [s]",
+        "`initialpose` guides retrieval until an image is localized, or for this long [s]",
         0.0,
         1e6,
     )

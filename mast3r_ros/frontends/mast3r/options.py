@@ -21,8 +21,8 @@ class Mast3rOptions:
     )
     checkpoint: str = option(
         "",
-        "Weights: published (those of `mast3r_ros fetch-checkpoint`), nano (small, in the "
-        "package) or a file; empty: published where they are, else nano",
+        "Weights: published (from `mast3r_ros fetch-checkpoint`), nano (small, in the "
+        "package) or a file; empty: published if they were fetched, else nano",
         path=True,
     )
     graphs: str = option(
@@ -47,29 +47,28 @@ class Mast3rOptions:
     )
     point_maps: int = option(
         2,
-        "Keyframes of a query whose points are computed, those with the most confident matches; "
-        "the matches with the others have none",
+        "Keyframes of a query for which points are computed: those with the most confident matches",
         1,
         100,
     )
     stride: int = option(
         0,
         "Distance of the seeds of matching; smaller is slower and denser [network pixels]; "
-        "0 takes what the network needs: 8 in images of 512",
+        "0: in proportion to the network's images, 8 for 512",
         0,
         64,
     )
     border: int = option(
         -1,
-        "Matches nearer to the edge are dropped [network pixels]; -1 takes what the "
-        "network needs: 3 in images of 512",
+        "Drop matches nearer to the image's edge than this [network pixels]; -1: in "
+        "proportion to the network's images, 3 for 512",
         -1,
         64,
     )
     match_by: str = option(
         "descriptors",
-        "What pixels are matched by: their descriptors, as MASt3R does, or points, as DUSt3R does: "
-        "the nearest ones of two point maps, less exact, to compare with (engine torch)",
+        "Match pixels by their descriptors, as MASt3R does, or by the nearest points of two "
+        "point maps, as DUSt3R does: less exact, for comparison (engine torch)",
         choices=("descriptors", "points"),
     )
     coarse_to_fine: bool = option(
@@ -79,16 +78,16 @@ class Mast3rOptions:
     )
     window_pairs: int = option(
         8,
-        "Most window pairs matched for each candidate, where `coarse_to_fine` is on; each "
-        "costs about as much as matching the whole images",
+        "Largest number of window pairs matched for each candidate with `coarse_to_fine`; "
+        "each costs about as much as matching the whole images",
         1,
         100,
     )
     scale_from_depth: str = option(
         "auto",
-        "What a keyframe's depth sensor does to the predicted points: nothing (off), gives "
-        "them its scale (rescale), or takes their place (replace); auto: rescale for the published "
-        "weights, replace for others",
+        "How a keyframe's depth sensor corrects the predicted points: off; rescale (they "
+        "get its scale); replace (its points are used instead); auto: rescale for the "
+        "published weights, replace for others",
         choices=("auto", "off", "rescale", "replace"),
     )
 
