@@ -3,6 +3,7 @@
 """A package that is not installed is one line with the command that installs it."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,8 @@ sys.meta_path.insert(0, Hide())
     assert told in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
     assert "Traceback" not in ended.stderr
+
+
+def test_a_spawned_process_does_not_run_the_verb_again():
+    """It imports the main file under this name: `train` and `export` work in such processes."""
+    runpy.run_path(str(_SCRIPTS / "mast3r_ros"), run_name="__mp_main__")
