@@ -38,12 +38,15 @@ def estimate_relative_pose(
     query_camera: Camera,
     threshold: float = 2.0,
     seed: int = 0,
+    min_iterations: int = 1_000,
 ) -> RelativePose | None:
     """Essential matrix by LO-RANSAC (poselib, five-point solver).
 
     Args:
         reference_pixels, query_pixels: (N, 2) of the original images.
         threshold: largest epipolar error of an inlier [pixels].
+        seed: of the random samples.
+        min_iterations: samples that are drawn, however well the first ones agree.
 
     Returns:
         Rotation and a unit translation, or None below five matches or inliers.
@@ -65,7 +68,12 @@ def estimate_relative_pose(
         rays[0][usable] * focals[0],
         rays[1][usable] * focals[1],
         *pinholes,
-        {"max_epipolar_error": threshold, "seed": seed, "max_iterations": 2_000},
+        {
+            "max_epipolar_error": threshold,
+            "seed": seed,
+            "min_iterations": min_iterations,
+            "max_iterations": 2_000,
+        },
     )
     inliers = np.zeros(len(rays[0]), np.bool_)
     inliers[usable] = info["inliers"]

@@ -22,6 +22,9 @@ from mast3r_ros.matching.correspondences import Correspondences
 _GRID = np.array([8, 8])
 # Largest epipolar error of a verified match [pixels of the front end].
 _EPIPOLAR_PX = 2.0
+# Fewest samples of an epipolar geometry that are drawn. Of 80 pairs of a rendered drive, 1,000
+# find no more inliers in the median, and take four times as long.
+_SAMPLES = 100
 # Matches of a pair that are kept: more of a cell count no more than one.
 _MOST = 400
 
@@ -73,9 +76,11 @@ def verify_pairs(
         if one.camera is None or other.camera is None:
             continue
         forth = epipolar_inliers(pair.forth, one.camera, other.camera, front_end)
-        back = epipolar_inliers(pair.back, other.camera, one.camera, front_end)
-        if isinstance(front_end, FeatureFrontEnd):
-            back = forth
+        back = (
+            forth
+            if isinstance(front_end, FeatureFrontEnd)
+            else epipolar_inliers(pair.back, other.camera, one.camera, front_end)
+        )
         if forth is not None and back is not None:
             yield SeenPair(pair.one, pair.other, pair.forth.select(forth), pair.back.select(back))
 
@@ -88,7 +93,12 @@ def epipolar_inliers(
         return None
     scale = front_end.pixel_error_scale((query.width, query.height))
     relative = estimate_relative_pose(
-        found.reference_pixels, found.query_pixels, reference, query, _EPIPOLAR_PX * scale
+        found.reference_pixels,
+        found.query_pixels,
+        reference,
+        query,
+        _EPIPOLAR_PX * scale,
+        min_iterations=_SAMPLES,
     )
     least = max(front_end.min_inliers, front_end.min_inlier_ratio * len(found))
     if relative is None or relative.inliers.sum() < least:
