@@ -149,17 +149,37 @@ def test_looks_decide_where_words_do_not():
     assert 5 not in looks.search(query, 12)
 
 
-def test_a_query_is_coded_once_with_a_prior_too(monkeypatch):
+@pytest.fixture
+def coded(monkeypatch):
+    """Of each image that is coded, whether it is a query."""
+    done, code = [], Codebook.code
+
+    def noted(self, features, query=False):
+        done.append(query)
+        return code(self, features, query)
+
+    monkeypatch.setattr(Codebook, "code", noted)
+    return done
+
+
+def test_images_are_coded_once_and_when_they_are_searched(coded):
     keyframes = KeyframeMap(create("sift"))
-    keyframes.add(view(camera_pose()), camera_pose())
-    query = keyframes.front_end.describe(view(camera_pose()))
-    coded, code = [], Codebook.code
-    monkeypatch.setattr(Codebook, "code", lambda self, *told: coded.append(1) or code(self, *told))
+    for x in (0.0, 0.3, 2.0):
+        keyframes.add(view(camera_pose(x)), camera_pose(x), triangulate=False)
+    query = keyframes[1].description
+    coded.clear()
+    derived = keyframes.derive(keyframes)
+    alone = keyframes.derive([keyframes[2]])
+    assert [k.id for k in alone.nearest(query, 2)] == [2]
+    assert not coded
+    derived.remove(2)
 
-    found = keyframes.nearest(query, 1, PosePrior(camera_pose(), np.eye(6) * 1e-4))
+    found = derived.nearest(query, 1, PosePrior(camera_pose(), np.eye(6) * 1e-4))
 
-    assert [k.id for k in found] == keyframes.ids
-    assert len(coded) == 1
+    assert [k.id for k in found] == [1]
+    assert sorted(coded) == [False, False, True]
+    derived.nearest(query, 1)
+    assert sorted(coded) == [False, False, True, True]
 
 
 def test_without_words_of_all_images_looks_alone_count(codebook, monkeypatch):

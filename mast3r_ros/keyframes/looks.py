@@ -44,6 +44,8 @@ class Looks:
         has_words = codebook is not None and isinstance(front_end, HasLocalFeatures)
         self._codebook = codebook if has_words else None
         self._words = None if self._codebook is None else WordIndex(self._codebook)
+        # Added since the last search. A map that is only passed on is never searched.
+        self._uncoded: dict[int, Description] = {}
 
     @property
     def codebook(self) -> Codebook | None:
@@ -53,29 +55,32 @@ class Looks:
     def add(self, number: int, description: Description) -> None:
         """Add an image, once; ValueError as of `GlobalIndex.add`."""
         self.index.add(number, description.global_descriptor)
-        self.add_codes({number: self._code(description)} if self._words is not None else {})
+        if self._words is not None:
+            self._uncoded[number] = description
+            self._forget_words_of_many()
 
     def add_codes(self, codes: Mapping[int, Code]) -> None:
         """Add the words of images whose global descriptors are there."""
         if self._words is not None:
             for number, code in codes.items():
                 self._words.add(number, code)
-            if len(self.index) > EXACT:
-                self._words = None
+            self._forget_words_of_many()
 
     def forget_words_unless(self, numbers: Collection[int]) -> None:
         """Use no words where not all of these images have some."""
-        if self._words is not None and len(self._words) < len(numbers):
+        words = self._coded()
+        if words is not None and len(words) < len(numbers):
             self._words = None
 
     def codes(self, numbers: Iterable[int]) -> dict[int, Code]:
         """The words of images."""
-        return {} if self._words is None else {i: self._words[i] for i in numbers}
+        words = self._coded()
+        return {} if words is None else {i: words[i] for i in numbers}
 
     def remove(self, number: int) -> None:
         """Forget an image."""
         self.index.remove(number)
-        if self._words is not None:
+        if self._uncoded.pop(number, None) is None and self._words is not None:
             self._words.remove(number)
 
     def query_code(self, description: Description) -> Code | None:
@@ -97,15 +102,28 @@ class Looks:
             among: only these, if given.
             code: what `query_code` made of it, if it did.
         """
-        as_a_whole = description.global_descriptor
-        if self._words is None:
+        as_a_whole, words = description.global_descriptor, self._coded()
+        if words is None:
             return self.index.search(as_a_whole, count, among)
         considered = max(_CONSIDERED, count)
         code = code or self._code(description, query=True)
-        total = dict(self._words.search(code, considered, among))
+        total = dict(words.search(code, considered, among))
         for number, alike in self.index.scored(as_a_whole, considered, among):
             total[number] = total.get(number, 0.0) + _WEIGHT * alike
         return sorted(total, key=lambda number: -total[number])[:count]
+
+    def _coded(self) -> WordIndex | None:
+        """The words of all images; None where they are not used."""
+        if self._words is not None:
+            for number, description in self._uncoded.items():
+                self._words.add(number, self._code(description))
+        self._uncoded = {}
+        return self._words
+
+    def _forget_words_of_many(self) -> None:
+        """Use no words where there are too many images for them."""
+        if len(self.index) > EXACT:
+            self._words, self._uncoded = None, {}
 
     def _code(self, description: Description, query: bool = False) -> Code:
         assert self._codebook is not None

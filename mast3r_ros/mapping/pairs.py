@@ -15,8 +15,6 @@ from mast3r_ros.frontends.features import FeatureDescription, FeatureFrontEnd
 from mast3r_ros.geometry.relative_pose import estimate_relative_pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.looks import Looks
-from mast3r_ros.keyframes.words import codebook_of
 from mast3r_ros.mapping.extra import MappingError
 
 # Largest epipolar error of a verified match [pixels]. Twice as much lets chance find twice as many:
@@ -69,14 +67,11 @@ def similar_pairs(
         neighbors: keyframes that look most like each one.
         successors: keyframes that follow each one.
     """
-    front_end, descriptions = keyframes.front_end, [k.description for k in keyframes]
-    looks = Looks(front_end, codebook_of(front_end))
-    for number, description in enumerate(descriptions):
-        looks.add(number, description)
+    numbers = {int(keyframe_id): number for number, keyframe_id in enumerate(keyframes.ids)}
     pairs = set()
-    for number, description in enumerate(descriptions):
-        alike = looks.search(description, neighbors + 1)
-        after = range(number + 1, min(number + 1 + successors, len(descriptions)))
+    for number, keyframe in enumerate(keyframes):
+        alike = [numbers[k.id] for k in keyframes.nearest(keyframe.description, neighbors + 1)]
+        after = range(number + 1, min(number + 1 + successors, len(numbers)))
         pairs |= {(min(number, i), max(number, i)) for i in (*alike, *after) if i != number}
     return sorted(pairs)
 
