@@ -13,7 +13,7 @@ from mast3r_ros.frontends import features
 from mast3r_ros.frontends.options import SiftOptions
 from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
-from mast3r_ros.keyframes import triangulation
+from mast3r_ros.keyframes import retrieval, trained_index, triangulation
 from mast3r_ros.keyframes.keyframe import decode_thumbnail, make_thumbnail
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.places import Place, Places
@@ -195,7 +195,8 @@ def _strewn(count: int, length: int = 32, places: int = 40) -> np.ndarray:
     return (values / np.linalg.norm(values, axis=1)[:, None]).astype(np.float32)
 
 
-def test_a_trained_index_finds_what_an_exact_one_finds():
+def test_a_trained_index_finds_what_an_exact_one_finds(monkeypatch):
+    monkeypatch.setattr(retrieval, "EXACT", 1000)
     descriptors, index = _strewn(3000), GlobalIndex()
     index.extend(np.arange(0, 9000, 3), descriptors)
     queries = _strewn(3030)[-30:]
@@ -203,8 +204,9 @@ def test_a_trained_index_finds_what_an_exact_one_finds():
     some = np.arange(0, 9000, 90)
     exact_of_some = [index.search(q, 5, some) for q in queries]
 
-    index.train()
+    index.take(index.training().run())
 
+    assert index.training() is None
     found = [index.search(q, 5) for q in queries]
     assert len(index) == 3000
     assert np.mean([len({*a} & {*b}) for a, b in zip(exact, found, strict=True)]) > 4.7
@@ -214,6 +216,31 @@ def test_a_trained_index_finds_what_an_exact_one_finds():
     assert index.search(queries[0], 4) == found[0][1:]
     index.add(9001, queries[0])
     assert index.search(queries[0], 1) == [9001]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_index_is_used_and_changed_while_it_is_trained(monkeypatch, again):
+    descriptors, index = _strewn(60), GlobalIndex()
+    monkeypatch.setattr(retrieval, "EXACT", 10)
+    index.extend(np.arange(50), descriptors[:50])
+    if again:
+        index.take(index.training().run())
+        monkeypatch.setattr(retrieval, "_GROWN", 0)
+    train, went_on = trained_index.train, []
+
+    def meanwhile(told):
+        index.add(50, descriptors[50])
+        index.remove(3)
+        went_on.append(index.search(descriptors[50], 1))
+        return train(told)
+
+    monkeypatch.setattr(trained_index, "train", meanwhile)
+    index.take(index.training().run())
+
+    assert went_on == [[50]]
+    assert len(index) == 50
+    assert index.search(descriptors[50], 1) == [50]
+    assert 3 not in index.search(descriptors[3], 50)
 
 
 def test_places_are_found_without_a_scan_as_by_one():

@@ -8,6 +8,8 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -17,13 +19,17 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from ros_robot import Robot
 from ros_world import camera_pose, render
+from told import ToldFrontEnd, numbered
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.keyframes import retrieval, trained_index
 from mast3r_ros.keyframes.database import FILE, FORMAT_VERSION
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.msg import RelocalizationStatus
+from mast3r_ros.ros.services import Services
+from mast3r_ros.ros.worker import Worker
 from mast3r_ros.srv import AddKeyframe, ClearMap, LoadMap, RemoveKeyframe, SaveMap
 
 pytestmark = pytest.mark.ros
@@ -90,6 +96,30 @@ def test_save_clear_load(robot, tmp_path):
     answer = _load(robot)  # from where it was saved
     assert (answer.success, answer.keyframes) == (True, 3)
     assert robot.look(camera_pose(0.05)).state == RelocalizationStatus.STATE_LOCALIZED
+
+
+def test_images_are_taken_while_an_index_is_trained(tmp_path, monkeypatch):
+    keyframes, worker, train = KeyframeMap(ToldFrontEnd()), Worker(), trained_index.train
+    for number in range(3):
+        keyframes.add(numbered(number), camera_pose())
+    session = SimpleNamespace(map=keyframes, worker=worker)
+    services = Services(MagicMock(), lambda: session)
+    taken = []
+
+    def meanwhile(descriptors):
+        taken.append(worker.submit(lambda: len(keyframes)).result(10))
+        return train(descriptors)
+
+    monkeypatch.setattr(retrieval, "EXACT", 2)
+    monkeypatch.setattr(trained_index, "train", meanwhile)
+
+    services._save(SaveMap.Request(path=str(tmp_path / "map")), SaveMap.Response())
+
+    worker.close()
+    assert taken == [3]
+    saved = KeyframeMap.load(tmp_path / "map", ToldFrontEnd())
+    assert saved.training() is None
+    assert len(saved) == 3
 
 
 def test_usage_is_counted_where_it_is_asked_for(robot, saved, tmp_path):

@@ -23,6 +23,7 @@ from mast3r_ros.keyframes.looks import Looks
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.keyframes.saving import Saving
 from mast3r_ros.keyframes.store import Store
+from mast3r_ros.keyframes.trained_index import Trained, Training
 from mast3r_ros.keyframes.triangulation import PendingPairs
 from mast3r_ros.keyframes.usage import Usage
 from mast3r_ros.keyframes.words import codebook_of
@@ -269,18 +270,30 @@ class KeyframeMap:
         Raises:
             MapError: the folder cannot be written, or holds something else.
         """
+        training = self.training()
+        if training is not None:
+            self.take_index(training.run())
         saving = self.prepare_saving(path)
         self.finish_saving(saving, saving.write())
 
-    def prepare_saving(self, path: str | Path) -> Saving:
-        """The first part of `save`: the map as it is now.
+    def training(self) -> Training | None:
+        """The part of `save` of a map that has grown beyond exact search; None for others.
 
-        A map that has grown beyond exact search is trained an index here, which takes seconds.
+        `Training.run`, which takes seconds, may run in another thread, while the map is used and
+        changed; `take_index` takes what it returns.
+        """
+        return self._looks.index.training()
+
+    def take_index(self, trained: Trained) -> None:
+        """Search by a trained index from now on."""
+        self._looks.index.take(trained)
+
+    def prepare_saving(self, path: str | Path) -> Saving:
+        """The next part of `save`: the map as it is now.
+
         `Saving.write` may then run in another thread, while the map is used and changed;
         `finish_saving` takes what it returns.
         """
-        if self._looks.index.wants_training:
-            self._looks.index.train()
         return self._keyframes.prepare(expand(path), self._next_id, self._looks)
 
     def finish_saving(self, saving: Saving, header: Header) -> None:

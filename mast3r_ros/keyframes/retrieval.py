@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes import trained_index
+from mast3r_ros.keyframes.trained_index import Trained, Training
 
 # So many descriptors are all compared with a query: 10,000 of 560 numbers take 2 ms.
 EXACT = 10_000
@@ -61,8 +62,8 @@ class GlobalIndex:
     """Global descriptors by keyframe id, largest dot product first.
 
     Exact search up to some ten thousand, a matter of milliseconds; beyond, an index of cells that
-    `train` makes. On the first GPU where faiss-gpu is installed: the descriptors are uploaded once,
-    what is added later is added there too. NOT RUN ON A GPU YET.
+    `Training` makes. On the first GPU where faiss-gpu is installed: the descriptors are uploaded
+    once, what is added later is added there too. NOT RUN ON A GPU YET.
     """
 
     def __init__(self) -> None:
@@ -91,11 +92,28 @@ class GlobalIndex:
             return len(self) > EXACT
         return len(self) > _GROWN * len(self._centroids) ** 2
 
-    def train(self) -> None:
-        """Search by cells from now on; takes seconds."""
-        ids, descriptors = self._all()
-        self.use(trained_index.train(descriptors))
-        trained_index.add(self._index, ids, descriptors)
+    def training(self) -> Training | None:
+        """What an index of cells is to be trained of; None where none is wanted.
+
+        `Training.run` takes seconds, in which any other thread may search, add and remove;
+        `take` then puts its index in this one's place.
+        """
+        return Training(*self._all()) if self.wants_training else None
+
+    def take(self, trained: Trained) -> None:
+        """Search by the cells of an index that was trained of these descriptors.
+
+        What was added or removed since is added to it and removed from it.
+        """
+        ids = self._ids()
+        added = np.setdiff1d(ids, trained.ids)
+        descriptors = [self._index.reconstruct(int(i)) for i in added]
+        self._index, self._centroids, self._on_gpu = trained.index, trained.centroids, None
+        gone = np.setdiff1d(trained.ids, ids)
+        if len(gone):
+            self._index.remove_ids(gone)
+        if len(added):
+            trained_index.add(self._index, added, np.array(descriptors))
 
     def use(self, centroids: NDArray[np.float32]) -> None:
         """Begin anew, empty, with the cells of an index that was trained before."""
@@ -180,18 +198,23 @@ class GlobalIndex:
 
     def _all(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """All ids (N,) and descriptors (N, G)."""
+        ids = self._ids()
         if self._centroids is None:
-            ids = faiss.vector_to_array(self._index.id_map)
             return ids, self._index.index.reconstruct_n(0, len(ids))
+        return ids, self._index.reconstruct_batch(ids)
+
+    def _ids(self) -> NDArray[np.int64]:
+        """All ids (N,), in the index's order."""
+        if self._centroids is None:
+            return np.asarray(faiss.vector_to_array(self._index.id_map))
         lists = self._index.invlists
-        ids = np.concatenate(
+        return np.concatenate(
             [
                 faiss.rev_swig_ptr(lists.get_ids(cell), lists.list_size(cell)).copy()
                 for cell in range(lists.nlist)
                 if lists.list_size(cell)
             ]
         )
-        return ids, self._index.reconstruct_batch(ids)
 
     def _searchable(self) -> Any:
         if getattr(faiss, "get_num_gpus", lambda: 0)() == 0:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import faiss
@@ -16,6 +17,41 @@ from numpy.typing import NDArray
 _PROBES = 32
 # Descriptors that each cell's center is computed from, and rounds of k-means: more change little.
 _SAMPLES, _ROUNDS = 40, 8
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An index of cells.
+
+    Attributes:
+        index: of FAISS, with all descriptors.
+        centroids: (C, G) centers of its cells.
+        ids: (N,) of the keyframes whose descriptors it has.
+    """
+
+    index: Any
+    centroids: NDArray[np.float32]
+    ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What an index is trained of, as it was at one moment: any thread may run it.
+
+    Attributes:
+        ids: (N,) of keyframes.
+        descriptors: (N, G) theirs.
+    """
+
+    ids: NDArray[np.int64]
+    descriptors: NDArray[np.float32]
+
+    def run(self) -> Trained:
+        """Train the index; takes seconds."""
+        centroids = train(self.descriptors)
+        index = make_index(centroids)
+        add(index, self.ids, self.descriptors)
+        return Trained(index, centroids, self.ids)
 
 
 def train(descriptors: NDArray[np.float32], seed: int = 0) -> NDArray[np.float32]:

@@ -193,9 +193,13 @@ class Services:
 
     def _save(self, request: SaveMap.Request, response: SaveMap.Response) -> str:
         session, path = self._session, self._folder(request.path)
-        # Writing takes its time: the worker goes on, and is asked between two images before and
-        # after. No other service changes the map meanwhile for another one.
+        # Training and writing take their time: the worker goes on, and is asked between two images
+        # before and after. No other service changes the map meanwhile for another one.
         keyframes = session.map
+        training = self._in_worker(keyframes.training)
+        if training is not None:
+            trained = training.run()
+            self._in_worker(lambda: keyframes.take_index(trained))
         saving, count = self._in_worker(lambda: (keyframes.prepare_saving(path), len(keyframes)))
         header = saving.write()
         self._in_worker(lambda: keyframes.finish_saving(saving, header))
