@@ -51,7 +51,7 @@ _ARGUMENTS = (
         f"Transport of the depth: `depth` is its raw topic. {_AS_IN_FILE}",
         ("", "raw", "compressedDepth"),
     ),
-    ("front_end", "", f"sift, xfeat, mast3r or one of a plugin. {_AS_IN_FILE}", ()),
+    ("front_end", "", f"sift, xfeat or mast3r. {_AS_IN_FILE}", ()),
     ("map_frame", "", f"Frame of the map. {_AS_IN_FILE}", ()),
     ("odom_frame", "", f"Frame of the odometry. {_AS_IN_FILE}", ()),
     ("base_frame", "", f"Frame of the robot. {_AS_IN_FILE}", ()),

@@ -41,14 +41,16 @@ def place_by_depth(
         console.print(escape(f"no poses from depth: {error}"))
         return None
     if len(tied.keyframes) <= known:
-        console.print(f"by depth, {len(tied.keyframes)} images are placed: no more than without")
+        console.print(
+            f"by depth, {len(tied.keyframes)} images are localized: no more than without depth"
+        )
         return None
     left = left_out(tied.keyframes, ids)
     console.print(
         escape(
             f"structure from motion registers {known} images; by depth, {len(tied.keyframes)} of "
-            f"{len(ids)} are localized in one another: {tied.believed} of {tied.links} pairs fit "
-            "together; meters from depth" + (f"; not placed: {', '.join(left)}" if left else "")
+            f"{len(ids)} are localized in each other: {tied.believed} of {tied.links} pairs are "
+            "consistent; scale from depth" + (f"; not localized: {', '.join(left)}" if left else "")
         )
     )
     return tied.keyframes, {

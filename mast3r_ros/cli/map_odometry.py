@@ -55,9 +55,10 @@ def straightened_map(
     straight = loop_closure.straighten(drifting, closures, options)
     facts = straight.as_dict()
     console.print(
-        f"{straight.closures} of {len(pairs)} pairs that look alike are localized in each other, "
-        f"{straight.believed} fit together; keyframes moved by {100 * facts['moved_median_m']:.1f} "
-        f"cm in the median, {100 * facts['moved_max_m']:.1f} cm at the most"
+        f"{straight.closures} of {len(pairs)} similar pairs are localized in each other, "
+        f"{straight.believed} are consistent; keyframes moved by "
+        f"{100 * facts['moved_median_m']:.1f} cm (median), "
+        f"at most {100 * facts['moved_max_m']:.1f} cm"
     )
     refined = refine_map(straight.keyframes, RefineOptions())
     return refined.keyframes, {"loop_closures": facts, "refinement": refined.as_dict()}

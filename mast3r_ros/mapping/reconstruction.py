@@ -75,7 +75,7 @@ def register(
         The largest model, a pycolmap.Reconstruction in units of its own; see `image_id`.
 
     Raises:
-        MappingError: no two images begin a model.
+        MappingError: no two images can start a model.
     """
     pycolmap = library("pycolmap")
     settings = pycolmap.IncrementalPipelineOptions(
@@ -95,8 +95,8 @@ def register(
         models = pycolmap.incremental_mapping(database, folder, folder, settings)
     if not models:
         raise MappingError(
-            f"none of the {len(keyframes)} images begin a model: they need to overlap, and to be "
-            "taken from places apart; allow a smaller --initial-angle, or take more images"
+            f"no model can be started from the {len(keyframes)} images: they must overlap and be "
+            "taken at different places; try a smaller --initial-angle, or take more images"
         )
     return max(models.values(), key=lambda model: int(model.num_reg_images()))
 

@@ -115,8 +115,8 @@ def require_consistent(options: NodeOptions, relocalizer: RelocalizerOptions) ->
     """
     if relocalizer.pose_method == "procrustes" and options.front_end in _WITHOUT_QUERY_POINTS:
         raise OptionsError(
-            "pose_method = 'procrustes': aligns the points of both images, and front end "
-            f"'{options.front_end}' has none of the query; choose front_end mast3r, or "
+            "pose_method = 'procrustes': needs the query's points, which front end "
+            f"'{options.front_end}' does not have; choose front_end mast3r, or "
             "pose_method pnp or essential"
         )
 
