@@ -155,6 +155,21 @@ def test_its_deviation_is_a_common_error_of_the_keyframes():
     )
 
 
+def test_a_pose_by_points_of_another_scale_is_no_first_pose():
+    window = _drive(50, 0.7)
+    scale = window.relocalizer.scale
+    matched = window.relocalizer.match(View(_frame(0)), None, {})
+    sure = replace(matched, sure_pose=np.eye(4))
+
+    (scaled,) = scale.applied([sure])
+    (again,) = scale.applied([replace(scaled, sure_pose=np.eye(4))])
+    (unknown,) = MetricScale().applied([sure])
+
+    assert scaled.sure_pose is None
+    assert again.sure_pose is not None  # by points of this very scale
+    assert unknown.sure_pose is not None
+
+
 def test_it_does_not_come_and_go():
     scale = MetricScale()
     for log_ratio in 3 * (0.0, 0.1, -0.1, 0.05, -0.05):

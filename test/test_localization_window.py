@@ -283,3 +283,45 @@ def test_noise_of_odometry_is_what_the_options_state():
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), [0.25] * 3 + [0.01] * 3)
     with pytest.raises(ValueError, match="count"):
         replace(options, count=0)
+
+
+_ELSEWHERE = transforms.make(np.eye(3), [40.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("case", ["alone", "unseen", "disagrees"])
+def test_what_the_newest_image_alone_says_of_two_places_counts(case):
+    bodies = _drive(5)
+    window = _window(bodies)
+    relocalizer = window.relocalizer
+    # A keyframe of the other place, which no image was matched with, as it looks unlike them all.
+    told = relocalizer.map.front_end.matches
+    told.update({(2, 100 + i): told[0, 100 + i].select(np.zeros(0, int)) for i in range(5)})
+    there = _ELSEWHERE @ _KEYFRAMES[0]
+    if case == "unseen":
+        there = _ELSEWHERE @ there
+    third = relocalizer.map.add(numbered(2, _SIZE, camera=_CAMERA), there)
+    relocalizer.map.nearest = lambda *_: [k for k in relocalizer.map if k.id != third]
+    solve, compared = relocalizer.solve, []
+
+    def ambiguous(views, timings, again=False):
+        """Of several images, a part is at the other place as well."""
+        answer = solve(views, timings, again)
+        if len(views) == 1:
+            compared.append([k.id for k in views[0].keyframes])
+            return answer
+        best = _ELSEWHERE if case == "disagrees" else answer.pose
+        places = (best, _ELSEWHERE @ answer.pose)
+        return replace(answer, reason=Reason.AMBIGUOUS, pose=None, places=places)
+
+    relocalizer.solve = ambiguous
+
+    last = _run(window, bodies)[-1]
+
+    if case == "alone":
+        assert last.localized
+        assert transforms.distance(last.pose, bodies[-1]) < 0.03
+        assert window.history == len(last.views) == 1
+        assert third in compared[-1]
+    else:
+        assert last.reason is Reason.AMBIGUOUS
+        assert third not in compared[-1]

@@ -22,6 +22,7 @@ from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.result import KeyframeMatch
+from mast3r_ros.localization.view import MatchedView
 
 # A keyframe looks as much like an image as another one up to this factor and this difference of
 # 1 - cos of their descriptors, which is some 0.05 for the right keyframe and 0.1 for any other.
@@ -32,6 +33,9 @@ _HOLDS = 0.5
 # Two cameras see a thing from the same side that are apart by less than this part of its distance,
 # and turned by less against each other [rad]: features change little then.
 _SAME_SIDE, _SAME_WAY = 0.2, np.deg2rad(15.0)
+# Keyframes that an image is matched with to say that it is not at a place: one may be blurred, or
+# half hidden.
+_FACING = 3
 # Keyframes that are asked for at a time, and in all: beside a pose there may be many.
 _FIRST, _MOST = 32, 512
 
@@ -109,6 +113,44 @@ def counterparts(
             if same_side(expected, poses[nearest], distance):
                 found.append(int(ids[nearest]))
     return [keyframes[i] for i in dict.fromkeys(found) if i not in known]
+
+
+def facing(
+    keyframes: KeyframeMap, places: Sequence[Pose], views: Sequence[MatchedView], distance: float
+) -> list[list[Keyframe]] | None:
+    """Keyframes that look at what images would show, were they taken at some places.
+
+    Args:
+        keyframes: the map.
+        places: map <- body of each.
+        views: the images.
+        distance: of what they see [m].
+
+    Returns:
+        Those of each view that it was not matched with yet, for each place the few nearest ones;
+        None where there is no place, or one that no keyframe faces.
+    """
+    found: list[dict[int, Keyframe]] = [{} for _ in views]
+    for place in places:
+        seen = [_beside(keyframes, place @ view.body_camera, distance) for view in views]
+        if not any(seen):
+            return None
+        for of_view, beside in zip(found, seen, strict=True):
+            of_view.update({k.id: k for k in beside})
+    if not places:
+        return None
+    return [
+        [k for k in of_view.values() if k.id not in {known.id for known in view.keyframes}]
+        for view, of_view in zip(views, found, strict=True)
+    ]
+
+
+def _beside(keyframes: KeyframeMap, pose: Pose, distance: float) -> list[Keyframe]:
+    """The few keyframes nearest to a camera's pose that look at what it would see."""
+    ids, poses = keyframes.near(pose[:3, 3], distance)
+    beside = [i for i, other in enumerate(poses) if shares_view(pose, other, distance)]
+    beside.sort(key=lambda i: transforms.distance(pose, poses[i]))
+    return [keyframes[int(ids[i])] for i in beside[:_FACING]]
 
 
 def pair_sides(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,11 +83,17 @@ class MetricScale:
         self.factor, self.sigma = (float(np.exp(middle)), sigma) if sure else (1.0, float("inf"))
 
     def applied(self, views: Sequence[MatchedView]) -> list[MatchedView]:
-        """The views with predicted points of this scale, whatever scale they have so far."""
+        """The views with predicted points of this scale, whatever scale they have so far.
+
+        A pose that a view was sure of by points of another scale is forgotten.
+        """
         sigma = self.sigma if self.known else 0.0
+        scaled = [[c.rescaled(self.factor, sigma) for c in view.found] for view in views]
         return [
-            replace(view, found=tuple(c.rescaled(self.factor, sigma) for c in view.found))
-            for view in views
+            view
+            if all(new is old for new, old in zip(found, view.found, strict=True))
+            else view.with_matches(found)
+            for view, found in zip(views, scaled, strict=True)
         ]
 
 

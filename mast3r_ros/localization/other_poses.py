@@ -66,7 +66,7 @@ def other_poses(
     starts = [second_of_plane(answer, matches)]
     starts += left_over(answer.inliers, matches, min_support)
     for start in starts:
-        if start is None or not _far(answer.pose, start, options):
+        if start is None or not far_apart(answer.pose, start, options):
             continue
         other = estimate(start, matches, shared, min_support)
         if other is not None and other.support >= min_support and differs(answer, other, options):
@@ -75,7 +75,7 @@ def other_poses(
 
 def differs(one: Estimate, other: Estimate, options: RelocalizerOptions) -> bool:
     """Whether two poses are farther apart than their uncertainty explains, and than the floor."""
-    if not _far(one.pose, other.pose, options):
+    if not far_apart(one.pose, other.pose, options):
         return False
     delta = transforms.difference(other.pose, one.pose)
     together = one.covariance + other.covariance
@@ -127,7 +127,7 @@ def second_of_plane(answer: Estimate, matches: Matches) -> Pose | None:
     return twin if twin is None or matches.rig is None else body_of(matches.rig, view, twin)
 
 
-def _far(one: Pose, other: Pose, options: RelocalizerOptions) -> bool:
+def far_apart(one: Pose, other: Pose, options: RelocalizerOptions) -> bool:
     return (
         transforms.distance(one, other) > options.same_position
         or transforms.rotation_angle(one, other) > options.same_rotation
@@ -215,7 +215,7 @@ def dissenting_view(
         at, own = matches.of_view(number)
         needed = int(answer.inliers[at].sum()) + min_inliers
         elsewhere = _among(own, ~answer.inliers[at] & own.with_point, needed)
-        if elsewhere is None or not _far(answer.pose @ view.body_camera, elsewhere, options):
+        if elsewhere is None or not far_apart(answer.pose @ view.body_camera, elsewhere, options):
             continue
         body = body_of(matches.rig, number, elsewhere)
         for_it, against = 0, min_inliers

@@ -31,7 +31,12 @@ from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
 from mast3r_ros.localization.bystanders import bystanders
 from mast3r_ros.localization.hypotheses import best_of
-from mast3r_ros.localization.look_alikes import counterparts, distance_from_keyframes, look_alikes
+from mast3r_ros.localization.look_alikes import (
+    counterparts,
+    distance_from_keyframes,
+    facing,
+    look_alikes,
+)
 from mast3r_ros.localization.metric_scale import MetricScale
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
@@ -196,7 +201,8 @@ class Relocalizer:
         if not again:
             with timed(timings, "solve"):
                 answer = self._solve(views)
-            again = answer.reason in MENDABLE and self.looks_again
+            described = any(view.query is not None for view in views)
+            again = answer.reason in MENDABLE and self.looks_again and described
         if again:
             answer, views = self._look_again(views, timings)
         if answer.localized:
@@ -205,6 +211,24 @@ class Relocalizer:
             answer = self._look_from_the_same_sides(answer, views, timings)
         estimated = any(view.camera_estimated for view in views)
         return replace(answer, timings=timings, camera_estimated=estimated)
+
+    def compare_with(
+        self, views: Sequence[MatchedView], answer: Localization, timings: dict[str, float]
+    ) -> list[MatchedView] | None:
+        """Match images with keyframes that see the other places of an answer, too.
+
+        Args:
+            views: images of the answer's instant, with their descriptions.
+            answer: compared with other places, see `Localization.places`.
+            timings: seconds by stage, to which matching is added.
+
+        Returns:
+            The views with all that they were matched with; None where there is no such place, or
+            one that no keyframe faces: the images can say nothing of it.
+        """
+        distance = distance_from_keyframes(answer.matches)
+        more = facing(self.map, answer.places[1:], views, distance)
+        return None if more is None else self._match_more(more, answer, views, timings)
 
     @property
     def min_inliers(self) -> int:

@@ -24,6 +24,7 @@ from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.driven_scale import DrivenScale
+from mast3r_ros.localization.other_poses import far_apart
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.view import MatchedView, View, as_views
@@ -189,6 +190,11 @@ class Window:
                     self.history = count
                     self._instants = [i for i in self._instants if i.stamp > chosen[count].stamp]
                     return newer
+        if answer.reason is Reason.AMBIGUOUS and len(chosen) > 1:
+            newest = self._newest_alone(chosen[0], answer, timings)
+            if newest is not None:
+                self.history = 1
+                return newest
         return answer
 
     def _solve(self, chosen: Sequence[_Instant], timings: dict[str, float]) -> Localization:
@@ -204,6 +210,36 @@ class Window:
             answer = self.relocalizer.solve(views, timings, again=True)
             judged = _about_now(answer, len(newest), enough)
         return judged
+
+    def _newest_alone(
+        self, newest: _Instant, ambiguous: Localization, timings: dict[str, float]
+    ) -> Localization | None:
+        """The answer by the images of this instant, if they are at the window's best place alone.
+
+        What the images before show may be at another place, too, where these tell the two apart.
+        They are compared with keyframes that face the other places, which the images before found:
+        an image that was never compared with these says nothing against it.
+        """
+        if not ambiguous.places:
+            return None
+        # What is refused by the matches so far is not worth any more.
+        matched = replace(newest, views=tuple(replace(v, query=None) for v in newest.views))
+        if self._is_at(matched, ambiguous.places[0], timings) is None:
+            return None
+        views = self.relocalizer.compare_with(newest.views, ambiguous, timings)
+        if views is None:
+            return None
+        compared = replace(newest, views=tuple(views))
+        return self._is_at(compared, ambiguous.places[0], timings)
+
+    def _is_at(
+        self, instant: _Instant, place: Pose, timings: dict[str, float]
+    ) -> Localization | None:
+        """The answer by the images of one instant; None where it is not at a place."""
+        alone = self.relocalizer.solve(instant.views, timings)
+        if alone.pose is None or far_apart(alone.pose, place, self.relocalizer.options):
+            return None
+        return alone
 
     def _add(self, newest: _Instant) -> None:
         """Keep an instant, and forget what is no longer of use."""
