@@ -69,7 +69,8 @@ def test_loops_are_closed_and_the_way_is_straight(drifting):
     found = loop_closure.straighten(drifting, closures, OPTIONS)
 
     assert found.closures > len(WAY)
-    assert found.believed > 0.8 * found.closures
+    assert len(found.believed) > 0.8 * found.closures
+    assert set(found.believed) <= set(pairs)
     before = _worst([k.pose for k in drifting], WAY)
     after = _worst([k.pose for k in found.keyframes], WAY)
     assert before > 0.05
@@ -182,6 +183,7 @@ def test_the_verb_builds_a_straight_map_of_odometry(tmp_path):
 
     facts = json.loads((tmp_path / "out.json").read_text())
     assert facts["loop_closures"]["believed"] >= 3
+    assert 0 < facts["refinement"]["pairs"] <= facts["loop_closures"]["believed"]
     assert facts["refinement"]["reprojection_after_px"] < 1
     found = open_map(tmp_path / "map")
     poses = [k.pose for k in found]

@@ -56,9 +56,10 @@ def straightened_map(
     facts = straight.as_dict()
     console.print(
         f"{straight.closures} of {len(pairs)} similar pairs are localized in each other, "
-        f"{straight.believed} are consistent; keyframes moved by "
+        f"{len(straight.believed)} are consistent; keyframes moved by "
         f"{100 * facts['moved_median_m']:.1f} cm (median), "
         f"at most {100 * facts['moved_max_m']:.1f} cm"
     )
-    refined = refine_map(straight.keyframes, RefineOptions())
+    # What the graph does not believe, a refinement need not find out again.
+    refined = refine_map(straight.keyframes, RefineOptions(), straight.believed)
     return refined.keyframes, {"loop_closures": facts, "refinement": refined.as_dict()}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 REFINE_PANEL = "How keyframes are adjusted"
 
 
-def refine_map(keyframes: KeyframeMap, options: RefineOptions) -> Refinement:
-    """Refine a map with a bar of progress, and say what came of it."""
+def refine_map(
+    keyframes: KeyframeMap, options: RefineOptions, pairs: Sequence[tuple[int, int]] = ()
+) -> Refinement:
+    """Refine a map with a bar of progress, and say what came of it.
+
+    Args:
+        keyframes: the map.
+        options: how it is refined.
+        pairs: numbers of keyframes that see the same things; those that look alike if none.
+    """
     from mast3r_ros.mapping import refinement
 
-    pairs = refinement.candidate_pairs(keyframes, options)
+    pairs = pairs or refinement.candidate_pairs(keyframes, options)
     matches = progress(refinement.matched_pairs(keyframes, pairs), "Matching", len(pairs))
     found = refinement.refine(keyframes, matches, options)
     console.print(escape("\n".join(_lines(found))))

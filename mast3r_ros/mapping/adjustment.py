@@ -40,8 +40,10 @@ _ITERATIONS = 30
 _NOISE_FLOOR = 0.5
 # Median squares of normal errors in one and two dimensions.
 _MEDIAN_SQUARE = (0.455, 1.386)
-# Below this part of a standard deviation a step changes nothing that is stated.
-_SETTLED = 0.05
+# Settled: this part of the keyframes move by less than the first figure, none by more than the
+# second, in standard deviations to which a keyframe would be known if the others were exact. A few
+# whose matches contradict each other swing to and fro by 0.3 to 1 forever.
+_MOST, _SETTLED, _SWINGING = 0.95, 0.3, 1.5
 # Columns of the inverse that are solved for at once.
 _COLUMNS = 600
 
@@ -97,6 +99,8 @@ class Adjusted:
         covariances: (K, 6, 6) [m, rad], in the sense of `transforms.perturb`.
         before, after: for each set of sightings, (N,) residuals [pixels] at the given and at the
             adjusted poses; infinite behind a camera.
+        effects: (K, 4) relative scale of each keyframe's points, and its turn during its readout in
+            standard deviations.
         iterations: until nothing moved.
     """
 
@@ -104,6 +108,7 @@ class Adjusted:
     covariances: Array
     before: list[Array]
     after: list[Array]
+    effects: Array
     iterations: int
 
 
@@ -113,6 +118,7 @@ def adjust(
     sightings: Sequence[Sightings],
     thresholds: Sequence[float],
     prior: Prior,
+    start: Adjusted | None = None,
 ) -> Adjusted:
     """Move keyframes until their matches agree, each as far as its given pose allows.
 
@@ -122,8 +128,9 @@ def adjust(
         sightings: between them.
         thresholds: largest reprojection error of an inlier in each keyframe's image [pixels].
         prior: how well the given poses are known.
+        start: where to begin, of other sightings of the same keyframes; at the given poses if None.
     """
-    return _Adjustment(given, cameras, sightings, thresholds, prior).run()
+    return _Adjustment(given, cameras, sightings, thresholds, prior, start).run()
 
 
 class _Adjustment:
@@ -136,9 +143,10 @@ class _Adjustment:
         sightings: Sequence[Sightings],
         thresholds: Sequence[float],
         prior: Prior,
+        start: Adjusted | None,
     ) -> None:
         self.given = np.array(given)
-        self.poses = self.given.copy()
+        self.poses, self.start = self.given.copy(), start
         self.cameras, self.thresholds, self.sightings = cameras, thresholds, sightings
         self.rays = [cameras[s.seer].normalize(s.pixels) for s in sightings]
         self.count = len(given)
@@ -151,9 +159,12 @@ class _Adjustment:
 
     def run(self) -> Adjusted:
         before = [square for _, square, _ in self._linearize()]
+        if self.start is not None:
+            self.poses, self.effects = self.start.poses.copy(), self.start.effects.copy()
         iterations = 0
         for iterations in range(1, _ITERATIONS + 1):  # noqa: B007
-            if self._step() < _SETTLED:
+            moved = self._step()
+            if np.quantile(moved, _MOST) < _SETTLED and moved.max() < _SWINGING:
                 break
         after = [square for _, square, _ in self._linearize()]
         return Adjusted(
@@ -161,6 +172,7 @@ class _Adjustment:
             self._covariances(),
             [np.sqrt(square) for square in before],
             [np.sqrt(square) for square in after],
+            self.effects,
             iterations,
         )
 
@@ -191,8 +203,8 @@ class _Adjustment:
             found.append((np.concatenate(parts, 2), square, matches.with_ray))
         return found
 
-    def _step(self) -> float:
-        """Move everything once; returns the largest step in standard deviations."""
+    def _step(self) -> Array:
+        """Move everything once; returns how far each keyframe moved, in standard deviations."""
         seen = self._linearize()
         self._size(seen)
         assert self.variances is not None
@@ -223,7 +235,7 @@ class _Adjustment:
         self.effects += step[:, 6:]
         # Against what one keyframe alone would be known to, which is less than all together.
         alone = np.sqrt(np.einsum("kii->ki", normal)[:, :6])
-        return float(np.abs(step[:, :6] * alone).max())
+        return np.asarray(np.abs(step[:, :6] * alone).max(1))
 
     def _size(self, seen: Sequence[tuple[Array, Array, NDArray[np.bool_]]]) -> None:
         """Estimate the variances of residuals of points and of rays [pixels^2]."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -36,20 +37,21 @@ class Straightened:
 
     Attributes:
         keyframes: the map with straightened poses.
-        closures, believed: how many pairs the relocalizer found, and how many the graph believes.
+        closures: how many pairs the relocalizer found.
+        believed: (N, 2) those that the graph believes, by their numbers in the order of time.
         moved_m: (K,) how far each keyframe moved.
     """
 
     keyframes: KeyframeMap
     closures: int
-    believed: int
+    believed: tuple[tuple[int, int], ...]
     moved_m: NDArray[np.float64]
 
     def as_dict(self) -> dict[str, Any]:
         """The figures, fit for JSON."""
         return {
             "closures": self.closures,
-            "believed": self.believed,
+            "believed": len(self.believed),
             "moved_median_m": float(np.median(self.moved_m)),
             "moved_max_m": float(self.moved_m.max()),
         }
@@ -105,7 +107,7 @@ def straighten(
     return Straightened(
         keyframes.derive(replace(k, pose=p) for k, p in zip(every, poses, strict=True)),
         len(found),
-        int(believed.sum()),
+        tuple((link.one, link.other) for link in compress(found, believed)),
         np.array([transforms.distance(k.pose, p) for k, p in zip(every, poses, strict=True)]),
     )
 

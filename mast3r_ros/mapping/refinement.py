@@ -129,12 +129,14 @@ def refine(
     used = np.ones(len(pairs), np.bool_)
     # A network sees a small copy of the image: its errors are larger.
     thresholds = [_THRESHOLD_PX * keyframes.front_end.pixel_error_scale(k.size) for k in chosen]
+    adjusted = None
     for _ in range(2):
-        adjusted = _adjust(chosen, list(compress(seen, used)), thresholds, options)
+        adjusted = _adjust(chosen, list(compress(seen, used)), thresholds, options, adjusted)
         agree = _agreeing(adjusted, list(compress(seen, used)), thresholds)
         if agree.all() or not agree.any():
             break
         used[np.flatnonzero(used)[~agree]] = False
+    assert adjusted is not None
     contradicting = [(pairs[i].one, pairs[i].other) for i in np.flatnonzero(~used)]
     poses = adjusted.poses
     moved = [transforms.difference(p, k.pose) for p, k in zip(poses, chosen, strict=True)]
@@ -160,6 +162,7 @@ def _adjust(
     seen: Sequence[Sequence[Sightings]],
     thresholds: Sequence[float],
     options: RefineOptions,
+    start: Adjusted | None,
 ) -> Adjusted:
     scales = np.zeros(len(chosen))
     flat = [s for of_pair in seen for s in of_pair]
@@ -174,6 +177,7 @@ def _adjust(
         flat,
         thresholds,
         Prior(options.position_sigma, float(np.deg2rad(options.rotation_sigma)), scales),
+        start,
     )
 
 
