@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A long drive through rendered rooms: a map from odometry that drifts, and a second drive in it.
 
-    python -m bench.long_drive [--seed 0] [--images 1000] [--front-end xfeat] [--out FOLDER]
+    python -m bench.long_drive [--seed 0] [--images 1000] [--front-end xfeat] [--window 1]
+        [--out FOLDER]
 
 A robot visits four rooms in turn, again and again, some 30 cm or 14 degrees between two images of
 320x240 with depth. Its odometry drifts by 2 % of the distance and 0.3 degrees after a meter.
 `mast3r_ros map build --poses odometry` makes a map of all images. Then the robot drives other ways
-through the rooms, and each image is localized by itself. Poses are compared with the truth after
-the map's keyframes are laid over it, rotation and translation.
+through the rooms, and each image is localized, by itself or together with those before it
+(`--window`), tied by odometry that drifts as that of the first drive. Poses are compared with the
+truth after the map's keyframes are laid over it, rotation and translation. `covered` is the part of
+these images that share a third of their view with an image of the map, by depth and true poses:
+others see what the map has not. A map that FOLDER has already is used again.
 """
 
 from __future__ import annotations
@@ -37,8 +41,10 @@ from mast3r_ros.evaluation.pose_error import Bound, PoseError
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.alignment import align
+from mast3r_ros.geometry.overlap import overlap
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.relocalizer import Relocalizer
+from mast3r_ros.localization.window import Window, WindowOptions
 from mast3r_ros.training.worlds.drives import Drive, DriveWorld
 
 _ROOMS = (0, 1, 3, 2)  # around the crossing of four rooms
@@ -46,6 +52,9 @@ _PER_VISIT = 50
 _SIZE = ImageSize(320, 240)
 _DRIFT, _DRIFT_TURN = 0.02, np.deg2rad(0.3)
 _BOUND = Bound.of(0.25, 5.0)
+# The part of its view that an image to be localized should share with a keyframe (docs/maps.md).
+# Keyframes further away [m], or turned by more [rad], are not looked at.
+_COVERED, _AWAY, _TURNED = 1 / 3, 4.0, np.deg2rad(75.0)
 
 
 def main() -> int:
@@ -55,6 +64,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--front-end", default="xfeat")
+    parser.add_argument("--window", type=int, default=1, help="images localized together")
     parser.add_argument("--out", type=Path, help="keeps images and map here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -67,41 +77,50 @@ def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     world = DriveWorld(_SIZE)
     mapped = world.tour(options.seed, _visits(options.images), _PER_VISIT)
     poses = [m.body @ mapped.mounts[0] for m in mapped.moments]
-    rng = np.random.default_rng([options.seed, 18])
-    odometry = list(
-        drifting(poses, poses[0], rng, _DRIFT, lambda way: _DRIFT_TURN * float(np.sqrt(way)))
-    )
-    write_drive(folder / "drive", mapped, odometry)
-    build = [
-        *("map", "build", folder / "drive", folder / "map", "--poses", "odometry"),
-        *("--front-end", options.front_end),
-    ]
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "mast3r_ros", *map(str, build)], check=True)
-    elapsed, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    odometry = _drifted(poses, options.seed, 18)
+    build = {} if (folder / "map").exists() else _build(folder, mapped, odometry, options.front_end)
     keyframes = open_map(folder / "map")
     truth = {m.stamp: pose for m, pose in zip(mapped.moments, poses, strict=True)}
     true_map, _ = align(
         _positions([truth[k.stamp] for k in keyframes]), _positions(keyframes.poses)
     )
     second = world.tour(options.seed, _visits(options.queries), _PER_VISIT, number=1)
-    errors = _localized(Relocalizer(keyframes), second, true_map)
-    within = [e is not None and e.within(_BOUND) for e in errors]
+    tied = _drifted([m.body @ second.mounts[0] for m in second.moments], options.seed, 19)
+    window = Window(Relocalizer(keyframes), WindowOptions(count=options.window))
+    errors = _localized(window, second, tied, true_map)
+    within = np.array([e is not None and e.within(_BOUND) for e in errors])
+    covered = _covered(mapped, second)
     rates = [e for e in errors if e is not None]
     return {
         "distance_m": float(sum(itertools.starmap(transforms.distance, itertools.pairwise(poses)))),
         "keyframes": len(keyframes),
         "odometry_ate_m": _ate(poses, odometry),
         "map_ate_m": _ate([truth[k.stamp] for k in keyframes], keyframes.poses),
-        "build_s": elapsed,
-        "build_processor_s": used.ru_utime + used.ru_stime,
+        **build,
         "queries": len(errors),
-        "within": float(np.mean(within)),
+        "within": float(within.mean()),
+        "covered": float(covered.mean()),
+        "within_of_covered": float(within[covered].mean()),
         "refused": errors.count(None),
-        "wrong": len(rates) - sum(within),
+        "wrong": len(rates) - int(within.sum()),
         "error_median_m": float(np.median([e.translation_m for e in rates])),
         "error_max_m": max(e.translation_m for e in rates),
     }
+
+
+def _build(
+    folder: Path, drive: Drive, odometry: Sequence[Pose], front_end: str
+) -> dict[str, float]:
+    """Build the map of a drive in a folder; returns the time that it took, and the processor's."""
+    write_drive(folder / "drive", drive, odometry)
+    arguments = [
+        *("map", "build", folder / "drive", folder / "map", "--poses", "odometry"),
+        *("--front-end", front_end),
+    ]
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "mast3r_ros", *map(str, arguments)], check=True)
+    elapsed, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"build_s": elapsed, "build_processor_s": used.ru_utime + used.ru_stime}
 
 
 def write_drive(folder: Path, drive: Drive, poses: Sequence[Pose]) -> None:
@@ -128,14 +147,41 @@ def _visits(images: int) -> list[int]:
     return list(itertools.islice(itertools.cycle(_ROOMS), count))
 
 
-def _localized(relocalizer: Relocalizer, drive: Drive, true_map: Pose) -> list[PoseError | None]:
+def _drifted(poses: Sequence[Pose], seed: int, number: int) -> list[Pose]:
+    """Odometry of a drive: its true poses, as they drift."""
+    rng = np.random.default_rng([seed, number])
+    return list(
+        drifting(poses, poses[0], rng, _DRIFT, lambda way: _DRIFT_TURN * float(np.sqrt(way)))
+    )
+
+
+def _localized(
+    window: Window, drive: Drive, odometry: Sequence[Pose], true_map: Pose
+) -> list[PoseError | None]:
     errors: list[PoseError | None] = []
-    for moment, (view,) in drive.views():
-        answer = relocalizer.localize(Frame(view.image, view.camera, moment.stamp))
+    for (moment, (view,)), odom_camera in zip(drive.views(), odometry, strict=True):
+        answer = window.localize(Frame(view.image, view.camera, moment.stamp), odom_camera)
         truth = moment.body @ drive.mounts[0]
         found = None if answer.pose is None else true_map @ answer.pose
         errors.append(None if found is None else PoseError.of(found, truth))
     return errors
+
+
+def _covered(mapped: Drive, drive: Drive) -> NDArray[np.bool_]:
+    """(N,) which images of a drive share enough of their view with an image of the map."""
+    known = [(m.body @ mapped.mounts[0], view.depth) for m, (view,) in mapped.views()]
+    covered = []
+    for moment, (view,) in drive.views():
+        query = moment.body @ drive.mounts[0]
+        near = [
+            (transforms.inverse(query) @ pose, depth)
+            for pose, depth in known
+            if transforms.distance(pose, query) < _AWAY
+            and transforms.rotation_angle(pose, query) < _TURNED
+        ]
+        shared = (overlap(d, view.depth, view.camera, view.camera, p) for p, d in near)
+        covered.append(any(part >= _COVERED for part in shared))
+    return np.array(covered)
 
 
 def _ate(truth: Sequence[Pose], estimated: Sequence[Pose] | NDArray[np.float64]) -> float:
