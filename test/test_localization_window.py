@@ -128,7 +128,7 @@ def test_memory_is_bounded_over_ten_minutes():
     assert max(kept) < 1.01 * max(kept[20:30])
 
 
-def _not_solved(views, timings):
+def _not_solved(views, timings, again=False):
     """Solving keeps nothing, and takes long."""
     return Localization(Reason.FEW_MATCHES, "not solved")
 
@@ -216,6 +216,24 @@ def test_an_image_that_sees_nothing_is_not_localized_by_those_before(matches):
     # It is one of those that the next image is solved with.
     assert len(answers[4].views) == 5
     assert transforms.distance(answers[4].pose, bodies[4]) < 0.03
+
+
+def test_an_image_that_odometry_puts_a_little_beside_its_matches_is_localized_with_fewer():
+    bodies = _drive(5)
+    window = _window(bodies)
+    # The images before hold more matches.
+    told = window.relocalizer.map.front_end.matches
+    for keyframe in range(len(_KEYFRAMES)):
+        told[keyframe, 104] = told[keyframe, 104].select(np.arange(30))
+    odometry = [_ODOM @ transforms.inverse(bodies[0]) @ body for body in bodies]
+    odometry[4] = transforms.perturb(odometry[4], [0.0, 0.0, 0.0, 0.0, 0.03, 0.0])
+
+    answer = _run(window, bodies, odometry=odometry)[4]
+
+    assert answer.localized, answer.message
+    assert len(answer.views) == window.history == 1
+    assert transforms.distance(answer.pose, bodies[4]) < 0.05
+    assert len(window) == 5  # those before go on with the next one
 
 
 def test_an_answer_tells_what_the_newest_image_adds():

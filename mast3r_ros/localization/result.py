@@ -100,7 +100,7 @@ class Localization:
         camera_estimated: the intrinsics were unknown and come from the front end.
         views: the best inlier ratio of each view of the query; empty where no pose was judged.
         places: the pose, accepted or not, and after it those of other places that were compared
-            with it; empty where there were none.
+            with it; empty where there were none, unless a window's newest images hold none of it.
         fresh: what the newest images add to those before them, between 0 and 1: their inliers over
             the fewest of an answer; 1 where there are none before.
     """

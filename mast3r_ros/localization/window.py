@@ -180,16 +180,15 @@ class Window:
             first, odom_body @ first.T_body_camera, when, self.options.covariance_over, timings
         )
         chosen = self._chosen()
-        self.history = len(chosen)
         answer = self._solve(chosen, timings)
         if answer.reason is Reason.DISAGREEING:
             # The robot was carried away, or odometry jumped: with the newest that do agree.
             for count in range(len(chosen) - 1, 0, -1):
                 newer = self._solve(chosen[:count], timings)
                 if newer.localized:
-                    self.history = count
                     self._instants = [i for i in self._instants if i.stamp > chosen[count].stamp]
                     return newer
+            self.history = len(chosen)
         if answer.reason is Reason.AMBIGUOUS and len(chosen) > 1:
             newest = self._newest_alone(chosen[0], answer, timings)
             if newest is not None:
@@ -198,18 +197,32 @@ class Window:
         return answer
 
     def _solve(self, chosen: Sequence[_Instant], timings: dict[str, float]) -> Localization:
-        """Where the body is now, by some instants."""
-        views, newest = self._tied(chosen), chosen[0].views
-        enough = self.relocalizer.min_inliers
-        answer = self.relocalizer.solve(views, timings)
+        """Where the body is now, by some instants, or by fewer of them."""
+        self.history = len(chosen)
+        judged = self._judge(chosen, timings)
+        if judged.reason is not Reason.FEW_INLIERS or not judged.places:
+            return judged
+        # The images before hold a pose by themselves. Maybe the newest ones are there, too, and
+        # odometry is more wrong than an inlier may be off.
+        if self._is_at(_as_matched(chosen[0]), judged.places[0], timings) is not None:
+            for count in range(len(chosen) - 1, 0, -1):
+                fewer = self._judge(chosen[:count], timings)
+                if fewer.localized:
+                    self.history = count
+                    return fewer
+        if self.relocalizer.looks_again:
+            # The relocalizer did not look again.
+            judged = self._judge(chosen, timings, again=True)
+        return judged
+
+    def _judge(
+        self, chosen: Sequence[_Instant], timings: dict[str, float], again: bool = False
+    ) -> Localization:
+        """The answer by some instants, refused where the newest of several holds none of it."""
+        answer = self.relocalizer.solve(self._tied(chosen), timings, again=again)
         if len(chosen) == 1:
             return answer
-        judged = _about_now(answer, len(newest), enough)
-        if judged is not answer and not judged.localized and self.relocalizer.looks_again:
-            # The images before hold a pose by themselves, so the relocalizer did not look again.
-            answer = self.relocalizer.solve(views, timings, again=True)
-            judged = _about_now(answer, len(newest), enough)
-        return judged
+        return _about_now(answer, len(chosen[0].views), self.relocalizer.min_inliers)
 
     def _newest_alone(
         self, newest: _Instant, ambiguous: Localization, timings: dict[str, float]
@@ -223,8 +236,7 @@ class Window:
         if not ambiguous.places:
             return None
         # What is refused by the matches so far is not worth any more.
-        matched = replace(newest, views=tuple(replace(v, query=None) for v in newest.views))
-        if self._is_at(matched, ambiguous.places[0], timings) is None:
+        if self._is_at(_as_matched(newest), ambiguous.places[0], timings) is None:
             return None
         views = self.relocalizer.compare_with(newest.views, ambiguous, timings)
         if views is None:
@@ -311,7 +323,16 @@ def _about_now(answer: Localization, newest: int, enough: int) -> Localization:
         return replace(answer, fresh=min(sum(m.support for m in now) / enough, 1.0))
     reason = Reason.FEW_INLIERS
     message = f"{reason.value} ({seen} of {_FEWEST_NOW} needed in the newest image)"
-    return Localization(reason, message, matches=answer.matches, inliers=answer.inliers)
+    assert answer.pose is not None
+    places = (answer.pose, *answer.places[1:])
+    return Localization(
+        reason, message, None, None, 0.0, answer.matches, answer.inliers, places=places
+    )
+
+
+def _as_matched(instant: _Instant) -> _Instant:
+    """The instant without its descriptions: it is judged by the matches that it has."""
+    return replace(instant, views=tuple(replace(view, query=None) for view in instant.views))
 
 
 def _thinned(view: MatchedView) -> MatchedView:
