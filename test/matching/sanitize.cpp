@@ -109,7 +109,7 @@ int main() {
     for (Rows* make : {noise, steps, drift}) {
       for (int queries : {0, 1, 2, 5, 6, 7, 13})
         compare(random, 1 + queries * 3, 23, channels, queries, make);
-      compare(random, 66, 73, channels, 13, make);  // more than kBlock blocks
+      compare(random, 66, 73, channels, 7, make);  // more than kBlock blocks
     }
   std::vector<float> bad(64 * 24, 1.0f);
   bad[1000] = std::numeric_limits<float>::quiet_NaN();
