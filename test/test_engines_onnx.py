@@ -88,8 +88,9 @@ def test_equal_to_torch_in_every_orientation(engine: OnnxRuntimeEngine) -> None:
 def test_a_full_size_block(tmp_path: Path) -> None:
     config = MAST3RConfig(encoder_depth=1, decoder_depth=1, head="linear", local_features_ratio=1)
     size = ImageSize(512, 384)
-    export(random_network(config), tmp_path, [size], [(size, size)])
-    engine, exact = OnnxRuntimeEngine(tmp_path), TorchEngine(random_network(config))
+    model = random_network(config)
+    export(model, tmp_path, [size], [(size, size)])
+    engine, exact = OnnxRuntimeEngine(tmp_path), TorchEngine(model)
     seen = image(size, 0, channels=3)
     tokens = engine.encode(seen)
     assert tokens.shape == (1, 768, 1024)
