@@ -27,21 +27,15 @@ class Page:
         if binary is None:
             pytest.skip("no Chromium here (apt install chromium)")
         page = path.resolve().as_uri()
-        common = [
+        log = folder / "net.json"
+        command = [
             binary, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
             f"--user-data-dir={folder / 'profile'}", f"--window-size={size[0]},{size[1]}",
             "--disable-background-networking", "--disable-component-update", "--no-first-run",
+            "--dump-dom", f"--screenshot={folder / 'page.png'}", f"--log-net-log={log}", page,
         ]  # fmt: skip
-        log = folder / "net.json"
-
-        def run(*more):
-            done = subprocess.run(
-                [*common, *more, page], capture_output=True, text=True, timeout=120, check=True
-            )
-            return done.stdout
-
-        run(f"--screenshot={folder / 'page.png'}", f"--log-net-log={log}")
-        self.dom = run("--dump-dom")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        self.dom = done.stdout
         self.picture = cv2.imread(str(folder / "page.png"))
         events = json.loads(log.read_text())["events"]
         asked = [event["params"] for event in events if "initiator" in event.get("params", {})]
