@@ -128,7 +128,7 @@ def test_description_is_small_and_made_of_arrays(engine: Plane) -> None:
     again = Mast3rDescription(**description.arrays())
     assert again.transform == description.transform
     assert again.encoded.size == SIZE
-    assert description.sensed.shape == (0, 0, 3)
+    assert description.measured.shape == (0, 0, 3)
 
 
 def test_what_a_mask_covers_is_not_matched(engine: Plane) -> None:
@@ -349,7 +349,7 @@ def test_too_little_depth_is_no_scale(engine: Plane) -> None:
     sparse.depth[:, 20:] = np.nan
     fe = front_end(engine, scale_from_depth="rescale")
     description = fe.describe(sparse)
-    assert 0 < np.isfinite(description.sensed[..., 2]).sum() < 100
+    assert 0 < np.isfinite(description.measured[..., 2]).sum() < 100
     (found,) = fe.match([description], description)
     np.testing.assert_allclose(found.reference_points[:, 2], DEPTH, rtol=1e-6)
 
@@ -382,9 +382,9 @@ def test_unknown_intrinsics_come_from_the_point_map(engine: Plane) -> None:
 
 
 def test_fingerprint_names_the_weights_and_the_size(engine: Plane) -> None:
-    assert front_end(engine).fingerprint == "mast3r-4-64-" + 16 * "c"
+    assert front_end(engine).fingerprint == "mast3r-5-64-" + 16 * "c"
     engine.config = TINY
-    assert front_end(engine).fingerprint == "mast3r-4-512-" + 16 * "c"
+    assert front_end(engine).fingerprint == "mast3r-5-512-" + 16 * "c"
 
 
 def test_it_tells_what_runs(engine: Plane) -> None:
@@ -615,7 +615,7 @@ def test_a_layout_is_not_taken_for_nan(engine: Plane, monkeypatch: pytest.Monkey
         ({"size": np.array([64, 64])}, "the network sees .* as 64x48"),
         ({"size": np.array([-64, 48])}, "the network sees .* as 64x48"),
         ({"to_original": np.array([0.0, 1, 0, 0])}, "scales positive"),
-        ({"sensed": np.zeros((48, 63, 3), np.float16)}, "sensed of shape"),
+        ({"measured": np.zeros((48, 63, 3), np.float16)}, "measured of shape"),
         ({"used": np.ones((1, 1), bool)}, "used of shape"),
         ({"detail": np.zeros((97, 128, 3), np.uint8)}, "detail of shape"),
         ({"camera": np.array('{"width": 1}')}, "values of no camera"),

@@ -4,13 +4,15 @@
 
 import numpy as np
 import pytest
-from synthetic import camera_pose, make_camera, render
+from numpy.typing import NDArray
+from synthetic import camera_pose, make_camera, render, view
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
 from mast3r_ros.frontends.mast3r.frontend import Mast3rFrontEnd
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions
 from mast3r_ros.geometry import transforms
+from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Reason
@@ -55,3 +57,43 @@ def test_they_do_not_localize_elsewhere(keyframes: KeyframeMap) -> None:
     camera = make_camera(640, 480)
     answer = Relocalizer(keyframes).localize(Frame(noise, camera))
     assert answer.reason is not Reason.LOCALIZED
+
+
+def _depth_errors(keyframe: Keyframe, front_end: Mast3rFrontEnd) -> NDArray[np.float64]:
+    """Relative errors of a keyframe's measured depths."""
+    depth = keyframe.description.measured[..., 2].ravel().astype(float)
+    u, v = np.rint(front_end.ray_pixels(keyframe.description)).astype(int).T
+    errors = depth / view(keyframe.pose).depth[v, u] - 1.0
+    return np.abs(errors[np.isfinite(errors)])
+
+
+def test_keyframes_without_depth_measure_it_by_their_neighbors(front_end: Mast3rFrontEnd) -> None:
+    poses = [camera_pose(0.0), camera_pose(0.3, 0.05)]
+    alone, keyframes = KeyframeMap(front_end), KeyframeMap(front_end)
+    for pose, some in zip((poses[0], *poses), (alone, keyframes, keyframes), strict=True):
+        some.add(view(pose, depth=False), pose)
+    assert alone[0].description.measured.size == 0
+
+    query = view(QUERY, depth=False)
+    unsure, answer = (Relocalizer(some).localize(query) for some in (alone, keyframes))
+
+    for keyframe in keyframes:
+        errors = _depth_errors(keyframe, front_end)
+        assert len(errors) > 0.3 * 160 * 120
+        assert np.median(errors) < 0.05
+        assert (errors < 0.1).mean() > 0.9
+        assert not keyframe.sensed
+    # By predicted points alone, the pose is not sure enough.
+    assert unsure.reason is Reason.UNCERTAIN
+    assert answer.localized, answer.message
+    assert transforms.distance(answer.pose, QUERY) < 0.03
+
+
+def test_what_contradicts_the_prediction_is_not_measured(front_end: Mast3rFrontEnd) -> None:
+    """The second keyframe is said to be a third as far from the first as it is."""
+    keyframes = KeyframeMap(front_end)
+    keyframes.add(view(camera_pose(0.0), depth=False), camera_pose(0.0))
+    keyframes.add(view(camera_pose(0.6), depth=False), camera_pose(0.2))
+
+    measured = keyframes[0].description.measured[..., 2]
+    assert np.isfinite(measured).sum() < 0.05 * 160 * 120

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.common.errors import UserError
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.matching.correspondences import Correspondences
@@ -186,6 +187,72 @@ class SecondMatcher(Protocol):
 def has_second_matcher(front_end: FrontEnd) -> TypeGuard[SecondMatcher]:
     """Whether a front end offers a second look, as it runs now."""
     return isinstance(front_end, SecondMatcher) and bool(front_end.second_matcher)
+
+
+Depths = NDArray[np.float64]
+"""(2, N) depth along each ray of a description [m] and its standard deviation [m]; NaN unknown."""
+
+
+@runtime_checkable
+class Triangulates(Protocol):
+    """A front end whose keyframes without depth get points from neighbors with known poses.
+
+    The depths of a description are those of N rays, through pixels that do not change.
+    """
+
+    @property
+    def uses_triangulation(self) -> bool:
+        """Whether points by triangulation would be of use, as it runs now."""
+        ...
+
+    def match_errors(self, size: ImageSize) -> tuple[float, float]:
+        """Standard deviation of a matched pixel, and the most that its match may be off its line.
+
+        Args:
+            size: of the original image.
+        """
+        ...
+
+    def ray_pixels(self, description: Description) -> NDArray[np.float64]:
+        """(N, 2) pixels of the original image that the rays go through."""
+        ...
+
+    def known_depths(self, description: Description) -> list[Depths]:
+        """What is known of the rays' depths before another neighbor is matched."""
+        ...
+
+    def with_depths(
+        self,
+        description: Description,
+        camera: Camera,
+        depth: NDArray[np.float64],
+        relative_sigma: NDArray[np.float64],
+    ) -> Description:
+        """The description with points at depths (N,) [m] of relative deviations (N,).
+
+        Args:
+            description: the image's.
+            camera: its camera.
+            depth: along the optical axis, NaN where unknown, as its deviation.
+        """
+        ...
+
+    def matched_rays(
+        self, one: Description, other: Description, lines: NDArray[np.float64]
+    ) -> list[NDArray[np.int64]]:
+        """Numbers (M, 2) of rays of two images that meet: a list of matches, the surest last.
+
+        Args:
+            one, other: of the two images.
+            lines: (N, 3) a line (a, b, c) of the other image for each ray of the one, a u + b v +
+                c = 0 in pixels with a^2 + b^2 = 1. Matches may be looked for along them.
+        """
+        ...
+
+
+def triangulates(front_end: FrontEnd) -> TypeGuard[Triangulates]:
+    """Whether keyframes without depth get points from their neighbors."""
+    return isinstance(front_end, Triangulates) and front_end.uses_triangulation
 
 
 @runtime_checkable

@@ -13,8 +13,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mast3r_ros.common.size import ImageSize
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description, no_query_points, require_array
+from mast3r_ros.frontends.base import Depths, Description, no_query_points, require_array
+from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.matching.nearest import Database
 from mast3r_ros.matching.reciprocal import mutual_nearest
@@ -27,6 +29,8 @@ _DEPTH_WINDOW = 2
 _BLOCK = 256
 # Keypoints nearer than this are one corner found twice [pixels].
 _SAME_PLACE = 4.0
+# Standard deviation of a matched keypoint, and how far from its epipolar line it may lie [pixels].
+_MATCH_SIGMA, _BAND = 1.5, 5.0
 # No point of a camera's is further away [m].
 _FAR = 1e6
 
@@ -140,6 +144,48 @@ class FeatureFrontEnd(ABC):
     @abstractmethod
     def describe(self, frame: Frame) -> FeatureDescription:
         """Describe an image, once."""
+
+    @property
+    def uses_triangulation(self) -> bool:
+        """Always: nothing else gives features points."""
+        return True
+
+    def match_errors(self, size: ImageSize) -> tuple[float, float]:
+        """See `Triangulates`."""
+        return _MATCH_SIGMA, _BAND
+
+    def ray_pixels(self, description: Description) -> NDArray[np.float64]:
+        """(N, 2) keypoints."""
+        assert isinstance(description, FeatureDescription)
+        return description.keypoints.astype(np.float64)
+
+    def known_depths(self, description: Description) -> list[Depths]:
+        """Those of the points."""
+        assert isinstance(description, FeatureDescription)
+        depth = description.points[:, 2].astype(np.float64)
+        return [np.stack([depth, depth * description.depth_sigma])]
+
+    def with_depths(
+        self,
+        description: Description,
+        camera: Camera,
+        depth: NDArray[np.float64],
+        relative_sigma: NDArray[np.float64],
+    ) -> FeatureDescription:
+        """The same features with other metric points."""
+        assert isinstance(description, FeatureDescription)
+        points = camera.unproject(description.keypoints, depth).astype(np.float32)
+        sigma = relative_sigma.astype(np.float32)
+        return description.with_points(points, sigma)
+
+    def matched_rays(
+        self, one: Description, other: Description, lines: NDArray[np.float64]
+    ) -> list[NDArray[np.int64]]:
+        """Matches along epipolar lines, and, surer, those in the whole image."""
+        assert isinstance(one, FeatureDescription)
+        assert isinstance(other, FeatureDescription)
+        guided = self.match_along_lines(one, other, lines, _BAND)
+        return [guided, self.match_indices(one, other)[0]]
 
     def match_indices(
         self, reference: FeatureDescription, query: FeatureDescription

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.common.paths import expand
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description, FrontEnd
-from mast3r_ros.frontends.features import FeatureFrontEnd
+from mast3r_ros.frontends.base import Description, FrontEnd, triangulates
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.collection import Keyframes
@@ -140,7 +139,7 @@ class KeyframeMap:
             covariance=covariance,
         )
         self._insert(keyframe)
-        if isinstance(self.front_end, FeatureFrontEnd):
+        if triangulates(self.front_end):
             alike = self._looks.search(keyframe.description, _COVISIBLE)
             places = self._keyframes.places
             self._pending.enqueue(keyframe, [places[i] for i in alike])
@@ -163,7 +162,7 @@ class KeyframeMap:
             The number of pairs that are still pending. Maps are saved as they are: what is pending
             then is lost.
         """
-        if isinstance(self.front_end, FeatureFrontEnd):
+        if triangulates(self.front_end):
             left = len(self._pending) if pairs is None else pairs
             while len(self._pending) and left > 0:
                 self._pending.step(self._keyframes, self.front_end)

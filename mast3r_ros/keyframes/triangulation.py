@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mast3r_ros.frontends.features import FeatureDescription, FeatureFrontEnd
+from mast3r_ros.common.size import ImageSize
+from mast3r_ros.frontends.base import Depths, Triangulates
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
@@ -23,15 +24,10 @@ from mast3r_ros.keyframes.places import Place
 
 # Error that the relative pose of two keyframes (odometry) adds to a matched pixel.
 _POSE_SIGMA_RAD = np.deg2rad(0.15)
-_MATCH_SIGMA_PX = 1.5
-# A match may lie this far from its epipolar line.
-_BAND_PX = 5.0
 # A new keyframe is matched with at most so many others.
 _NEIGHBORS = 6
 
 Candidate = TypeVar("Candidate", Keyframe, Place)
-# (2, N) depth along each keypoint's ray [m] and its standard deviation [m]; NaN where unknown.
-Depths = NDArray[np.float64]
 
 
 class PendingPairs:
@@ -53,10 +49,9 @@ class PendingPairs:
         near = choose_neighbors(keyframe, candidates, _NEIGHBORS)
         ids = deque(n.id for n in near if not (keyframe.sensed and n.sensed))
         if ids:
-            known = [] if keyframe.sensed else [_known_depths(keyframe)]
-            self._jobs.append(_Job(keyframe.id, ids, known))
+            self._jobs.append(_Job(keyframe.id, ids, []))
 
-    def step(self, keyframes: MutableMapping[int, Keyframe], front_end: FeatureFrontEnd) -> None:
+    def step(self, keyframes: MutableMapping[int, Keyframe], front_end: Triangulates) -> None:
         """Match the next pair, and renew the points of both where no depth sensor gave them."""
         job = self._jobs[0]
         neighbor_id = job.neighbors.popleft()
@@ -66,11 +61,14 @@ class PendingPairs:
         if one is None or other is None:  # removed meanwhile
             return
         first, second = triangulate_pair(one, other, front_end)
-        job.depths.append(first)
         if not one.sensed:
-            keyframes[one.id] = with_depths(one, job.depths)
+            if not job.depths:
+                job.depths.extend(front_end.known_depths(one.description))
+            job.depths.append(first)
+            keyframes[one.id] = with_depths(one, job.depths, front_end)
         if not other.sensed:
-            keyframes[other.id] = with_depths(other, [_known_depths(other), second])
+            known = front_end.known_depths(other.description)
+            keyframes[other.id] = with_depths(other, [*known, second], front_end)
 
 
 @dataclass(frozen=True)
@@ -82,75 +80,59 @@ class _Job:
     depths: list[Depths]
 
 
-def _known_depths(keyframe: Keyframe) -> Depths:
-    description = keyframe.description
-    assert isinstance(description, FeatureDescription)
-    depth = description.points[:, 2].astype(np.float64)
-    return np.stack([depth, depth * description.depth_sigma])
-
-
-def with_depths(keyframe: Keyframe, depths: Sequence[Depths]) -> Keyframe:
+def with_depths(keyframe: Keyframe, depths: Sequence[Depths], front_end: Triangulates) -> Keyframe:
     """A keyframe whose points are where several measurements of their depth agree."""
-    description = keyframe.description
-    assert isinstance(description, FeatureDescription)
     assert keyframe.camera is not None
     depth, sigma = np.stack(depths, axis=1)
     fused, relative_sigma = fuse_depths(depth, sigma)
-    points = keyframe.camera.unproject(description.keypoints, fused)
-    described = description.with_points(
-        points.astype(np.float32), relative_sigma.astype(np.float32)
-    )
+    described = front_end.with_depths(keyframe.description, keyframe.camera, fused, relative_sigma)
     return replace(keyframe, description=described)
 
 
 def triangulate_pair(
-    one: Keyframe, other: Keyframe, front_end: FeatureFrontEnd
+    one: Keyframe, other: Keyframe, front_end: Triangulates
 ) -> tuple[Depths, Depths]:
-    """Match two keyframes once, along epipolar lines and in the whole image, for both of them.
+    """Match two keyframes once, for both of them.
 
     Returns:
-        Depths of the one's keypoints and of the other's.
+        Depths of the one's rays and of the other's.
     """
-    first, second = one.description, other.description
-    assert isinstance(first, FeatureDescription)
-    assert isinstance(second, FeatureDescription)
     assert one.camera is not None
     assert other.camera is not None
+    pixels = [front_end.ray_pixels(k.description) for k in (one, other)]
     other_one = relative(other.pose, one.pose)
-    lines = _epipolar_lines(one.camera, other.camera, first.keypoints, other_one)
-    guided = front_end.match_along_lines(first, second, lines, _BAND_PX)
-    plain, _ = front_end.match_indices(first, second)
-    depths = np.full((2, len(first)), np.nan), np.full((2, len(second)), np.nan)
-    # What matches in the whole image is surer than what matches along a line: it comes last.
-    for pairs in (guided, plain):
+    lines = _epipolar_lines(one.camera, other.camera, pixels[0], other_one)
+    depths = np.full((2, len(pixels[0])), np.nan), np.full((2, len(pixels[1])), np.nan)
+    for pairs in front_end.matched_rays(one.description, other.description, lines):
         rays = (
-            one.camera.normalize(first.keypoints[pairs[:, 0]]),
-            other.camera.normalize(second.keypoints[pairs[:, 1]]),
+            one.camera.normalize(pixels[0][pairs[:, 0]]),
+            other.camera.normalize(pixels[1][pairs[:, 1]]),
         )
         for side, (camera, motion) in enumerate(
             ((other.camera, other_one), (one.camera, transforms.inverse(other_one)))
         ):
-            z, sigma = triangulate_depth(
+            sigma, band = front_end.match_errors(ImageSize(camera.width, camera.height))
+            z, deviation = triangulate_depth(
                 rays[side],
                 rays[1 - side],
                 motion,
                 camera.fx,
-                float(np.hypot(_MATCH_SIGMA_PX, _POSE_SIGMA_RAD * camera.fx)),
-                _BAND_PX,
+                float(np.hypot(sigma, _POSE_SIGMA_RAD * camera.fx)),
+                band,
             )
             seen = np.isfinite(z)
-            depths[side][:, pairs[seen, side]] = z[seen], sigma[seen]
+            depths[side][:, pairs[seen, side]] = z[seen], deviation[seen]
     return depths
 
 
 def _epipolar_lines(
-    camera: Camera, other: Camera, keypoints: NDArray[np.float32], other_camera: Pose
+    camera: Camera, other: Camera, pixels: NDArray[np.float64], other_camera: Pose
 ) -> NDArray[np.float64]:
-    """(N, 3) epipolar lines of keypoints in the other image; NaN where there is no ray.
+    """(N, 3) epipolar lines of pixels in the other image; NaN where there is no ray.
 
     Straight lines hold without distortion: the band about them takes up what little there is.
     """
-    rays = np.column_stack([camera.normalize(keypoints), np.ones(len(keypoints))])
+    rays = np.column_stack([camera.normalize(pixels), np.ones(len(pixels))])
     essential = transforms.skew(other_camera[:3, 3]) @ other_camera[:3, :3]
     lines = rays @ essential.T @ np.linalg.inv(other.matrix)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -9,11 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mast3r_ros.frontends.base import FrontEnd
-from mast3r_ros.frontends.features import FeatureDescription, FeatureFrontEnd
+from mast3r_ros.frontends.base import Depths, FrontEnd, Triangulates, triangulates
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.triangulation import (
-    Depths,
     choose_neighbors,
     triangulate_pair,
     with_depths,
@@ -31,9 +29,10 @@ def triangulated_again(
     Args:
         keyframes: with cameras.
         pairs: numbers of keyframes that see the same things.
-        front_end: theirs; where it keeps no features, or no keyframe lacks depth, nothing changes.
+        front_end: theirs; where it does not triangulate, or no keyframe lacks depth, nothing
+            changes.
     """
-    if not isinstance(front_end, FeatureFrontEnd) or all(k.sensed for k in keyframes):
+    if not triangulates(front_end) or all(k.sensed for k in keyframes):
         return list(keyframes)
     depths: list[list[Depths]] = [[] for _ in keyframes]
     wanted = set()
@@ -48,15 +47,14 @@ def triangulated_again(
         depths[one].append(first)
         depths[other].append(second)
     return [
-        k if k.sensed else _with_points(k, found)
+        k if k.sensed else _with_points(k, found, front_end)
         for k, found in zip(keyframes, depths, strict=True)
     ]
 
 
-def _with_points(keyframe: Keyframe, depths: Sequence[Depths]) -> Keyframe:
-    if depths:
-        return with_depths(keyframe, depths)
-    described = keyframe.description
-    assert isinstance(described, FeatureDescription)
-    unknown = np.full_like(described.points, np.nan), np.full_like(described.depth_sigma, np.nan)
-    return replace(keyframe, description=described.with_points(*unknown))
+def _with_points(keyframe: Keyframe, depths: Sequence[Depths], front_end: Triangulates) -> Keyframe:
+    assert keyframe.camera is not None
+    unknown = np.full(len(front_end.ray_pixels(keyframe.description)), np.nan)
+    bare = front_end.with_depths(keyframe.description, keyframe.camera, unknown, unknown)
+    known = front_end.known_depths(bare)
+    return with_depths(replace(keyframe, description=bare), [*known, *depths], front_end)

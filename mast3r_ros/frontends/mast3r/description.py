@@ -28,8 +28,10 @@ class Mast3rDescription(Description):
         tokens: (N, C) float16, the encoder's output.
         size: (2,) int64, (width, height) of the image that the network saw [pixels].
         to_original: (4,) float64, scale and offset (x, y, x, y) from its pixels to the original's.
-        sensed: (height, width, 3) float16 [m], the depth sensor's points at the network's pixels
-            in the camera's frame, NaN where unknown; (0, 0, 3) without a sensor.
+        measured: (height, width, 3) float16 [m], points at the network's pixels in the camera's
+            frame, of a depth sensor or triangulated, NaN where unknown; (0, 0, 3) without any.
+        depth_sigma: (height, width) float16, relative deviation of their depths, NaN likewise;
+            (0, 0) without any.
         camera: () the original image's camera as JSON, empty where it is unknown.
         detail: (n height, n width, 3) uint8, what the network saw, n times as fine, for matching
             from coarse to fine; (0, 0, 3) where that is off or the image is too small.
@@ -39,7 +41,8 @@ class Mast3rDescription(Description):
     tokens: NDArray[np.float16]
     size: NDArray[np.int64]
     to_original: NDArray[np.float64]
-    sensed: NDArray[np.float16]
+    measured: NDArray[np.float16]
+    depth_sigma: NDArray[np.float16]
     camera: NDArray[np.str_]
     detail: NDArray[np.uint8]
     used: NDArray[np.bool_]
@@ -59,10 +62,14 @@ class Mast3rDescription(Description):
         require_array(self.tokens, "tokens", np.float16, (rows * columns, config.encoder_width))
         require_array(self.to_original, "to_original", np.float64, (4,))
         for name, array, kind, empty, whole in (
-            ("sensed", self.sensed, np.float16, (0, 0, 3), (height, width, 3)),
+            ("measured", self.measured, np.float16, (0, 0, 3), (height, width, 3)),
+            ("depth_sigma", self.depth_sigma, np.float16, (0, 0), (height, width)),
             ("used", self.used, np.bool_, (0, 0), (height, width)),
         ):
             require_array(array, name, kind, whole if array.size else empty)
+        known = np.isfinite(self.measured).all(-1)
+        if known.shape != self.depth_sigma.shape or not (self.depth_sigma[known] > 0).all():
+            raise ValueError("depth_sigma: a point that is known needs a deviation above 0")
         times = max(len(self.detail) // height, 1)
         finer = (times * height, times * width, 3) if self.detail.size else (0, 0, 3)
         require_array(self.detail, "detail", np.uint8, finer)

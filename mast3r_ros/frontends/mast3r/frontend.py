@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import cv2
@@ -27,8 +27,9 @@ from mast3r_ros.engines.base import (
 )
 from mast3r_ros.engines.select import EngineChoice, open_engine
 from mast3r_ros.frame import Frame
-from mast3r_ros.frontends.base import Description, FrontEndError
+from mast3r_ros.frontends.base import Depths, Description, FrontEndError
 from mast3r_ros.frontends.features import second_order_descriptor
+from mast3r_ros.frontends.mast3r import rays
 from mast3r_ros.frontends.mast3r.description import Mast3rDescription
 from mast3r_ros.frontends.mast3r.matching import (
     PixelMatches,
@@ -38,19 +39,20 @@ from mast3r_ros.frontends.mast3r.matching import (
     require_finite,
 )
 from mast3r_ros.frontends.mast3r.options import Mast3rOptions, Traits, kind_of, traits
-from mast3r_ros.frontends.mast3r.points import predicted_points, sensed_points
+from mast3r_ros.frontends.mast3r.points import measured_points, predicted_points
+from mast3r_ros.frontends.mast3r.rays import NO_POINTS, NO_SIGMA
 from mast3r_ros.frontends.mast3r.windows import NO_DETAIL, Windows, detail_of
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.focal import estimate_focal
-from mast3r_ros.geometry.pixels import PixelTransform
 from mast3r_ros.matching.correspondences import Correspondences
 from mast3r_ros.network.preprocess import network_size, preprocess
 
-NO_POINTS: NDArray[np.float16] = np.zeros((0, 0, 3), np.float16)
 _PROJECTED = 48  # channels of the global descriptor's second moments
-# What a depth sensor's point has beside the sensor's own noise: a match is up to a pixel of the
-# network's image off, where surfaces slant.
-_SENSED_DEPTH_SIGMA = 0.01
+# Where a smaller share of a keyframe's matches has a measured point, predicted ones take their
+# place: few are the wrong ones, where two images match by chance. Chosen with nano on the office
+# among 0.03 to 0.2 (with 0.03, 2 of its 56 poses were wrong, with 0.05 one, 0.6 m off), and
+# confirmed on desk_turning.
+_FEWEST_MEASURED = 0.1
 # A patch of which a mask leaves less is not of the place.
 _MOSTLY = 0.5
 
@@ -111,7 +113,7 @@ class Mast3rFrontEnd:
         """
         size = self.network.config.image_size
         detail = "-fine" if self.options.coarse_to_fine else ""
-        return f"mast3r-4-{size}-{self.network.info().checkpoint[:16] or 'unnamed'}{detail}"
+        return f"mast3r-5-{size}-{self.network.info().checkpoint[:16] or 'unnamed'}{detail}"
 
     @property
     def engine(self) -> str:
@@ -173,16 +175,21 @@ class Mast3rFrontEnd:
         tokens = self.network.encode(image.values[None])[0]
         require_finite(tokens, "tokens")
         back = image.to_original
-        used = np.zeros((0, 0), bool) if frame.mask is None else _used(frame.mask, back, image.size)
-        sensed = NO_POINTS
+        used = (
+            np.zeros((0, 0), bool)
+            if frame.mask is None
+            else rays.used(frame.mask, back, image.size)
+        )
+        measured, depth_sigma = NO_POINTS, NO_SIGMA
         if frame.depth is not None and frame.camera is not None:
-            sensed = _sensed_points(frame.depth, frame.camera, back, image.size)
+            measured, depth_sigma = rays.sensed(frame.depth, frame.camera, back, image.size)
         return Mast3rDescription(
             global_descriptor=self._global_descriptor(tokens, used),
             tokens=tokens.astype(np.float16),
             size=np.array(image.size, np.int64),
             to_original=np.array([*back.scale, *back.offset], np.float64),
-            sensed=sensed,
+            measured=measured,
+            depth_sigma=depth_sigma,
             camera=np.array("" if frame.camera is None else json.dumps(asdict(frame.camera))),
             detail=(
                 detail_of(frame.visible, back, image.size)
@@ -237,17 +244,60 @@ class Mast3rFrontEnd:
         matches = self._matches(kept, query, decoded)
         best = self._best(matches)
         points = self._points(kept, decoded, [m.reference for m in matches], best)
-        own: list[NDArray[np.float32]] | None = None
+        own: list[_Points] | None = None
         if query_points:
             swapped = self._swapped(kept, query, best)
             own = self._points([query] * len(kept), swapped, [m.query for m in matches], best)
         return [
             self._judged(
                 _correspondences(r, query, matches[i], points[i], None if own is None else own[i]),
-                r,
+                points[i].predicted,
             )
             for i, r in enumerate(kept)
         ]
+
+    @property
+    def uses_triangulation(self) -> bool:
+        """Unless measured depth changes nothing."""
+        return self._use_of_depth != "off"
+
+    def match_errors(self, size: ImageSize) -> tuple[float, float]:
+        """See `Triangulates`."""
+        sigma = self.pixel_error_scale(size)
+        return sigma, rays.MOST_OFF * sigma
+
+    def ray_pixels(self, description: Description) -> NDArray[np.float64]:
+        """(N, 2), the network's pixels in the original image, row by row."""
+        assert isinstance(description, Mast3rDescription)
+        return rays.ray_pixels(description)
+
+    def known_depths(self, description: Description) -> list[Depths]:
+        """What the network predicts of the image, decoded with itself, and what was measured."""
+        assert isinstance(description, Mast3rDescription)
+        return [
+            rays.predicted_depths(self.network, description),
+            *rays.measured_depths(description),
+        ]
+
+    def with_depths(
+        self,
+        description: Description,
+        camera: Camera,
+        depth: NDArray[np.float64],
+        relative_sigma: NDArray[np.float64],
+    ) -> Mast3rDescription:
+        """See `Triangulates`."""
+        assert isinstance(description, Mast3rDescription)
+        return rays.with_depths(description, camera, depth, relative_sigma)
+
+    def matched_rays(
+        self, one: Description, other: Description, lines: NDArray[np.float64]
+    ) -> list[NDArray[np.int64]]:
+        """The pixels that match, from a seed at each; the lines are not needed."""
+        assert isinstance(one, Mast3rDescription)
+        assert isinstance(other, Mast3rDescription)
+        _, border = self.options.in_pixels(self.network.config.image_size)
+        return [rays.matched_rays(self.network, one, other, border)]
 
     def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
         """The intrinsics of an image whose own are unknown, from its point map.
@@ -285,17 +335,16 @@ class Mast3rFrontEnd:
         chosen = self.options.scale_from_depth
         return self._traits.scale_from_depth if chosen == "auto" else chosen
 
-    def _judged(self, matches: Correspondences, reference: Mast3rDescription) -> Correspondences:
+    def _judged(self, matches: Correspondences, predicted: bool) -> Correspondences:
         """The matches with how far they can be trusted: those with predicted points, less."""
         known = self._traits
-        if self._is_measured(reference):
+        if not predicted:
             return replace(
                 matches, correlation=known.correlation, min_inlier_ratio=known.min_inlier_ratio
             )
         return replace(
             matches,
             correlation=known.predicted_correlation,
-            depth_sigma=np.full(len(matches), known.predicted_depth_error, np.float32),
             min_inlier_ratio=known.predicted_share,
             predicted=True,
         )
@@ -345,26 +394,42 @@ class Mast3rFrontEnd:
         decoded: Sequence[DecodedPair] | Mapping[int, DecodedPair],
         pixels: Sequence[NDArray[np.float32]],
         best: Sequence[int],
-    ) -> list[NDArray[np.float32]]:
-        """Points at pixels of each view in its own camera's frame, NaN where unknown.
+    ) -> list[_Points]:
+        """Points at pixels of each view in its own camera's frame.
 
         Measured ones where they take the place of predicted ones, which need no point map then.
         """
-        points = [np.full((len(some), 3), np.nan, np.float32) for some in pixels]
-        measured = {i for i, view in enumerate(views) if self._is_measured(view)}
-        for i in measured:
-            points[i] = sensed_points(views[i].sensed, pixels[i])
-        guessed = [i for i in best if i not in measured]
+        measured = {i: self._measured(v, pixels[i]) for i, v in enumerate(views)}
+        guessed = [i for i in best if measured[i] is None]
         maps = self.network.points([decoded[i] for i in guessed])
+        predicted = {}
         for i, point_map in zip(guessed, maps, strict=True):
             rescale = self._use_of_depth == "rescale"
-            sensed = views[i].sensed if rescale else NO_POINTS
-            points[i] = predicted_points(point_map, pixels[i], sensed)
-        return points
+            scaled_by = views[i].measured if rescale else NO_POINTS
+            predicted[i] = predicted_points(point_map, pixels[i], scaled_by)
+        return [
+            measured[i] or self._predicted(predicted.get(i), len(some))
+            for i, some in enumerate(pixels)
+        ]
 
-    def _is_measured(self, view: Mast3rDescription) -> bool:
-        """Whether a depth sensor's points take the place of predicted ones."""
-        return bool(view.sensed.size) and self._use_of_depth == "replace"
+    def _predicted(self, points: NDArray[np.float32] | None, count: int) -> _Points:
+        """Points of the network, NaN where there was no time for a point map."""
+        if points is None:
+            points = np.full((count, 3), np.nan, np.float32)
+        sigma = np.full(count, self._traits.predicted_depth_error, np.float32)
+        return _Points(points, sigma, True)
+
+    def _measured(self, view: Mast3rDescription, pixels: NDArray[np.float32]) -> _Points | None:
+        """A view's measured points at pixels, None where they do not replace predicted ones."""
+        if not view.measured.size or self._use_of_depth != "replace":
+            return None
+        points = measured_points(view.measured, pixels)
+        if np.isfinite(points[:, 2]).sum() < _FEWEST_MEASURED * len(points):
+            return None
+        column, row = np.rint(pixels).astype(int).T
+        height, width = view.depth_sigma.shape
+        sigma = view.depth_sigma[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+        return _Points(points, np.maximum(sigma, rays.LEAST_SIGMA).astype(np.float32), False)
 
     def _global_descriptor(
         self, tokens: NDArray[Any], used: NDArray[np.bool_]
@@ -380,6 +445,21 @@ class Mast3rFrontEnd:
         size = [used.shape[1] // patch, used.shape[0] // patch]
         share = cv2.resize(used.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         return np.asarray(share, np.float32).ravel()
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Points of a view at the pixels of its matches.
+
+    Attributes:
+        points: (N, 3) [m] in the camera's frame, NaN where unknown.
+        depth_sigma: (N,) relative deviation of their depths.
+        predicted: by the network, not measured.
+    """
+
+    points: NDArray[np.float32]
+    depth_sigma: NDArray[np.float32]
+    predicted: bool
 
 
 def _open(options: Mast3rOptions) -> Engine:
@@ -411,52 +491,12 @@ def _point_mapper(engine: Engine, options: Mast3rOptions) -> MapsBothViews | Non
     return engine
 
 
-def _used(
-    mask: NDArray[np.uint8] | NDArray[np.bool_], to_original: PixelTransform, size: ImageSize
-) -> NDArray[np.bool_]:
-    """A frame's mask at the network's pixels, from the nearest pixel of it."""
-    sampled = cv2.remap((mask != 0).astype(np.uint8), *_grid(to_original, size), cv2.INTER_NEAREST)
-    return np.asarray(sampled, bool)
-
-
-def _grid(
-    to_original: PixelTransform, size: ImageSize
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The original image's columns and rows of the network's pixels, each (height, width)."""
-    width, height = size
-    x = to_original.apply(np.column_stack([np.arange(width), np.zeros(width)]))[:, 0]
-    y = to_original.apply(np.column_stack([np.zeros(height), np.arange(height)]))[:, 1]
-    columns, rows = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
-    return columns, rows
-
-
-def _sensed_points(
-    depth: NDArray[np.float32],
-    camera: Camera,
-    to_original: PixelTransform,
-    size: ImageSize,
-) -> NDArray[np.float16]:
-    """The sensor's points at the network's pixels, from the nearest pixel of its depth image."""
-    columns, rows = _grid(to_original, size)
-    sampled = cv2.remap(
-        depth,
-        columns,
-        rows,
-        cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(np.nan,) * 4,
-    )
-    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2)
-    points = camera.unproject(pixels, sampled.ravel())
-    return points.reshape(*size.shape, 3).astype(np.float16)
-
-
 def _correspondences(
     reference: Mast3rDescription,
     query: Mast3rDescription,
     matches: PixelMatches,
-    reference_points: NDArray[np.float32],
-    query_points: NDArray[np.float32] | None,
+    reference_points: _Points,
+    query_points: _Points | None,
 ) -> Correspondences:
     """Matches in the original images, with the points (P, 3) of either view at them."""
     pixels = [
@@ -467,11 +507,13 @@ def _correspondences(
         reference_pixels=pixels[0].astype(np.float32),
         query_pixels=pixels[1].astype(np.float32),
         confidence=_probability(matches.confidence),
-        reference_points=_on_rays(reference_points, pixels[0], reference.intrinsics),
-        depth_sigma=np.full(len(matches.confidence), _SENSED_DEPTH_SIGMA, np.float32),
+        reference_points=_on_rays(reference_points.points, pixels[0], reference.intrinsics),
+        depth_sigma=reference_points.depth_sigma,
         metric=True,
         query_points=(
-            None if query_points is None else _on_rays(query_points, pixels[1], query.intrinsics)
+            None
+            if query_points is None
+            else _on_rays(query_points.points, pixels[1], query.intrinsics)
         ),
     )
 

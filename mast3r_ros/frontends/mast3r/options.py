@@ -85,9 +85,10 @@ class Mast3rOptions:
     )
     scale_from_depth: str = option(
         "auto",
-        "How a keyframe's depth sensor corrects the predicted points: off; rescale (they "
-        "get its scale); replace (its points are used instead); auto: rescale for the "
-        "published weights, replace for others",
+        "How measured depth of a keyframe (a sensor's, or triangulated with neighbors) corrects "
+        "the predicted points: off (nothing is triangulated); rescale (they get its scale); "
+        "replace (its points are used instead); auto: rescale for the published weights, replace "
+        "for others",
         choices=("auto", "off", "rescale", "replace"),
     )
 

@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Points of a keyframe at the pixels of its matches: predicted, sensed, or both.
+"""Points of a keyframe at the pixels of its matches: predicted, measured, or both.
 
 Of a point map on a GPU, only the points at matches come to the host.
 """
@@ -25,14 +25,14 @@ Take = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 def predicted_points(
-    point_map: PointMap[DeviceArray], pixels: NDArray[np.floating], sensed: NDArray[np.float16]
+    point_map: PointMap[DeviceArray], pixels: NDArray[np.floating], measured: NDArray[np.float16]
 ) -> NDArray[np.float32]:
-    """The network's points at pixels (N, 2), with the scale of a depth sensor where there is one.
+    """The network's points at pixels (N, 2), with the scale of measured ones where there are any.
 
     Args:
         point_map: of a whole image.
         pixels: of the image that the network saw, perhaps between its pixels.
-        sensed: (H, W, 3) [m] of a sensor, NaN where unknown; (0, 0, 3) without one.
+        measured: (H, W, 3) [m], NaN where unknown; (0, 0, 3) without any.
 
     Raises:
         FrontEndError: a point that is used is not finite.
@@ -46,12 +46,16 @@ def predicted_points(
 
     size = ImageSize.of(point_map.points.shape)
     points = points_at(finite, size, pixels)
-    return points * _scale(finite, taker(point_map.confidence), sensed) if sensed.size else points
+    if not measured.size:
+        return points
+    return points * _scale(finite, taker(point_map.confidence), measured)
 
 
-def sensed_points(sensed: NDArray[np.float16], pixels: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A depth sensor's points (H, W, 3) at pixels (N, 2), NaN where unknown."""
-    return points_at(taker(sensed), ImageSize.of(sensed.shape), pixels)
+def measured_points(
+    measured: NDArray[np.float16], pixels: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Points of an image (H, W, 3) at pixels (N, 2), NaN where unknown."""
+    return points_at(taker(measured), ImageSize.of(measured.shape), pixels)
 
 
 def points_at(take: Take, size: ImageSize, pixels: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -98,9 +102,9 @@ def _take_from_tensor(array: DeviceArray, index: NDArray[np.int64]) -> NDArray[n
     return taken
 
 
-def _scale(take: Take, confidence: Take, sensed: NDArray[np.float16]) -> float:
-    """How many times too small predicted points are, by a depth sensor's; 1 where it is unsure."""
-    depths = sensed[..., 2].ravel()
+def _scale(take: Take, confidence: Take, measured: NDArray[np.float16]) -> float:
+    """How many times too small predicted points are, by measured ones; 1 where it is unsure."""
+    depths = measured[..., 2].ravel()
     known = np.flatnonzero(np.isfinite(depths))
     if len(known) < _FEWEST_DEPTHS:
         return 1.0
