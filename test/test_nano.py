@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from synthetic import camera_pose, make_camera, render, view
+from synthetic import OTHER_ROOM, camera_pose, make_camera, render, view
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
@@ -97,3 +97,12 @@ def test_what_contradicts_the_prediction_is_not_measured(front_end: Mast3rFrontE
 
     measured = keyframes[0].description.measured[..., 2]
     assert np.isfinite(measured).sum() < 0.05 * 160 * 120
+
+
+def test_images_of_different_places_measure_nothing(front_end: Mast3rFrontEnd) -> None:
+    """Some of their matches lie on their epipolar lines, by chance."""
+    keyframes = KeyframeMap(front_end)
+    keyframes.add(view(camera_pose(0.0), depth=False), camera_pose(0.0))
+    keyframes.add(view(camera_pose(0.3), OTHER_ROOM, depth=False), camera_pose(0.3))
+
+    assert [k.description.measured.size for k in keyframes] == [0, 0]

@@ -49,10 +49,9 @@ from mast3r_ros.network.preprocess import network_size, preprocess
 
 _PROJECTED = 48  # channels of the global descriptor's second moments
 # Where a smaller share of a keyframe's matches has a measured point, predicted ones take their
-# place: few are the wrong ones, where two images match by chance. Chosen with nano on the office
-# among 0.03 to 0.2 (with 0.03, 2 of its 56 poses were wrong, with 0.05 one, 0.6 m off), and
-# confirmed on desk_turning.
-_FEWEST_MEASURED = 0.1
+# place. Chosen with nano on the office between 0.03 and 0.1 (54 and 43 % of its images are right,
+# none wrong), and confirmed on desk_turning.
+_FEWEST_MEASURED = 0.03
 # A patch of which a mask leaves less is not of the place.
 _MOSTLY = 0.5
 
@@ -293,11 +292,20 @@ class Mast3rFrontEnd:
     def matched_rays(
         self, one: Description, other: Description, lines: NDArray[np.float64]
     ) -> list[NDArray[np.int64]]:
-        """The pixels that match, from a seed at each; the lines are not needed."""
+        """The pixels that match, from a seed at each.
+
+        None where too few lie near their lines: then those that do are there by chance, as of two
+        images of different places.
+        """
         assert isinstance(one, Mast3rDescription)
         assert isinstance(other, Mast3rDescription)
+        assert other.intrinsics is not None
         _, border = self.options.in_pixels(self.network.config.image_size)
-        return [rays.matched_rays(self.network, one, other, border)]
+        rows = rays.matched_rays(self.network, one, other, border)
+        pixels = np.column_stack([rays.ray_pixels(other)[rows[:, 1]], np.ones(len(rows))])
+        off = np.abs((lines[rows[:, 0]] * pixels).sum(1))
+        _, band = self.match_errors(ImageSize(other.intrinsics.width, other.intrinsics.height))
+        return [rows] if (off < band).sum() >= self.min_inlier_ratio * len(rows) else []
 
     def estimate_camera(self, description: Description, size: tuple[int, int]) -> Camera:
         """The intrinsics of an image whose own are unknown, from its point map.
