@@ -229,9 +229,9 @@ class Window:
     ) -> Localization | None:
         """The answer by the images of this instant, if they are at the window's best place alone.
 
-        What the images before show may be at another place, too, where these tell the two apart.
-        They are compared with keyframes that face the other places, which the images before found:
-        an image that was never compared with these says nothing against it.
+        The images before may fit two places, while those of this instant fit only one. These are
+        compared with keyframes that face the other places, which the images before found: an image
+        that was never compared with such keyframes says nothing against a place.
         """
         if not ambiguous.places:
             return None

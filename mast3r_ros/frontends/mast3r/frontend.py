@@ -294,8 +294,8 @@ class Mast3rFrontEnd:
     ) -> list[NDArray[np.int64]]:
         """The pixels that match, from a seed at each.
 
-        None where too few lie near their lines: then those that do are there by chance, as of two
-        images of different places.
+        The list is empty where too few of them lie near their lines: then those that do are there
+        by chance, as for two images of different places.
         """
         assert isinstance(one, Mast3rDescription)
         assert isinstance(other, Mast3rDescription)
