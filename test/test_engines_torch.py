@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The torch engine, and what all engines share."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +147,25 @@ def test_global_switches_are_left_as_found(engine: TorchEngine) -> None:
     with pytest.raises(ValueError, match="multiples"):
         engine.encode(np.zeros((1, 3, 30, 48), np.float32))
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
+
+
+def test_threads_take_turns(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service matches keyframes while the worker localizes images."""
+    inside, own = [], engine._encode
+
+    def one_at_a_time(images: np.ndarray) -> np.ndarray:
+        inside.append(1)
+        time.sleep(0.05)
+        assert len(inside) == 1
+        inside.pop()
+        return own(images)
+
+    monkeypatch.setattr(engine, "_encode", one_at_a_time)
+    image = np.zeros((1, 3, 32, 48), np.float32)
+    with ThreadPoolExecutor(2) as threads:
+        tokens = list(threads.map(engine.encode, [image] * 4))
+
+    assert all((one == tokens[0]).all() for one in tokens)
 
 
 def test_latency_is_a_running_mean() -> None:

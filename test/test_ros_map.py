@@ -11,6 +11,7 @@ from contextlib import closing
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this shell (source install/setup.bash)")
@@ -19,14 +20,17 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from ros_robot import Robot
 from ros_world import camera_pose, render
+from synthetic import view
 from told import ToldFrontEnd, numbered
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends import create
+from mast3r_ros.frontends.base import FrontEndError
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.keyframes import retrieval, trained_index
+from mast3r_ros.keyframes import retrieval, trained_index, triangulation
 from mast3r_ros.keyframes.database import FILE, FORMAT_VERSION
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.messages import conversions
 from mast3r_ros.msg import RelocalizationStatus
 from mast3r_ros.ros.services import Services
 from mast3r_ros.ros.worker import Worker
@@ -120,6 +124,60 @@ def test_images_are_taken_while_an_index_is_trained(tmp_path, monkeypatch):
     saved = KeyframeMap.load(tmp_path / "map", ToldFrontEnd())
     assert saved.training() is None
     assert len(saved) == 3
+
+
+def _add_without_depth(keyframes, worker, pose):
+    """Ask for a keyframe as the service does, its camera in front of the wall; its answer."""
+    frame = view(pose, depth=False)
+    inputs = SimpleNamespace(
+        wait_for_image=lambda *_: SimpleNamespace(stamp=0),
+        frame_with_depth=lambda _: (frame, "no depth topic"),
+    )
+    session = SimpleNamespace(
+        map=keyframes,
+        worker=worker,
+        outputs=MagicMock(),
+        inputs=SimpleNamespace(of=lambda _: inputs),
+    )
+    request = AddKeyframe.Request(pose=conversions.from_pose(pose), timeout=1.0)
+    return Services(MagicMock(), lambda: session)._add(request, AddKeyframe.Response())
+
+
+@pytest.fixture
+def wall():
+    """A map of one keyframe without depth in front of the wall, and the thread that owns it."""
+    keyframes, worker = KeyframeMap(create("sift")), Worker()
+    keyframes.add(view(camera_pose(), depth=False), camera_pose())
+    yield keyframes, worker
+    worker.close()
+
+
+def test_images_are_taken_while_a_keyframe_is_matched_with_its_neighbors(wall, monkeypatch):
+    keyframes, worker = wall
+    taken, match = [], triangulation.triangulate_pair
+
+    def meanwhile(*arguments):
+        taken.append(worker.submit(lambda: len(keyframes)).result(10))
+        return match(*arguments)
+
+    monkeypatch.setattr(triangulation, "triangulate_pair", meanwhile)
+
+    _add_without_depth(keyframes, worker, camera_pose(0.3))
+
+    assert taken == [2]
+    for keyframe in keyframes:
+        assert np.isfinite(keyframe.description.points).all(1).sum() > 80
+
+
+def test_a_keyframe_stays_that_cannot_be_matched_with_its_neighbors(wall, monkeypatch):
+    keyframes, worker = wall
+    refuse = MagicMock(side_effect=FrontEndError("not finite"))
+    monkeypatch.setattr(triangulation, "triangulate_pair", refuse)
+
+    message = _add_without_depth(keyframes, worker, camera_pose(0.3))
+
+    assert "not matched with all of its neighbors (not finite)" in message
+    assert len(keyframes) == 2
 
 
 def test_usage_is_counted_where_it_is_asked_for(robot, saved, tmp_path):

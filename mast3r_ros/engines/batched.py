@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ SizePair = tuple[ImageSize, ImageSize]
 class BatchedEngine(ABC):
     """An engine by what its library does with one batch of one size.
 
+    May be used by several threads: they take turns.
+
     Args:
         config: the network's sizes.
         batch: most pairs decoded at once.
@@ -44,20 +47,21 @@ class BatchedEngine(ABC):
         self.notes: list[str] = []
         self._batches = Batches(batch, out_of_memory, self.notes)
         self._latency = Latency()
+        self._lock = threading.Lock()
 
     def encode(self, images: NDArray[np.float32]) -> NDArray[Any]:
         """(B, C, H, W) -> tokens (B, N, encoder width)."""
-        with self._running("encode"):
+        with self._alone("encode"):
             return self._encode(images)
 
     def decode(self, pairs: Sequence[Pair]) -> list[DecodedPair]:
         """Pairs of views up to their local features, in their order."""
-        with self._running("decode"):
+        with self._alone("decode"):
             return self._by_size(pairs, lambda pair: (pair[0].size, pair[1].size), self._decode)
 
     def points(self, decoded: Sequence[DecodedPair]) -> list[PointMap[DeviceArray]]:
         """The point maps of the references of decoded pairs, in their order."""
-        with self._running("points"):
+        with self._alone("points"):
             return self._by_size(decoded, lambda pair: pair.encoded.size, self._points)
 
     def warm_up(self, sizes: Sequence[ImageSize]) -> None:
@@ -96,6 +100,12 @@ class BatchedEngine(ABC):
 
     def _release(self) -> None:  # noqa: B027 - most libraries keep nothing
         """Free what can be freed before a smaller batch is tried."""
+
+    @contextmanager
+    def _alone(self, stage: str) -> Iterator[None]:
+        """As `_running`, one thread after another: buffers, streams and settings are shared."""
+        with self._lock, self._running(stage):
+            yield
 
     @contextmanager
     def _running(self, stage: str) -> Iterator[None]:

@@ -145,7 +145,7 @@ class TorchEngine(BatchedEngine):
         self, pairs: Sequence[Pair]
     ) -> list[tuple[PointMap[Tensor], PointMap[Tensor]]]:
         """See `MapsBothViews`; CUDA graphs have no part in it."""
-        with self._running("both point maps"):
+        with self._alone("both point maps"):
             return self._by_size(pairs, lambda pair: (pair[0].size, pair[1].size), self._both_maps)
 
     def _both_maps(

@@ -23,7 +23,7 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.keyframes.saving import Saving
 from mast3r_ros.keyframes.store import Store
 from mast3r_ros.keyframes.trained_index import Trained, Training
-from mast3r_ros.keyframes.triangulation import PendingPairs
+from mast3r_ros.keyframes.triangulation import KeyframePair, PendingPairs
 from mast3r_ros.keyframes.usage import Usage
 from mast3r_ros.keyframes.words import codebook_of
 
@@ -114,8 +114,8 @@ class KeyframeMap:
             pose: map <- camera, (4, 4).
             description: what `front_end.describe(frame)` returned, to save doing it again.
             covariance: (6, 6) of the pose, as `Keyframe.covariance`.
-            triangulate: at once; otherwise the pairs are noted, and `triangulate` matches them,
-                for example one between two images.
+            triangulate: at once; otherwise the pairs are noted for `triangulate`, or for another
+                thread by `next_pair`.
 
         Returns:
             The keyframe's id.
@@ -162,12 +162,26 @@ class KeyframeMap:
             The number of pairs that are still pending. Maps are saved as they are: what is pending
             then is lost.
         """
-        if triangulates(self.front_end):
-            left = len(self._pending) if pairs is None else pairs
-            while len(self._pending) and left > 0:
-                self._pending.step(self._keyframes, self.front_end)
-                left -= 1
+        left = len(self._pending) if pairs is None else pairs
+        while left > 0 and (pair := self.next_pair()) is not None:
+            self.take_points(pair.measured())
+            left -= 1
         return len(self._pending)
+
+    def next_pair(self) -> KeyframePair | None:
+        """The next two keyframes that `triangulate` would match; None where no pair is pending.
+
+        `KeyframePair.measured`, which takes some tenths of a second, may run in another thread,
+        while the map is used; `take_points` takes what it returns.
+        """
+        front_end = self.front_end
+        return self._pending.next(self._keyframes, front_end) if triangulates(front_end) else None
+
+    def take_points(self, renewed: Iterable[Keyframe]) -> None:
+        """Put keyframes with new points in the place of those of their ids, if still there."""
+        for keyframe in renewed:
+            if keyframe.id in self._keyframes:
+                self._keyframes[keyframe.id] = keyframe
 
     def _insert(self, keyframe: Keyframe) -> None:
         self._looks.add(keyframe.id, keyframe.description)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
@@ -51,24 +51,64 @@ class PendingPairs:
         if ids:
             self._jobs.append(_Job(keyframe.id, ids, []))
 
-    def step(self, keyframes: MutableMapping[int, Keyframe], front_end: Triangulates) -> None:
-        """Match the next pair, and renew the points of both where no depth sensor gave them."""
-        job = self._jobs[0]
-        neighbor_id = job.neighbors.popleft()
-        if not job.neighbors:
-            self._jobs.popleft()
-        one, other = keyframes.get(job.keyframe), keyframes.get(neighbor_id)
-        if one is None or other is None:  # removed meanwhile
-            return
+    def next(
+        self, keyframes: Mapping[int, Keyframe], front_end: Triangulates
+    ) -> KeyframePair | None:
+        """Take the next two that are still in the map; None where no pair is left."""
+        while self._jobs:
+            job = self._jobs[0]
+            neighbor_id = job.neighbors.popleft()
+            if not job.neighbors:
+                self._jobs.popleft()
+            one, other = keyframes.get(job.keyframe), keyframes.get(neighbor_id)
+            if one is not None and other is not None:
+                return KeyframePair.of(one, other, job.depths, front_end)
+        return None
+
+
+@dataclass(frozen=True)
+class KeyframePair:
+    """Two keyframes to be matched for the sake of points.
+
+    Attributes:
+        one: the new one.
+        other: its neighbor.
+        depths: those of the one's rays that its pairs before gave; its own are added.
+        front_end: of the map.
+    """
+
+    one: Keyframe
+    other: Keyframe
+    depths: list[Depths]
+    front_end: Triangulates
+
+    @staticmethod
+    def of(
+        one: Keyframe, other: Keyframe, depths: list[Depths], front_end: Triangulates
+    ) -> KeyframePair:
+        """A pair of which nothing is left to be read: the map's file belongs to another thread."""
+        for keyframe in (one, other):
+            keyframe.description  # noqa: B018 - of a saved map, this reads it
+        return KeyframePair(one, other, depths, front_end)
+
+    def measured(self) -> list[Keyframe]:
+        """Match the two; those without a depth sensor come back with new points.
+
+        This takes nearly all of the time of triangulation, and may run in any thread; the pairs
+        of one keyframe one after another.
+        """
+        one, other, front_end = self.one, self.other, self.front_end
         first, second = triangulate_pair(one, other, front_end)
+        renewed = []
         if not one.sensed:
-            if not job.depths:
-                job.depths.extend(front_end.known_depths(one.description))
-            job.depths.append(first)
-            keyframes[one.id] = with_depths(one, job.depths, front_end)
+            if not self.depths:
+                self.depths.extend(front_end.known_depths(one.description))
+            self.depths.append(first)
+            renewed.append(with_depths(one, self.depths, front_end))
         if not other.sensed:
             known = front_end.known_depths(other.description)
-            keyframes[other.id] = with_depths(other, [*known, second], front_end)
+            renewed.append(with_depths(other, [*known, second], front_end))
+        return renewed
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class GpuMatcher:
         self._device: Device | None = None
         self._prepared: set[int] = set()
         self._at_once: int | None = None  # image pairs; fewer after the memory was used up
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # held while the GPU is used: threads take turns
         self.failure = ""  # why the fallback matches
 
     @property
@@ -99,11 +99,11 @@ class GpuMatcher:
         if not pairs:
             return []
         options: dict[str, Any] = {"stride": stride, "border": border, "limit": limit}
-        if self.prepare(pairs[0][0].shape[-1]):
-            try:
-                return self._on_gpu(pairs, confidences, options)
-            except GpuError as error:
-                with self._lock:
+        with self._lock:
+            if self.prepare(pairs[0][0].shape[-1]):
+                try:
+                    return self._on_gpu(pairs, confidences, options)
+                except GpuError as error:
                     self._give_up(error)
         return [
             reciprocal_both_ways(
@@ -125,12 +125,12 @@ class GpuMatcher:
             for each array (..., ...), the index's shape and then the array's beyond (H, W).
         """
         channels = next(iter(self._prepared), _CHANNELS)
-        if self.prepare(channels):
-            assert self._device is not None
-            try:
-                return gather_on_gpu(self._device, channels, arrays, indices)
-            except GpuError as error:
-                with self._lock:
+        with self._lock:
+            if self.prepare(channels):
+                assert self._device is not None
+                try:
+                    return gather_on_gpu(self._device, channels, arrays, indices)
+                except GpuError as error:
                     self._give_up(error)
         hosts = [self._to_host(array) for array in arrays]
         return [

@@ -18,9 +18,11 @@ from std_srvs.srv import Empty
 
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.paths import expand
-from mast3r_ros.frontends.base import estimates_camera
+from mast3r_ros.frontends.base import FrontEndError, estimates_camera
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.keyframes.triangulation import KeyframePair
 from mast3r_ros.messages import conversions
 from mast3r_ros.ros.host import Host
 from mast3r_ros.ros.inputs import Incoming
@@ -121,20 +123,29 @@ class Services:
         if frame.camera is None and not estimates_camera(session.map.front_end):
             raise ServiceError(f"no camera_info on {inputs.calibration_topic}")
         pose = self._keyframe_pose(request, frame.frame_id, incoming, deadline)
+        keyframes = session.map
 
-        def add() -> tuple[int, int]:
-            if request.pose_source == AddKeyframe.Request.POSE_IDENTITY and len(session.map):
+        def add() -> tuple[int, int, list[KeyframePair]]:
+            if request.pose_source == AddKeyframe.Request.POSE_IDENTITY and len(keyframes):
                 raise ServiceError(
-                    f"the map holds {len(session.map)} keyframes, and only the first can be its "
+                    f"the map holds {len(keyframes)} keyframes, and only the first can be its "
                     "origin: give a pose, or clear the map"
                 )
-            keyframe_id = session.map.add(frame, pose)
-            session.outputs.publish_keyframes(session.map)
-            return keyframe_id, len(session.map)
+            keyframe_id = keyframes.add(frame, pose, triangulate=False)
+            session.outputs.publish_keyframes(keyframes)
+            return keyframe_id, len(keyframes), list(iter(keyframes.next_pair, None))
 
-        response.keyframe_id, count = self._in_worker(add)
+        response.keyframe_id, count, pairs = self._in_worker(add)
         response.has_depth = frame.depth is not None
         depth = "with depth" if response.has_depth else f"without depth ({no_depth})"
+        # In this thread: images are taken meanwhile.
+        renewed: list[Keyframe] = []
+        try:
+            for pair in pairs:
+                renewed += pair.measured()
+        except FrontEndError as error:
+            depth += f", not matched with all of its neighbors ({error})"
+        self._in_worker(lambda: keyframes.take_points(renewed))
         return f"added keyframe {response.keyframe_id} {depth}; the map holds {count}"
 
     def _keyframe_pose(
