@@ -528,7 +528,7 @@ def test_lighterglue_is_a_second_look_where_the_matcher_is_auto():
     assert has_second_matcher(front_end)
     assert front_end.second_matcher == "lighterglue"
     first = front_end.match([reference], query)[0]
-    second, nothing = front_end.match_again([reference, front_end.describe(_BLANK)], query)
+    second, nothing = front_end.match_again([reference, front_end.describe(_BLANK)], query, None)
 
     assert len(second) > 100
     assert (_errors_of_matches(second) < 3.0).mean() > 0.9
@@ -548,7 +548,7 @@ def test_a_second_look_matches_no_more_than_it_is_asked_for(monkeypatch):
         front_end._lighterglue, "match", lambda *pair: asked.append(pair) or own(*pair)
     )
 
-    matches = front_end.match_again([reference] * 3, reference)
+    matches = front_end.match_again([reference] * 3, reference, None)
 
     assert asked == []
     assert len(next(matches)) > 100

@@ -758,6 +758,24 @@ def test_a_second_look_takes_the_views_most_promising_keyframes_first(monkeypatc
     assert [[len(c) for c in view.found] for view in again] == [[30, 5], [30, 50], [30, 5]]
 
 
+def test_a_matcher_that_sees_images_looks_only_where_there_is_one():
+    told = {0: _wild(30), 1: _wild(50, 2)}
+    front_end = TwiceToldFrontEnd(told, {0: _matches(), 1: _wild(5)})
+    front_end.second_sees_image = True
+    keyframes = KeyframeMap(front_end)
+    for number in told:
+        frame = numbered(number, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+        keyframes.add(frame, _KEYFRAME)
+    relocalizer = Relocalizer(keyframes)
+    query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
+
+    described = relocalizer.localize_description(front_end.describe(query), _CAMERA)
+
+    assert (front_end.asked, described.matcher) == ([], "")
+    assert relocalizer.localize(query).matcher == "twice told"
+    assert front_end.asked == [1, 0]
+
+
 def _compared(front_end_matches, poses, kind=ToldFrontEnd, **options):
     """How many keyframes are matched of those at these poses."""
     front_end = kind(front_end_matches)

@@ -72,6 +72,7 @@ class TwiceToldFrontEnd(ToldFrontEnd):
     """It has a second matcher, which finds what it is told and takes its time by its own clock."""
 
     second_matcher = "twice told"
+    second_sees_image = False
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class TwiceToldFrontEnd(ToldFrontEnd):
         return self.clock
 
     def match_again(
-        self, references: Sequence[ToldDescription], query: ToldDescription
+        self, references: Sequence[ToldDescription], query: ToldDescription, frame: Frame | None
     ) -> Iterator[Correspondences]:
         """As told, when it is asked for."""
         for reference in references:

@@ -161,7 +161,8 @@ class SecondMatcher(Protocol):
     relocalizer may look again:
 
         if has_second_matcher(front_end):
-            for keyframe, matches in zip(keyframes, front_end.match_again(references, query)):
+            found = front_end.match_again(references, query, frame)
+            for keyframe, matches in zip(keyframes, found):
                 ...  # stop as soon as the budget is spent
 
     and says `front_end.second_matcher` in its status. Matches of the second look replace those of
@@ -173,13 +174,23 @@ class SecondMatcher(Protocol):
         """Its name, for people; empty where the options leave no second look."""
         ...
 
+    @property
+    def second_sees_image(self) -> bool:
+        """Whether it needs the image itself; otherwise, the description is enough."""
+        ...
+
     def match_again(
-        self, references: Sequence[Description], query: Description
+        self, references: Sequence[Description], query: Description, frame: Frame | None
     ) -> Iterator[Correspondences]:
         """Match one query against its candidates, in their order, best first.
 
         Each candidate is matched when the iterator is asked for it, so that the caller can stop
         between two of them.
+
+        Args:
+            references: of keyframes.
+            query: of the image.
+            frame: the image itself; None where it is not known any more.
         """
         ...
 

@@ -105,8 +105,13 @@ class XFeatFrontEnd(FeatureFrontEnd):
         """`lighterglue` where the option `matcher` is auto."""
         return "lighterglue" if self.options.matcher == "auto" else ""
 
+    @property
+    def second_sees_image(self) -> bool:
+        """LighterGlue matches the features of the first look."""
+        return False
+
     def match_again(
-        self, references: Sequence[Description], query: Description
+        self, references: Sequence[Description], query: Description, frame: Frame | None
     ) -> Iterator[Correspondences]:
         """Match by LighterGlue, a reference each time that the iterator is asked."""
         assert isinstance(query, FeatureDescription)

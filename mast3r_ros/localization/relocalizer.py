@@ -41,7 +41,7 @@ from mast3r_ros.localization.metric_scale import MetricScale
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
-from mast3r_ros.localization.second_look import MENDABLE, match_again
+from mast3r_ros.localization.second_look import MENDABLE, can_look_again, match_again
 from mast3r_ros.localization.verification import verify
 from mast3r_ros.localization.view import MatchedView, View, as_views, pairs
 
@@ -124,6 +124,7 @@ class Relocalizer:
             view.motion_covariance,
             frame.camera is None,
             query,
+            frame,
         )
         return self._match_described(described, prior, timings)
 
@@ -159,14 +160,13 @@ class Relocalizer:
     def _compare(
         self, view: MatchedView, keyframes: Sequence[Keyframe], again: bool = False
     ) -> MatchedView:
-        """Match an image with more keyframes, by the second matcher if `again`."""
+        """Match an image with more keyframes, by the second matcher if `again` and it can."""
         if not keyframes:
             return view
         assert view.query is not None
         front_end, references = self.map.front_end, [k.description for k in keyframes]
-        if again:
-            assert has_second_matcher(front_end)
-            found = list(front_end.match_again(references, view.query))
+        if again and has_second_matcher(front_end) and can_look_again(front_end, view):
+            found = list(front_end.match_again(references, view.query, view.frame))
         else:
             found = front_end.match(
                 references, view.query, query_points=self.options.pose_method == "procrustes"
@@ -201,8 +201,7 @@ class Relocalizer:
         if not again:
             with timed(timings, "solve"):
                 answer = self._solve(views)
-            described = any(view.query is not None for view in views)
-            again = answer.reason in MENDABLE and self.looks_again and described
+            again = answer.reason in MENDABLE and self._can_look_again(views)
         if again:
             answer, views = self._look_again(views, timings)
         if answer.localized:
@@ -245,6 +244,14 @@ class Relocalizer:
         # The second matcher's matches have no points of the query's own.
         allowed = self.options.second_look > 0 and self.options.pose_method != "procrustes"
         return allowed and has_second_matcher(self.map.front_end)
+
+    def _can_look_again(self, views: Sequence[MatchedView]) -> bool:
+        front_end = self.map.front_end
+        return (
+            self.looks_again
+            and has_second_matcher(front_end)
+            and any(can_look_again(front_end, view) for view in views)
+        )
 
     def _look_elsewhere(
         self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]

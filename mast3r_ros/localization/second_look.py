@@ -27,6 +27,12 @@ MENDABLE = frozenset(
 )
 
 
+def can_look_again(front_end: SecondMatcher, view: MatchedView) -> bool:
+    """Whether all is known of a view that the second matcher needs."""
+    seen = view.frame is not None or not front_end.second_sees_image
+    return view.query is not None and seen
+
+
 def match_again(
     front_end: SecondMatcher, views: Sequence[MatchedView], budget: float
 ) -> list[MatchedView]:
@@ -37,7 +43,8 @@ def match_again(
 
     Args:
         front_end: has a second matcher.
-        views: with their descriptions; those without keep their matches.
+        views: with their descriptions, and images where the matcher needs them; those without
+            keep their matches.
         budget: wall time [s].
     """
     found = [list(view.found) for view in views]
@@ -46,13 +53,15 @@ def match_again(
         (-len(found[v][k]), v, k)
         for v, order in enumerate(orders)
         for k in order
-        if views[v].query is not None
+        if can_look_again(front_end, views[v])
     ]
     # Each view's own order is that of the pairs, so that its next matches are those of its pair.
     again = {
-        v: front_end.match_again([view.keyframes[k].description for k in order], view.query)
+        v: front_end.match_again(
+            [view.keyframes[k].description for k in order], view.query, view.frame
+        )
         for v, (view, order) in enumerate(zip(views, orders, strict=True))
-        if view.query is not None
+        if view.query is not None and can_look_again(front_end, view)
     }
     start = time.monotonic()
     for done, (_, v, k) in enumerate(sorted(pairs, key=lambda pair: pair[0]), 1):

@@ -59,6 +59,7 @@ class MatchedView:
         T_body_camera, T_now_then, motion_covariance: see `View`.
         camera_estimated: the intrinsics were unknown and come from the front end.
         query: the image's description, for a second look; None where none is wanted.
+        frame: the image itself, likewise.
         sure_pose: map <- camera, where all these matches are sure of one to begin with.
     """
 
@@ -70,6 +71,7 @@ class MatchedView:
     motion_covariance: NDArray[np.float64] | None = None
     camera_estimated: bool = False
     query: Description | None = None
+    frame: Frame | None = None
     sure_pose: Pose | None = None
 
     @property

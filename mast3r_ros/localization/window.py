@@ -332,7 +332,9 @@ def _about_now(answer: Localization, newest: int, enough: int) -> Localization:
 
 def _as_matched(instant: _Instant) -> _Instant:
     """The instant without its descriptions: it is judged by the matches that it has."""
-    return replace(instant, views=tuple(replace(view, query=None) for view in instant.views))
+    return replace(
+        instant, views=tuple(replace(view, query=None, frame=None) for view in instant.views)
+    )
 
 
 def _thinned(view: MatchedView) -> MatchedView:
@@ -340,7 +342,7 @@ def _thinned(view: MatchedView) -> MatchedView:
 
     Without its description: a second look is for the newest images alone.
     """
-    view = replace(view, query=None)
+    view = replace(view, query=None, frame=None)
     share = _MOST_MATCHES / max(sum(len(c) for c in view.found), 1)
     if share >= 1:
         return view
