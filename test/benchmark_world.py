@@ -5,14 +5,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+from benchmark_layouts import write_co3d, write_seven_scenes
 from synthetic import camera_pose, make_camera, render, view
 
-from mast3r_ros.datasets.layouts import (
-    write_co3d,
-    write_mapfree,
-    write_re10k,
-    write_seven_scenes,
-)
+from mast3r_ros.datasets.layouts import write_mapfree, write_re10k
 from mast3r_ros.evaluation.benchmarks.answer import Answer, Solver
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms

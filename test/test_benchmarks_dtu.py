@@ -7,12 +7,12 @@ import struct
 
 import numpy as np
 import pytest
+from benchmark_layouts import write_dtu
 from synthetic import ROOM, camera_pose, make_camera, view
 from typer.testing import CliRunner
 
 from mast3r_ros.cli import app as cli
 from mast3r_ros.datasets import dtu
-from mast3r_ros.datasets.layouts import write_dtu
 from mast3r_ros.datasets.ply import ply_bytes, read_points
 from mast3r_ros.datasets.summary import RecordingError
 from mast3r_ros.evaluation.benchmarks import runner

@@ -2,27 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes images with poses in the layouts of benchmarks: rendered rooms, for a trial.
 
-The readers beside this module (`mapfree`, `re10k`, `co3d`, `seven_scenes`, `dtu`) say what each is.
+The readers beside this module (`mapfree`, `re10k`) say what each is.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from numpy.typing import NDArray
-from scipy.io import savemat
 
-from mast3r_ros.datasets.co3d import ANNOTATIONS
-from mast3r_ros.datasets.dtu import MILLIMETERS
 from mast3r_ros.datasets.image_poses import pose_line
 from mast3r_ros.datasets.mapfree import REFERENCE
-from mast3r_ros.datasets.ply import ply_bytes
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
@@ -31,8 +24,6 @@ from mast3r_ros.geometry.transforms import Pose
 # A frame with its camera, and world <- camera.
 PosedFrame = tuple[Frame, Pose]
 _QUALITY = 95
-# Of the volume that a written scan of DTU observes, about its points [mm].
-_MARGIN, _VOXEL = 100.0, 50.0
 
 
 def write_mapfree(
@@ -53,15 +44,15 @@ def write_mapfree(
     images = {REFERENCE: reference}
     images |= {f"seq1/frame_{n:05d}.jpg": found for n, found in queries.items()}
     for path, (frame, pose) in images.items():
-        _write_image(folder / path, frame)
-        camera = _camera(frame)
+        write_image(folder / path, frame)
+        camera = camera_of(frame)
         numbers = (camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height)
         intrinsics.append(" ".join([path, *map(str, numbers)]))
         poses.append(pose_line(path, transforms.inverse(reference[1]) @ pose))
-    _write_lines(folder / "intrinsics.txt", intrinsics)
-    _write_lines(folder / "poses.txt", poses)
+    write_lines(folder / "intrinsics.txt", intrinsics)
+    write_lines(folder / "poses.txt", poses)
     if tracked is not None:
-        _write_lines(
+        write_lines(
             folder / "poses_device.txt",
             [pose_line(f"seq1/frame_{n:05d}.jpg", pose) for n, pose in tracked.items()],
         )
@@ -77,8 +68,8 @@ def write_re10k(folder: Path, clip: str, images: Mapping[int, PosedFrame]) -> No
     """
     lines = ["https://www.example.org/no-video"]
     for time, (frame, pose) in images.items():
-        _write_image(folder / clip / f"{time}.png", frame)
-        camera = _camera(frame)
+        write_image(folder / clip / f"{time}.png", frame)
+        camera = camera_of(frame)
         numbers = [
             camera.fx / camera.width,
             camera.fy / camera.height,
@@ -89,128 +80,30 @@ def write_re10k(folder: Path, clip: str, images: Mapping[int, PosedFrame]) -> No
             *transforms.inverse(pose)[:3].ravel(),
         ]
         lines.append(" ".join([str(time), *(f"{value:.9f}" for value in numbers)]))
-    _write_lines(folder / f"{clip}.txt", lines)
+    write_lines(folder / f"{clip}.txt", lines)
 
 
-def write_co3d(
-    root: Path, category: str, split: str, sequences: Mapping[str, Sequence[PosedFrame]]
-) -> None:
-    """Write a category of CO3Dv2, in isotropic normalized coordinates."""
-    frames, listed = [], []
-    flip = np.diag([-1.0, -1.0, 1.0])
-    for sequence, images in sequences.items():
-        for number, (frame, pose) in enumerate(images):
-            path = f"{category}/{sequence}/images/frame{number:06d}.jpg"
-            _write_image(root / path, frame)
-            camera, camera_world = _camera(frame), transforms.inverse(pose)
-            half = min(camera.width, camera.height) / 2.0
-            viewpoint = {
-                "R": (flip @ camera_world[:3, :3]).T.tolist(),
-                "T": (flip @ camera_world[:3, 3]).tolist(),
-                "focal_length": [camera.fx / half, camera.fy / half],
-                "principal_point": [
-                    (camera.width / 2.0 - camera.cx - 0.5) / half,
-                    (camera.height / 2.0 - camera.cy - 0.5) / half,
-                ],
-                "intrinsics_format": "ndc_isotropic",
-            }
-            frames.append(
-                {
-                    "sequence_name": sequence,
-                    "frame_number": number,
-                    "image": {"path": path, "size": [camera.height, camera.width]},
-                    "viewpoint": viewpoint,
-                }
-            )
-            listed.append([sequence, number, path])
-    (root / category / "set_lists").mkdir(parents=True, exist_ok=True)
-    (root / category / ANNOTATIONS).write_bytes(gzip.compress(json.dumps(frames).encode()))
-    lists = root / category / "set_lists/set_lists_fewview_dev.json"
-    lists.write_text(json.dumps({split: listed}))
-
-
-def write_seven_scenes(
-    folder: Path, sequences: Mapping[int, Sequence[PosedFrame]], test: Sequence[int]
-) -> None:
-    """Write a scene of 7-Scenes: images of 640 x 480, whatever their cameras.
-
-    Args:
-        folder: of the scene.
-        sequences: by number.
-        test: numbers of the test sequences.
-    """
-    for number, images in sequences.items():
-        for i, (frame, pose) in enumerate(images):
-            stem = folder / f"seq-{number:02d}/frame-{i:06d}"
-            _write_image(stem.with_suffix(".color.png"), frame)
-            if frame.depth is not None:
-                millimeters = np.where(np.isfinite(frame.depth), 1000.0 * frame.depth, 65535)
-                _write(stem.with_suffix(".depth.png"), millimeters.astype(np.uint16))
-            lines = ["\t".join(f"{value:.7e}" for value in row) for row in pose]
-            _write_lines(stem.with_suffix(".pose.txt"), lines)
-    for split, chosen in (
-        ("Train", [n for n in sequences if n not in test]),
-        ("Test", [n for n in sequences if n in test]),
-    ):
-        _write_lines(folder / f"{split}Split.txt", [f"sequence{n}" for n in chosen])
-
-
-def write_dtu(
-    root: Path, number: int, views: Sequence[PosedFrame], points: NDArray[np.floating] | None
-) -> None:
-    """Write a scan of DTU, everything about its points observed and above the table.
-
-    Args:
-        root: of the data set.
-        number: of the scan.
-        views: in meters; each names all the others as its best ones, in their order.
-        points: (N, 3) [m], the truth; None leaves it out.
-    """
-    folder, pairs = root / f"scan{number}", [str(len(views))]
-    for i, (frame, pose) in enumerate(views):
-        _write_image(folder / f"images/{i:08d}.jpg", frame)
-        camera_world = transforms.inverse(pose)
-        camera_world[:3, 3] *= MILLIMETERS
-        extrinsic, intrinsic = (
-            [" ".join(f"{value:.12g}" for value in row) for row in matrix]
-            for matrix in (camera_world, _camera(frame).matrix)
-        )
-        lines = ["extrinsic", *extrinsic, "", "intrinsic", *intrinsic, "", "425.0 2.5"]
-        _write_lines(folder / f"cams/{i:08d}_cam.txt", lines)
-        others = [j for j in range(len(views)) if j != i]
-        pairs += [str(i), " ".join([str(len(others)), *(f"{j} {99 - j}.5" for j in others)])]
-    _write_lines(folder / "pair.txt", pairs)
-    if points is None:
-        return
-    truth = MILLIMETERS * points
-    stl, masks = root / f"Points/stl/stl{number:03d}_total.ply", root / "ObsMask"
-    for parent in (stl.parent, masks):
-        parent.mkdir(parents=True, exist_ok=True)
-    stl.write_bytes(ply_bytes(truth, np.zeros(truth.shape, np.uint8)))
-    low, high = truth.min(0) - _MARGIN, truth.max(0) + _MARGIN
-    shape = np.ceil((high - low) / _VOXEL).astype(int) + 1
-    mask = {"ObsMask": np.ones(shape, np.uint8), "BB": np.stack([low, high]), "Res": _VOXEL}
-    savemat(masks / f"ObsMask{number}_10.mat", mask)
-    savemat(masks / f"Plane{number}.mat", {"P": np.array([[0.0], [0.0], [0.0], [1.0]])})
-
-
-def _camera(frame: Frame) -> Camera:
+def camera_of(frame: Frame) -> Camera:
+    """The camera of a frame, which must have one."""
     if frame.camera is None:
         raise ValueError("a frame without a camera has no place in a benchmark")
     return frame.camera
 
 
-def _write_image(path: Path, frame: Frame) -> None:
-    _write(path, cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+def write_image(path: Path, frame: Frame) -> None:
+    """Write its image: a JPEG of quality 95, or losslessly."""
+    write_pixels(path, cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
 
 
-def _write(path: Path, pixels: NDArray[Any]) -> None:
+def write_pixels(path: Path, pixels: NDArray[Any]) -> None:
+    """Write an image as OpenCV has it (BGR, or depth), and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix == ".jpg" else []
     if not cv2.imwrite(str(path), pixels, quality):
         raise OSError(0, "the image cannot be written", str(path))
 
 
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
+def write_lines(path: Path, lines: Sequence[str]) -> None:
+    """Write a text file, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))

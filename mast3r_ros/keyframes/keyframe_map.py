@@ -23,7 +23,7 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.keyframes.saving import Saving
 from mast3r_ros.keyframes.store import Store
 from mast3r_ros.keyframes.trained_index import Trained, Training
-from mast3r_ros.keyframes.triangulation import KeyframePair, PendingPairs
+from mast3r_ros.keyframes.triangulation import Neighborhood, Untriangulated
 from mast3r_ros.keyframes.usage import Usage
 from mast3r_ros.keyframes.words import codebook_of
 
@@ -50,7 +50,7 @@ class KeyframeMap:
         self._keyframes = Keyframes(front_end, cache_mb)
         self._looks = Looks(front_end, codebook_of(front_end))
         self._next_id = 0
-        self._pending = PendingPairs()
+        self._untriangulated = Untriangulated()
         self._changes = 0
 
     def __len__(self) -> int:
@@ -114,8 +114,8 @@ class KeyframeMap:
             pose: map <- camera, (4, 4).
             description: what `front_end.describe(frame)` returned, to save doing it again.
             covariance: (6, 6) of the pose, as `Keyframe.covariance`.
-            triangulate: at once; otherwise the pairs are noted for `triangulate`, or for another
-                thread by `next_pair`.
+            triangulate: at once; otherwise it waits for `triangulate`, or for another thread
+                (`next_neighborhood`).
 
         Returns:
             The keyframe's id.
@@ -142,40 +142,29 @@ class KeyframeMap:
         if triangulates(self.front_end):
             alike = self._looks.search(keyframe.description, _COVISIBLE)
             places = self._keyframes.places
-            self._pending.enqueue(keyframe, [places[i] for i in alike])
+            self._untriangulated.enqueue(keyframe, [places[i] for i in alike])
         if triangulate:
             self.triangulate()
         return keyframe.id
 
-    @property
-    def pending_pairs(self) -> int:
-        """How many pairs of keyframes `triangulate` would match: six a keyframe at the most."""
-        return len(self._pending)
+    def triangulate(self) -> None:
+        """Match the new keyframes with their neighbors: those without depth get points so.
 
-    def triangulate(self, pairs: int | None = None) -> int:
-        """Give keyframes without depth their points, by matching them with their neighbors.
-
-        Args:
-            pairs: match at most so many pairs of keyframes; None matches all that are pending.
-
-        Returns:
-            The number of pairs that are still pending. Maps are saved as they are: what is pending
-            then is lost.
+        Maps are saved as they are: what was not matched before is not matched any more.
         """
-        left = len(self._pending) if pairs is None else pairs
-        while left > 0 and (pair := self.next_pair()) is not None:
-            self.take_points(pair.measured())
-            left -= 1
-        return len(self._pending)
+        while (neighborhood := self.next_neighborhood()) is not None:
+            self.take_points(neighborhood.triangulated())
 
-    def next_pair(self) -> KeyframePair | None:
-        """The next two keyframes that `triangulate` would match; None where no pair is pending.
+    def next_neighborhood(self) -> Neighborhood | None:
+        """The next keyframe for `triangulate`, with its neighbors; None where none waits.
 
-        `KeyframePair.measured`, which takes some tenths of a second, may run in another thread,
-        while the map is used; `take_points` takes what it returns.
+        `Neighborhood.triangulated`, which takes tenths of a second and more, may run in another
+        thread, while the map is used; `take_points` takes what it returns.
         """
         front_end = self.front_end
-        return self._pending.next(self._keyframes, front_end) if triangulates(front_end) else None
+        if not triangulates(front_end):
+            return None
+        return self._untriangulated.next(self._keyframes, front_end)
 
     def take_points(self, renewed: Iterable[Keyframe]) -> None:
         """Put keyframes with new points in the place of those of their ids, if still there."""

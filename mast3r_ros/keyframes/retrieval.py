@@ -40,11 +40,6 @@ class PosePrior:
     covariance: NDArray[np.float64]
     reach: float = 3.0
 
-    def admits(self, keyframe_pose: Pose) -> bool:
-        """Whether a keyframe may share its view, at three standard deviations."""
-        offset = np.linalg.norm(keyframe_pose[:3, 3] - self.pose[:3, 3])
-        return bool(offset <= self.radius and self.looks_along(keyframe_pose[None])[0])
-
     @property
     def radius(self) -> float:
         """How far a keyframe may stand from the believed place [m]."""

@@ -30,94 +30,75 @@ _NEIGHBORS = 6
 Candidate = TypeVar("Candidate", Keyframe, Place)
 
 
-class PendingPairs:
-    """Pairs of keyframes that are still to be matched for the sake of points.
+class Untriangulated:
+    """Keyframes that are still to be matched with their neighbors for the sake of points.
 
-    A new keyframe is matched with the neighbors that most likely see the same things, the most
-    likely first; each match gives both keyframes points. Its own are fused from all of them, and
-    a neighbor's from those that it had and the new ones.
+    A new keyframe is matched with the neighbors that most likely see the same things; each match
+    gives both keyframes points. Its own are fused from all of them, and a neighbor's from those
+    that it had and the new ones.
     """
 
     def __init__(self) -> None:
-        self._jobs: deque[_Job] = deque()
-
-    def __len__(self) -> int:
-        return sum(len(job.neighbors) for job in self._jobs)
+        self._waiting: deque[tuple[int, list[int]]] = deque()
 
     def enqueue(self, keyframe: Keyframe, candidates: Sequence[Place]) -> None:
-        """Note the pairs of a new keyframe; `candidates` come the most likely first."""
+        """Note a new keyframe and its neighbors; `candidates` come the most likely first."""
         near = choose_neighbors(keyframe, candidates, _NEIGHBORS)
-        ids = deque(n.id for n in near if not (keyframe.sensed and n.sensed))
+        ids = [n.id for n in near if not (keyframe.sensed and n.sensed)]
         if ids:
-            self._jobs.append(_Job(keyframe.id, ids, []))
+            self._waiting.append((keyframe.id, ids))
 
     def next(
         self, keyframes: Mapping[int, Keyframe], front_end: Triangulates
-    ) -> KeyframePair | None:
-        """Take the next two that are still in the map; None where no pair is left."""
-        while self._jobs:
-            job = self._jobs[0]
-            neighbor_id = job.neighbors.popleft()
-            if not job.neighbors:
-                self._jobs.popleft()
-            one, other = keyframes.get(job.keyframe), keyframes.get(neighbor_id)
-            if one is not None and other is not None:
-                return KeyframePair.of(one, other, job.depths, front_end)
+    ) -> Neighborhood | None:
+        """The next keyframe with its neighbors, as far as they are still in the map."""
+        while self._waiting:
+            number, ids = self._waiting.popleft()
+            one, others = keyframes.get(number), [keyframes[i] for i in ids if i in keyframes]
+            if one is not None and others:
+                return Neighborhood.of(one, others, front_end)
         return None
 
 
 @dataclass(frozen=True)
-class KeyframePair:
-    """Two keyframes to be matched for the sake of points.
+class Neighborhood:
+    """A new keyframe and its neighbors, to be matched with them.
 
     Attributes:
-        one: the new one.
-        other: its neighbor.
-        depths: those of the one's rays that its pairs before gave; its own are added.
+        keyframe: the new one.
+        neighbors: others that may see the same things.
         front_end: of the map.
     """
 
-    one: Keyframe
-    other: Keyframe
-    depths: list[Depths]
+    keyframe: Keyframe
+    neighbors: list[Keyframe]
     front_end: Triangulates
 
     @staticmethod
-    def of(
-        one: Keyframe, other: Keyframe, depths: list[Depths], front_end: Triangulates
-    ) -> KeyframePair:
-        """A pair of which nothing is left to be read: the map's file belongs to another thread."""
-        for keyframe in (one, other):
-            keyframe.description  # noqa: B018 - of a saved map, this reads it
-        return KeyframePair(one, other, depths, front_end)
+    def of(keyframe: Keyframe, neighbors: list[Keyframe], front_end: Triangulates) -> Neighborhood:
+        """Of which nothing is left to be read: the map's file belongs to another thread."""
+        for each in (keyframe, *neighbors):
+            each.description  # noqa: B018 - of a saved map, this reads it
+        return Neighborhood(keyframe, neighbors, front_end)
 
-    def measured(self) -> list[Keyframe]:
-        """Match the two; those without a depth sensor come back with new points.
+    def triangulated(self) -> list[Keyframe]:
+        """Match them; those without a depth sensor come back with new points.
 
-        This takes nearly all of the time of triangulation, and may run in any thread; the pairs
-        of one keyframe one after another.
+        This takes nearly all of the time of triangulation, and may run in any thread.
         """
-        one, other, front_end = self.one, self.other, self.front_end
-        first, second = triangulate_pair(one, other, front_end)
-        renewed = []
-        if not one.sensed:
-            if not self.depths:
-                self.depths.extend(front_end.known_depths(one.description))
-            self.depths.append(first)
-            renewed.append(with_depths(one, self.depths, front_end))
-        if not other.sensed:
-            known = front_end.known_depths(other.description)
-            renewed.append(with_depths(other, [*known, second], front_end))
+        own, renewed = [], []
+        for neighbor in self.neighbors:
+            first, second = triangulate_pair(self.keyframe, neighbor, self.front_end)
+            own.append(first)
+            if not neighbor.sensed:
+                renewed.append(self._with_more(neighbor, [second]))
+        if not self.keyframe.sensed:
+            renewed.append(self._with_more(self.keyframe, own))
         return renewed
 
-
-@dataclass(frozen=True)
-class _Job:
-    """A new keyframe, the neighbors left to match it with, and the depths so far."""
-
-    keyframe: int
-    neighbors: deque[int]
-    depths: list[Depths]
+    def _with_more(self, keyframe: Keyframe, depths: Sequence[Depths]) -> Keyframe:
+        known = self.front_end.known_depths(keyframe.description)
+        return with_depths(keyframe, [*known, *depths], self.front_end)
 
 
 def with_depths(keyframe: Keyframe, depths: Sequence[Depths], front_end: Triangulates) -> Keyframe:

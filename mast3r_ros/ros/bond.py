@@ -53,11 +53,6 @@ class Bond:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(period, self._beat, callback_group=group, clock=steady)
 
-    @property
-    def formed(self) -> bool:
-        """Whether the manager is heard."""
-        return self._last_heard is not None and not self.broken
-
     def close(self) -> None:
         """Break the bond: the manager need not wait for the timeout."""
         self._node.destroy_timer(self._timer)

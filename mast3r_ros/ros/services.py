@@ -20,9 +20,8 @@ from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.paths import expand
 from mast3r_ros.frontends.base import FrontEndError, estimates_camera
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
-from mast3r_ros.keyframes.triangulation import KeyframePair
+from mast3r_ros.keyframes.triangulation import Neighborhood
 from mast3r_ros.messages import conversions
 from mast3r_ros.ros.host import Host
 from mast3r_ros.ros.inputs import Incoming
@@ -125,7 +124,7 @@ class Services:
         pose = self._keyframe_pose(request, frame.frame_id, incoming, deadline)
         keyframes = session.map
 
-        def add() -> tuple[int, int, list[KeyframePair]]:
+        def add() -> tuple[int, int, Neighborhood | None]:
             if request.pose_source == AddKeyframe.Request.POSE_IDENTITY and len(keyframes):
                 raise ServiceError(
                     f"the map holds {len(keyframes)} keyframes, and only the first can be its "
@@ -133,19 +132,17 @@ class Services:
                 )
             keyframe_id = keyframes.add(frame, pose, triangulate=False)
             session.outputs.publish_keyframes(keyframes)
-            return keyframe_id, len(keyframes), list(iter(keyframes.next_pair, None))
+            return keyframe_id, len(keyframes), keyframes.next_neighborhood()
 
-        response.keyframe_id, count, pairs = self._in_worker(add)
+        response.keyframe_id, count, neighborhood = self._in_worker(add)
         response.has_depth = frame.depth is not None
         depth = "with depth" if response.has_depth else f"without depth ({no_depth})"
-        # In this thread: images are taken meanwhile.
-        renewed: list[Keyframe] = []
-        try:
-            for pair in pairs:
-                renewed += pair.measured()
-        except FrontEndError as error:
-            depth += f", not matched with all of its neighbors ({error})"
-        self._in_worker(lambda: keyframes.take_points(renewed))
+        if neighborhood is not None:
+            try:
+                renewed = neighborhood.triangulated()  # in this thread: images are taken meanwhile
+                self._in_worker(lambda: keyframes.take_points(renewed))
+            except FrontEndError as error:
+                depth += f", not matched with its neighbors ({error})"
         return f"added keyframe {response.keyframe_id} {depth}; the map holds {count}"
 
     def _keyframe_pose(

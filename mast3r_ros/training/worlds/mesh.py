@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Color = tuple[float, float, float]
 
@@ -45,10 +45,9 @@ class Material:
 
 
 class Mesh:
-    """Collects quads and boxes. World frame: z up, meters."""
+    """Collects boxes and curved surfaces. World frame: z up, meters."""
 
     def __init__(self) -> None:
-        self._quads: list[tuple[ArrayLike, ArrayLike, ArrayLike, tuple[float, ...]]] = []
         self._boxes: list[tuple[float, ...]] = []
         self._grids: list[NDArray[np.float32]] = []
         self._bounds: list[tuple[float, ...]] = []
@@ -88,12 +87,6 @@ class Mesh:
             with self.at(x, y, 0.0, i * np.pi / 4):
                 self.box((-long, long), (-short, short), z, material)
 
-    def quad(
-        self, corner: ArrayLike, right: ArrayLike, down: ArrayLike, material: Material
-    ) -> None:
-        """A parallelogram in the world, seen from where its upper left corner is at `corner`."""
-        self._quads.append((corner, right, down, material.row()))
-
     def grid(self, points: NDArray[np.float64], material: Material, thin: bool = False) -> None:
         """A curved surface through (R, C, 3) points of the present frame.
 
@@ -118,15 +111,9 @@ class Mesh:
 
     def vertices(self) -> NDArray[np.float32]:
         """(4 N, VERTEX_FLOATS): four corners a quad, as a strip."""
-        if not self._boxes and not self._quads:
+        if not self._boxes:
             return np.concatenate([np.empty((0, VERTEX_FLOATS), np.float32), *self._grids])
         corner, right, down, rows = self._box_quads()
-        if self._quads:
-            more = [np.array(part, np.float64) for part in zip(*self._quads, strict=True)]
-            corner = np.concatenate([corner, more[0]])
-            right = np.concatenate([right, more[1]])
-            down = np.concatenate([down, more[2]])
-            rows = np.concatenate([rows, more[3]])
         width = np.linalg.norm(right, axis=1)
         height = np.linalg.norm(down, axis=1)
         normal = np.cross(down, right) / np.maximum(width * height, 1e-12)[:, None]
