@@ -14,7 +14,8 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.joint_pose import (
     Matches,
     agreeing,
-    epipolar_residuals,
+    epipolar_distances,
+    epipolar_jacobian,
     linearize,
     magnifications,
 )
@@ -81,10 +82,11 @@ def test_the_epipolar_jacobian_is_that_of_the_distance(seed):
     pose = _near(pose, seed, 0.02)
     arguments = (matches.origins, matches.directions, matches.rays, _FOCAL)
 
-    residual, jacobian, _ = epipolar_residuals(pose, *arguments)
+    residual, _ = epipolar_distances(pose, *arguments)
+    jacobian = epipolar_jacobian(pose, *arguments)
 
     def moved(delta):
-        return epipolar_residuals(transforms.perturb(pose, delta), *arguments)[0]
+        return epipolar_distances(transforms.perturb(pose, delta), *arguments)[0]
 
     step = 1e-6
     numeric = np.stack(
@@ -99,7 +101,7 @@ def test_the_distance_is_in_pixels_across_the_line():
     origins, directions = np.array([[-1.0, 0.0, 0.0]] * 2), np.array([[1.0, 0.0, 4.0]] * 2)
     rays = np.array([[0.1, 0.02], [0.3, -0.03]])
 
-    residual, _, ahead = epipolar_residuals(np.eye(4), origins, directions, rays, _FOCAL)
+    residual, ahead = epipolar_distances(np.eye(4), origins, directions, rays, _FOCAL)
 
     np.testing.assert_allclose(np.abs(residual), [0.02 * _FOCAL, 0.03 * _FOCAL])
     assert residual[0] * residual[1] < 0
@@ -112,10 +114,8 @@ def test_true_matches_meet_in_front_of_both_cameras(seed):
     pose, matches = _problem(seed, points=0)
     arguments = (matches.rays, _FOCAL)
 
-    residual, _, ahead = epipolar_residuals(pose, matches.origins, matches.directions, *arguments)
-    _, _, reversed_ahead = epipolar_residuals(
-        pose, matches.origins, -matches.directions, *arguments
-    )
+    residual, ahead = epipolar_distances(pose, matches.origins, matches.directions, *arguments)
+    _, reversed_ahead = epipolar_distances(pose, matches.origins, -matches.directions, *arguments)
 
     np.testing.assert_allclose(residual, 0.0, atol=1e-8)
     assert ahead.all()

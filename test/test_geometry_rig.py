@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mast3r_ros.geometry import generalized_pose, transforms
 from mast3r_ros.geometry.generalized_pose import Bearing
-from mast3r_ros.geometry.joint_pose import Matches, linearize
+from mast3r_ros.geometry.joint_pose import Matches, lengths, linearize
 from mast3r_ros.geometry.rig import make_rig, move_covariance
 from mast3r_ros.geometry.robust_pose import estimate
 from mast3r_ros.geometry.robust_solver import SharedErrors
@@ -328,3 +328,23 @@ def test_each_camera_of_a_rig_turns_by_itself_while_it_is_read_out():
         lone = linearize(pose @ matches.rig.body_cameras[view], matches.of_view(view)[1])
         expected = lone.by_pose[:, :, 3:6] * readout[own, None, None]
         np.testing.assert_allclose(turns[own, :, view], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_rig_sees_is_what_each_of_its_cameras_sees(seed):
+    pose, matches, _ = _problem(seed, points=9, rays=9)
+    pose = transforms.perturb(pose, [0.02, -0.01, 0.03, 0.01, 0.02, -0.01])
+
+    length, ahead = lengths(pose, matches)
+    seen = linearize(pose, matches)
+
+    assert np.isfinite(length).all()
+    assert length.max() > 1.0
+    for view in range(3):
+        at, own = matches.of_view(view)
+        camera = pose @ matches.rig.body_cameras[view]
+        alone = linearize(camera, own)
+        np.testing.assert_allclose(length[at], lengths(camera, own)[0], rtol=1e-9)
+        np.testing.assert_array_equal(ahead[at], alone.ahead)
+        np.testing.assert_allclose(seen.residual[at], alone.residual, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(seen.by_keyframe[at], alone.by_keyframe, rtol=1e-6, atol=1e-6)

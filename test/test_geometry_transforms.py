@@ -160,3 +160,17 @@ def test_a_covariance_turns_as_the_errors_do():
     np.testing.assert_allclose(np.cov(np.array(errors).T), turned, atol=0.05 * turned.max())
     # The check can tell: the covariance that was not turned is another one.
     assert np.abs(covariance - turned).max() > 0.3 * turned.max()
+
+
+def test_vectors_turn_by_one_pose_or_each_by_its_own():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(4, 3))
+    poses = np.stack([transforms.perturb(np.eye(4), rng.normal(size=6)) for _ in vectors])
+
+    turned = transforms.turn(poses, vectors)
+
+    for pose, vector, expected in zip(poses, vectors, turned, strict=True):
+        np.testing.assert_allclose(transforms.turn(pose, vector[None])[0], expected)
+        np.testing.assert_allclose(pose[:3, :3] @ vector, expected)
+    np.testing.assert_allclose(transforms.turn_back(poses, turned), vectors)
+    np.testing.assert_allclose(transforms.turn_back(poses[0], turned[:1]), vectors[:1])

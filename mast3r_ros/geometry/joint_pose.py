@@ -89,10 +89,21 @@ class Matches:
 
     @cached_property
     def focals(self) -> Array:
-        """(N,) mean focal length of the image that each match is of [pixels]."""
+        """(N, 2) fx and fy of the image that each match is of [pixels]."""
         if self.rig is None or self.views is None:
-            return np.full(len(self.rays), float(np.mean(self.focal)))
-        return np.asarray(self.rig.focals.mean(1)[self.views])
+            return np.broadcast_to(np.asarray(self.focal, np.float64), (len(self.rays), 2))
+        return np.asarray(self.rig.focals[self.views])
+
+    def cameras(self, pose: Pose) -> Pose:
+        """map <- camera: (4, 4) of one image, (N, 4, 4) of each match where a rig has several.
+
+        Args:
+            pose: map <- camera, or map <- body of a rig.
+        """
+        if self.rig is None:
+            return pose
+        placed = pose @ self.rig.body_cameras
+        return np.asarray(placed[0] if len(placed) == 1 else placed[self.views])
 
     def without(self, these: NDArray[np.bool_]) -> Matches:
         """The matches but for some."""
@@ -137,42 +148,61 @@ def _cross(a: Array, b: Array) -> Array:
     return product
 
 
-def epipolar_residuals(
-    pose: Pose, origins: Array, directions: Array, rays: Array, focal: float
-) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Distances of rays from the epipolar lines of other cameras' rays, and their derivative.
+def epipolar_distances(
+    pose: Pose, origins: Array, directions: Array, rays: Array, focal: float | Array
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Distances of rays from the epipolar lines of other cameras' rays.
 
     Args:
-        pose: map <- camera.
+        pose: map <- camera, (4, 4) or (N, 4, 4).
         origins, directions: (N, 3) the other cameras' rays in the map.
         rays: (N, 2) on the plane z = 1 of this camera.
-        focal: [pixels].
+        focal: one or (N,) [pixels].
 
     Returns:
-        (N,) signed distances [pixels], their (N, 12) Jacobian by the pose and by that of the other
-        camera, both in the sense of `transforms.perturb`, and whether the two rays meet in front of
-        both cameras.
+        (N,) signed distances [pixels], and whether the two rays meet in front of both cameras.
     """
-    rotation = pose[:3, :3]
-    offset = origins - pose[:3, 3]
-    plane = _cross(offset, directions)
-    normal = plane @ rotation
-    query = np.column_stack([rays, np.ones(len(rays))])
-    length = np.hypot(normal[:, 0], normal[:, 1])
-    across = (query * normal).sum(1)
-    by_normal = query / length[:, None]
-    by_normal[:, :2] -= (across / length**3)[:, None] * normal[:, :2]
-    by_plane = focal * by_normal @ rotation.T
-    # d(plane) = direction x dt and plane x dr; and offset x (dr x direction) for the other camera.
-    by_position = _cross(by_plane, directions)
-    by_turn = _cross(directions, _cross(by_plane, offset))
-    jacobian = np.hstack([by_position, _cross(by_plane, plane), -by_position, by_turn])
-    toward = query @ rotation.T
+    offset, _, normal, query = _epipolar_plane(pose, origins, directions, rays)
+    toward = transforms.turn(pose, query)
     # Depths of the two rays' closest points: both must be positive.
     cross = _cross(directions, toward)
     ahead = (_cross(-offset, toward) * cross).sum(1) > 0
     ahead &= (_cross(-offset, directions) * cross).sum(1) > 0
-    return focal * across / length, jacobian, ahead
+    return focal * (query * normal).sum(1) / np.hypot(normal[:, 0], normal[:, 1]), ahead
+
+
+def epipolar_jacobian(
+    pose: Pose, origins: Array, directions: Array, rays: Array, focal: float | Array
+) -> Array:
+    """(N, 12) derivative of `epipolar_distances` by the pose and by that of the other camera.
+
+    Both are in the sense of `transforms.perturb`.
+    """
+    offset, plane, normal, query = _epipolar_plane(pose, origins, directions, rays)
+    length = np.hypot(normal[:, 0], normal[:, 1])
+    across = (query * normal).sum(1)
+    by_normal = query / length[:, None]
+    by_normal[:, :2] -= (across / length**3)[:, None] * normal[:, :2]
+    by_plane = transforms.turn(pose, np.reshape(focal, (-1, 1)) * by_normal)
+    # d(plane) = direction x dt and plane x dr; and offset x (dr x direction) for the other camera.
+    by_position = _cross(by_plane, directions)
+    by_turn = _cross(directions, _cross(by_plane, offset))
+    return np.hstack([by_position, _cross(by_plane, plane), -by_position, by_turn])
+
+
+def _epipolar_plane(
+    pose: Pose, origins: Array, directions: Array, rays: Array
+) -> tuple[Array, Array, Array, Array]:
+    """The planes of the epipolar lines.
+
+    Returns:
+        (N, 3) each: from the camera to the origins, the planes' normals in the map and in the
+        camera, and the camera's rays.
+    """
+    offset = origins - pose[..., :3, 3]
+    plane = _cross(offset, directions)
+    query = np.column_stack([rays, np.ones(len(rays))])
+    return offset, plane, transforms.turn_back(pose, plane), query
 
 
 @dataclass(frozen=True)
@@ -204,41 +234,35 @@ def linearize(pose: Pose, matches: Matches) -> Linearization:
         pose: map <- camera, or map <- body where the query has several views.
         matches: of all keyframes.
     """
+    seen, turns = linearize_cameras(pose, matches), list[Array]()
+    if matches.readout is not None:
+        turns = [seen.by_pose[:, :, 3:6] * matches.readout[:, None, None]]
     if matches.rig is None:
-        seen = linearize_camera(pose, matches)
-        return replace(seen, by_pose=np.concatenate([seen.by_pose, *_by_turn(seen, matches)], 2))
-    count = len(matches.rays)
-    residual, ahead = np.zeros((count, 2)), np.zeros(count, bool)
-    by_pose = np.zeros((count, 2, 6 + matches.nuisances))
+        return replace(seen, by_pose=np.concatenate([seen.by_pose, *turns], 2))
+    by_pose = np.zeros((len(matches.rays), 2, 6 + matches.nuisances))
     tied = 6 + matches.rig.errors
-    by_keyframe = np.zeros((count, 2, 7))
     for view in range(len(matches.rig)):
-        at, own = matches.of_view(view)
-        seen = linearize_camera(pose @ matches.rig.body_cameras[view], own)
-        residual[at], ahead[at], by_keyframe[at] = seen.residual, seen.ahead, seen.by_keyframe
+        at, _ = matches.of_view(view)
         with np.errstate(invalid="ignore", over="ignore"):
-            by_pose[at, :, :tied] = seen.by_pose @ matches.rig.by_body(view, pose)
-        for by_turn in _by_turn(seen, own):
-            by_pose[at, :, tied + 3 * view : tied + 3 * view + 3] = by_turn
-    return Linearization(residual, by_pose, by_keyframe, ahead)
+            by_pose[at, :, :tied] = seen.by_pose[at] @ matches.rig.by_body(view, pose)
+        for by_turn in turns:
+            by_pose[at, :, tied + 3 * view : tied + 3 * view + 3] = by_turn[at]
+    return replace(seen, by_pose=by_pose)
 
 
-def _by_turn(seen: Linearization, matches: Matches) -> list[Array]:
-    """(N, 2, 3) derivative by the turn of a camera during its readout, where it has any."""
-    if matches.readout is None:
-        return []
-    return [seen.by_pose[:, :, 3:6] * matches.readout[:, None, None]]
+def linearize_cameras(pose: Pose, matches: Matches) -> Linearization:
+    """As `linearize`, by the pose of the camera alone that each match is seen by.
 
-
-def linearize_camera(pose: Pose, matches: Matches) -> Linearization:
-    """As `linearize`, of one camera, its own pose alone."""
+    All views at once: of the few matches of past images, numpy's calls take longer than the sums.
+    """
+    pose = matches.cameras(pose)
     count = len(matches.rays)
     ahead = np.zeros(count, bool)
     residual, jacobian = np.zeros((count, 2)), np.zeros((count, 2, 13))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         at = np.flatnonzero(matches.with_point)
         error, by_pose = uncertainty.residuals(
-            pose, matches.points[at], matches.rays[at], matches.focal
+            _of(pose, at), matches.points[at], matches.rays[at], matches.focals[at]
         )
         offset = matches.points[at] - matches.origins[at]
         by_point = -by_pose[:, :, :3]
@@ -250,17 +274,28 @@ def linearize_camera(pose: Pose, matches: Matches) -> Linearization:
             offset * matches.depth_sigmas[at, None],
             matches.threshold / _THRESHOLD_SIGMAS,
         )
-        ahead[at] = (matches.points[at] - pose[:3, 3]) @ pose[:3, 2] > 0
+        from_camera = matches.points[at] - _of(pose, at)[..., :3, 3]
+        ahead[at] = (from_camera * _of(pose, at)[..., :3, 2]).sum(1) > 0
         at = np.flatnonzero(matches.with_ray)
-        residual[at, 0], jacobian[at, 0, :12], ahead[at] = epipolar_residuals(
-            pose,
-            matches.origins[at],
-            matches.directions[at],
-            matches.rays[at],
-            float(np.mean(matches.focal)),
-        )
+        if len(at):
+            of_rays = _of_rays(pose, matches, at)
+            residual[at, 0], ahead[at] = epipolar_distances(*of_rays)
+            jacobian[at, 0, :12] = epipolar_jacobian(*of_rays)
     ahead &= np.isfinite(jacobian).all(axis=(1, 2))
     return Linearization(residual, jacobian[:, :, :6], jacobian[:, :, 6:], ahead)
+
+
+def _of(pose: Pose, at: NDArray[np.int64]) -> Pose:
+    """The cameras of some matches, where each has its own."""
+    return pose if pose.ndim == 2 else pose[at]
+
+
+def _of_rays(
+    pose: Pose, matches: Matches, at: NDArray[np.int64]
+) -> tuple[Pose, Array, Array, Array, Array]:
+    """What the epipolar distances of some matches depend on."""
+    keyframe = matches.origins[at], matches.directions[at]
+    return _of(pose, at), *keyframe, matches.rays[at], matches.focals[at].mean(1)
 
 
 def magnifications(by_keyframe: Array, matches: Matches) -> Array:
@@ -276,7 +311,8 @@ def magnifications(by_keyframe: Array, matches: Matches) -> Array:
     """
     with np.errstate(invalid="ignore", over="ignore"):
         by_turn = np.square(by_keyframe[:, :, 3:6]).sum(axis=(1, 2))
-        return np.asarray(np.sqrt(by_turn / np.where(matches.with_ray, 1.0, 2.0)) / matches.focals)
+        focals = matches.focals.mean(1)
+        return np.asarray(np.sqrt(by_turn / np.where(matches.with_ray, 1.0, 2.0)) / focals)
 
 
 def agreeing(pose: Pose, matches: Matches) -> NDArray[np.bool_]:
@@ -287,29 +323,17 @@ def agreeing(pose: Pose, matches: Matches) -> NDArray[np.bool_]:
 
 
 def lengths(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool_]]:
-    """(N,) lengths of the residuals of `linearize` [pixels], and its `ahead`."""
-    if matches.rig is None:
-        return _errors_camera(pose, matches)
-    length, ahead = np.empty(len(matches.rays)), np.zeros(len(matches.rays), bool)
-    for view in range(len(matches.rig)):
-        at, own = matches.of_view(view)
-        length[at], ahead[at] = _errors_camera(pose @ matches.rig.body_cameras[view], own)
-    return length, ahead
-
-
-def _errors_camera(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool_]]:
-    """(N,) lengths of the residuals of `linearize` [pixels], without derivatives; and `ahead`."""
-    count = len(matches.rays)
+    """(N,) lengths of the residuals of `linearize` [pixels], without derivatives; its `ahead`."""
+    count, pose = len(matches.rays), matches.cameras(pose)
     length, ahead = np.full(count, np.inf), np.zeros(count, bool)
-    rotation, focal = pose[:3, :3], np.asarray(matches.focal)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         at = np.flatnonzero(matches.with_point)
-        offset = matches.points[at] - pose[:3, 3]
-        seen = offset @ rotation
+        camera, focal = _of(pose, at), matches.focals[at]
+        seen = transforms.turn_back(camera, matches.points[at] - camera[..., :3, 3])
         depth = seen[:, 2:]
         error = (seen[:, :2] / depth - matches.rays[at]) * focal
         deviation = (matches.points[at] - matches.origins[at]) * matches.depth_sigmas[at, None]
-        moved = deviation @ rotation
+        moved = transforms.turn_back(camera, deviation)
         image = (moved[:, :2] - moved[:, 2:] * seen[:, :2] / depth) / depth * focal
         # As `_forgive`: the part along the image of the deviation is shortened.
         squared, noise = (image**2).sum(1), matches.threshold / _THRESHOLD_SIGMAS
@@ -319,14 +343,8 @@ def _errors_camera(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool
         ahead[at] = seen[:, 2] > 0
         at = np.flatnonzero(matches.with_ray)
         if len(at):
-            error, jacobian, ahead[at] = epipolar_residuals(
-                pose,
-                matches.origins[at],
-                matches.directions[at],
-                matches.rays[at],
-                float(np.mean(focal)),
-            )
-            length[at] = np.where(np.isfinite(jacobian).all(1), np.abs(error), np.inf)
+            distance, ahead[at] = epipolar_distances(*_of_rays(pose, matches, at))
+            length[at] = np.abs(distance)
     return length, ahead & np.isfinite(length)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import Matches, linearize_camera, magnifications
+from mast3r_ros.geometry.joint_pose import Matches, linearize_cameras, magnifications
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.geometry.uncertainty import invert_information
 
@@ -131,24 +131,12 @@ class Solver:
 
         Those by camera are (N, 2, 6), or (N, 2, 9) with its turn during the readout.
         """
-        matches = self.matches
-        if matches.rig is None:
-            seen = linearize_camera(self.pose, matches)
-            residual, by_keyframe, ahead = seen.residual, seen.by_keyframe, seen.ahead
-            by_camera = seen.by_pose
-        else:
-            count = len(matches.rays)
-            residual, ahead = np.zeros((count, 2)), np.zeros(count, bool)
-            by_camera, by_keyframe = np.zeros((count, 2, 6)), np.zeros((count, 2, 7))
-            for view in range(len(matches.rig)):
-                at, own = matches.of_view(view)
-                seen = linearize_camera(self.pose @ matches.rig.body_cameras[view], own)
-                residual[at], ahead[at] = seen.residual, seen.ahead
-                by_camera[at], by_keyframe[at] = seen.by_pose, seen.by_keyframe
-        if matches.readout is not None:
-            turned = by_camera[:, :, 3:6] * matches.readout[:, None, None]
+        seen = linearize_cameras(self.pose, self.matches)
+        by_camera = seen.by_pose
+        if self.matches.readout is not None:
+            turned = by_camera[:, :, 3:6] * self.matches.readout[:, None, None]
             by_camera = np.concatenate([by_camera, turned], axis=2)
-        return residual, by_camera, by_keyframe, ahead
+        return seen.residual, by_camera, seen.by_keyframe, seen.ahead
 
     def _tied(self) -> list[Array]:
         """How each view's camera, and its turn, follow from the pose and the other errors."""

@@ -71,6 +71,20 @@ def apply(pose: Pose, points: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.asarray(points, np.float64) @ pose[:3, :3].T + pose[:3, 3])
 
 
+def turn(pose: Pose, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) vectors of b, turned into a by T_a_b, (4, 4), or (N, 4, 4) of each vector's own."""
+    if pose.ndim == 2:
+        return np.asarray(vectors @ pose[:3, :3].T)
+    return np.asarray(np.einsum("nij,nj->ni", pose[:, :3, :3], vectors))
+
+
+def turn_back(pose: Pose, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of `turn`: (N, 3) vectors of a, turned into b."""
+    if pose.ndim == 2:
+        return np.asarray(vectors @ pose[:3, :3])
+    return np.asarray(np.einsum("nij,ni->nj", pose[:, :3, :3], vectors))
+
+
 def rotation_from_vector(vector: ArrayLike) -> NDArray[np.float64]:
     """(3, 3) rotation about `vector` by its length [rad]."""
     v = np.asarray(vector, np.float64)

@@ -20,27 +20,27 @@ def residuals(
     pose: Pose,
     points: NDArray[np.float64],
     rays: NDArray[np.float64],
-    focal: tuple[float, float],
+    focal: tuple[float, float] | NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Reprojection errors and their derivative by the pose.
 
     Args:
-        pose: map <- camera.
+        pose: map <- camera, (4, 4), or (N, 4, 4) of each point's own camera.
         points: (N, 3) in the map [m], in front of the camera.
         rays: (N, 2) measured directions on the plane z = 1.
-        focal: (fx, fy) [pixels], which turns the errors into pixels.
+        focal: (fx, fy) [pixels], or (N, 2), which turns the errors into pixels.
 
     Returns:
         (N, 2) residuals [pixels] and their (N, 2, 6) Jacobian by [translation, rotation].
     """
-    rotation, offset = pose[:3, :3], points - pose[:3, 3]
-    x, y, z = (offset @ rotation).T
+    offset = points - pose[..., :3, 3]
+    x, y, z = transforms.turn_back(pose, offset).T
     scale = np.asarray(focal)
     error = (np.column_stack([x / z, y / z]) - rays) * scale
     by_camera_point = np.zeros((len(points), 2, 3))
     by_camera_point[:, 0, 0] = by_camera_point[:, 1, 1] = 1.0 / z
     by_camera_point[:, 0, 2], by_camera_point[:, 1, 2] = -x / z**2, -y / z**2
-    by_offset = (by_camera_point * scale[:, None]) @ rotation.T
+    by_offset = (by_camera_point * scale[..., None]) @ pose[..., :3, :3].swapaxes(-1, -2)
     # Moving the camera moves the point the other way; turning it turns the offset back:
     # d(offset) = -dt, d(offset) = [offset]x dr.
     return error, np.concatenate([-by_offset, by_offset @ transforms.skew(offset)], axis=2)

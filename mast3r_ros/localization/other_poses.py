@@ -169,7 +169,6 @@ def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float
             if (agreed & left).sum() >= _WORTH * min_support:
                 starts.append(found)
             # What only chance has put together here is not looked for again either.
-            left[at] &= ~agreeing(camera, own)
             left &= ~agreed
     return starts
 
