@@ -354,6 +354,35 @@ def test_a_low_inlier_ratio():
     assert _locate(asking_more, min_inlier_ratio=0.4).localized
 
 
+@pytest.mark.parametrize("wrong", [0, 20, 60])
+def test_rays_do_not_make_up_for_points_that_disagree(wrong):
+    rays = _without_points(_matches(count=200, seed=3), but=1)
+    told = (_KEYFRAME, _joined(rays, _matches(count=20), _wild(wrong)))
+
+    answer = _locate(told, min_inlier_ratio=0.35)
+
+    if wrong <= 20:
+        _assert_at(answer, _QUERY)
+    else:
+        _assert_refused(answer, Reason.LOW_INLIER_RATIO)
+        assert "whose point is known" in answer.message
+        # All matches together have a ratio that is high enough.
+        _assert_at(_locate(told, min_inlier_ratio=0.2), _QUERY)
+
+
+def test_few_points_say_nothing_of_a_ratio():
+    rays = _without_points(_matches(count=200, seed=3), but=1)
+    # 12 of the 18 points are right.
+    told = (_KEYFRAME, _joined(rays, _matches(count=11), _wild(6)))
+    assert _locate(told, min_inlier_ratio=0.7).localized
+    told = (_KEYFRAME, _joined(rays, _matches(count=14), _wild(8)))
+    _assert_refused(_locate(told, min_inlier_ratio=0.7), Reason.LOW_INLIER_RATIO)
+    # Beside a keyframe with few points, those of another one need not agree.
+    beside = _KEYFRAME @ camera_pose(0.2, 0.0, 0.0)
+    few = (beside, _without_points(_matches(keyframe_pose=beside, seed=4), but=12))
+    assert _locate(told, few, min_inlier_ratio=0.7).localized
+
+
 def test_direction_only():
     told = _without_points(_matches())
 

@@ -18,6 +18,7 @@ from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.confidence import FEWEST_OF_KEYFRAME, Signs
+from mast3r_ros.localization.inlier_ratios import best_ratio, low_ratio_of_points
 from mast3r_ros.localization.look_alikes import pair_sides
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import compare, dissenting_view, other_poses
@@ -78,9 +79,12 @@ def verify(
     """
     if answer.support < min_inliers:
         return Verdict(Reason.FEW_INLIERS, f"{int(answer.support)} of {min_inliers} needed")
-    ratio, needed = _best_ratio(answer, views, min_inlier_ratio, options)
+    ratio, needed = best_ratio(answer.inliers, views, min_inlier_ratio, options)
     if ratio < needed:
         return Verdict(Reason.LOW_INLIER_RATIO, f"{ratio:.2f} of {needed} needed")
+    low = low_ratio_of_points(answer, matches, views, min_inlier_ratio, options)
+    if low:
+        return Verdict(Reason.LOW_INLIER_RATIO, low)
     # Images of one camera are laid over each other: what looks alike in all of them is one thing.
     numbers = same_cameras(views)
     spread = len(np.unique(image_cells(views, numbers, _SPREAD_GRID)[answer.inliers]))
@@ -106,7 +110,7 @@ def verify(
         evidence = compare(answer, other, features, cells).evidence
         least = min(least, evidence)
         same_matches = _by_the_same_matches(answer, other)
-        other_ratio, other_needed = _best_ratio(other, views, min_inlier_ratio, options)
+        other_ratio, other_needed = best_ratio(other.inliers, views, min_inlier_ratio, options)
         elsewhere = not beside and not same_matches and other_ratio >= _CREDIBLE * other_needed
         rivals += [other.pose] if elsewhere else []
         if evidence < options.min_evidence or (
@@ -227,17 +231,3 @@ def _told_apart(
         if tells_apart(explanations[0], explanations[1], view.size):
             return True
     return False
-
-
-def _best_ratio(
-    pose: Estimate, views: Sequence[MatchedView], needed: float, options: RelocalizerOptions
-) -> tuple[float, float]:
-    """The inlier ratio of the best keyframe of a pose, and the one that its matches need."""
-    found = [c for view in views for c in view.found]
-    ends = np.cumsum([len(c) for c in found])[:-1]
-    ratios = [
-        (float(own.mean()), options.needed_ratio(c.min_inlier_ratio, needed))
-        for c, own in zip(found, np.split(pose.inliers, ends), strict=True)
-        if len(c)
-    ]
-    return max(ratios, key=lambda pair: pair[0] / pair[1])
