@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from bench._scenes import add_keyframes
+
 if TYPE_CHECKING:
     from mast3r_ros.frame import Frame
     from mast3r_ros.geometry.robust_pose import Estimate
@@ -128,8 +130,7 @@ def rendered(scenes: Iterable[int], front_end: str, queries: int = 10) -> list[J
         scenes_of = [world.scene(number, queries) for world in worlds]
         for scene in scenes_of:
             keyframes = KeyframeMap(engine)
-            for view in scene.keyframes:
-                keyframes.add(Frame(view.image, view.camera, depth=view.depth), view.pose)
+            add_keyframes(keyframes, scene)
             images = [(Frame(view.image, view.camera), view.pose) for view in scene.queries]
             if scene is scenes_of[0]:
                 # Images of a place that is not mapped: any pose is wrong.

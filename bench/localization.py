@@ -38,6 +38,7 @@ _WINDOWS = 12
 
 def rendered(front_end: str) -> tuple[KeyframeMap, list[Frame]]:
     """A map of rendered rooms, and images of it."""
+    from bench._scenes import add_keyframes  # not in a part: the other version has no such module
     from mast3r_ros.frame import Frame
     from mast3r_ros.frontends import create
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
@@ -47,8 +48,7 @@ def rendered(front_end: str) -> tuple[KeyframeMap, list[Frame]]:
     keyframes, queries = KeyframeMap(create(front_end)), []
     for room in range(_ROOMS):
         scene = world.scene(room, _QUERIES)
-        for view in scene.keyframes:
-            keyframes.add(Frame(view.image, view.camera, depth=view.depth), view.pose)
+        add_keyframes(keyframes, scene)
         queries += [Frame(view.image, view.camera) for view in scene.queries]
     return keyframes, queries
 
