@@ -20,7 +20,7 @@ def _explanation(pixels, pose, view=None):
     """Matches of a wall two meters ahead, with a keyframe at the query's place."""
     points = transforms.apply(pose, _CAMERA.unproject(pixels, np.full(len(pixels), 2.0)))
     seen_from = [(pose if view is None else view, _CAMERA)]
-    return Explanation(pose, pixels, points, pixels, seen_from)
+    return Explanation(pose, pixels, points, pixels, seen_from, np.full(len(pixels), 0.01))
 
 
 def _pixels(seed, count=4000, part=1.0):

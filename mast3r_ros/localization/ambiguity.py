@@ -23,11 +23,13 @@ from scipy.special import betaln
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization.solving import grid_cells
 
 Array = NDArray[np.float64]
 
 # Cells of 40 pixels in a VGA image: a tell-tale of a fiftieth of the image fills four.
 _GRID = (16, 12)
+CELLS = _GRID[0] * _GRID[1]
 # What differs takes this part of the cells before anything is known, and the other side matches
 # this part of its features by chance.
 _DIFFERING, _CHANCE = 0.1, 0.05
@@ -52,6 +54,7 @@ class Explanation:
         near: (M, 2) pixels of the matches that agree at least roughly: what lies before the rest
             leaves the inliers of a pose that is some centimeters off.
         views: (map <- camera, camera) of the keyframes that the matches come from.
+        sigmas: (N,) relative standard deviation of each point's depth.
     """
 
     pose: Pose
@@ -59,6 +62,7 @@ class Explanation:
     points: Array
     near: Array
     views: Sequence[tuple[Pose, Camera]]
+    sigmas: Array
 
 
 def tells_apart(right: Explanation, other: Explanation, size: tuple[int, int]) -> bool:
@@ -107,11 +111,14 @@ def _features(pixels: Array) -> tuple[Array, NDArray[np.int64]]:
     return features / 8.0, np.asarray(which, np.int64).reshape(-1)
 
 
+def cells_of(pixels: Array, size: tuple[int, int]) -> NDArray[np.int64]:
+    """(N,) cell of an image that each of (N, 2) pixels lies in, a number below `CELLS`."""
+    return grid_cells(pixels, size, _GRID)
+
+
 def _counts(pixels: Array, size: tuple[int, int]) -> Array:
     """Matches by cell of the image."""
-    cell = np.clip((pixels + 0.5) * _GRID / size, 0, np.array(_GRID) - 1).astype(np.int64)
-    count = np.bincount(cell[:, 0] + _GRID[0] * cell[:, 1], minlength=_GRID[0] * _GRID[1])
-    return np.asarray(count, np.float64)
+    return np.bincount(cells_of(pixels, size), minlength=CELLS).astype(np.float64)
 
 
 def _could_be_seen(one: Explanation, other: Explanation) -> NDArray[np.bool_]:

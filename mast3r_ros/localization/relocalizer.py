@@ -207,7 +207,7 @@ class Relocalizer:
         if answer.localized:
             answer, views = self._look_elsewhere(answer, views, timings)
         if answer.places:
-            answer = self._look_from_the_same_sides(answer, views, timings)
+            answer = self._look_at_the_others(answer, views, timings)
         estimated = any(view.camera_estimated for view in views)
         return replace(answer, timings=timings, camera_estimated=estimated)
 
@@ -279,21 +279,29 @@ class Relocalizer:
             return replace(answer, matches=(*answer.matches, *silent)), views
         return self._solve_wider(answer, wider, timings), wider
 
-    def _look_from_the_same_sides(
+    def _look_at_the_others(
         self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
     ) -> Localization:
-        """Match what sees one place from where another was seen; if anything, solve once more."""
-        distance, sides = distance_from_keyframes(answer.matches), list[list[Keyframe]]()
+        """Match what sees the other places of an answer; if anything, solve once more.
+
+        That is what sees one place from where another was seen, to compare features, and for the
+        image of this instant what stands nearest to the other places, to compare shapes.
+        """
+        distance, more = distance_from_keyframes(answer.matches), list[list[Keyframe]]()
         for view in views:
             found: dict[int, Keyframe] = {}
             for other in answer.places[1:] if view.query is not None else ():
                 one, beyond = answer.places[0] @ view.body_camera, other @ view.body_camera
                 missing = counterparts(self.map, one, beyond, view.keyframes, distance)
                 found.update({k.id: k for k in missing})
-            sides.append(list(found.values())[: self.options.num_candidates])
-        if not any(sides):
+            more.append(list(found.values())[: self.options.num_candidates])
+        if views[0].query is not None:
+            beside = facing(self.map, answer.places[1:], views[:1], distance)
+            known = {k.id for k in more[0]}
+            more[0] += [k for k in beside[0] if k.id not in known] if beside else []
+        if not any(more):
             return answer
-        return self._solve_wider(answer, self._match_more(sides, answer, views, timings), timings)
+        return self._solve_wider(answer, self._match_more(more, answer, views, timings), timings)
 
     def _match_more(
         self,

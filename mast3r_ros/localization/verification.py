@@ -10,21 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import Matches, lengths
+from mast3r_ros.geometry.joint_pose import Matches
 from mast3r_ros.geometry.overlap import shares_view
 from mast3r_ros.geometry.robust_pose import Estimate
 from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.localization.ambiguity import Explanation, tells_apart
 from mast3r_ros.localization.confidence import FEWEST_OF_KEYFRAME, Signs
 from mast3r_ros.localization.inlier_ratios import best_ratio, low_ratio_of_points
-from mast3r_ros.localization.look_alikes import pair_sides
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.other_poses import compare, dissenting_view, other_poses
 from mast3r_ros.localization.result import KeyframeMatch, Reason
 from mast3r_ros.localization.solving import EVIDENCE_GRID, image_cells, query_features
-from mast3r_ros.localization.view import MatchedView, distinct_keyframes, same_cameras
+from mast3r_ros.localization.told_apart import seen_distance, told_apart
+from mast3r_ros.localization.view import MatchedView, same_cameras
 
 _SPREAD_GRID = (8, 8)
 # A pose elsewhere with this part of a weak answer's inliers is compared with it, too, though it
@@ -35,8 +33,6 @@ _WEAK = 0.5
 # 0.20, 0.32, 0.54 and 0.86 of it in the five cases of the recordings (0.86 of 43 matches).
 # Rendered places that look alike had 1.1 or more by xfeat, and 0.8 (once), 1.6 or more by sift.
 _CREDIBLE = 0.5
-# A match agrees roughly with a pose up to so many times the largest error of an inlier.
-_ROUGHLY = 4.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ def verify(
         elsewhere = not beside and not same_matches and other_ratio >= _CREDIBLE * other_needed
         rivals += [other.pose] if elsewhere else []
         if evidence < options.min_evidence or (
-            elsewhere and not _told_apart(answer, other, matches, views)
+            elsewhere and not told_apart(answer, other, matches, views)
         ):
             figures = (
                 f"{other.support:.0f} inliers against {answer.support:.0f}, evidence "
@@ -183,51 +179,6 @@ def _beside(answer: Estimate, other: Estimate, matches: Matches) -> bool:
     return away is None or shares_view(answer.pose, other.pose, away)
 
 
-def seen_distance(answer: Estimate, matches: Matches) -> float | None:
-    """Median distance of the points that a pose rests on [m]; None where it has none."""
-    points = matches.points[answer.inliers & matches.with_point]
-    if not len(points):
-        return None
-    return float(np.median(np.linalg.norm(points - answer.pose[:3, 3], axis=1)))
-
-
 def _by_the_same_matches(answer: Estimate, other: Estimate) -> bool:
     """Whether two poses rest on the same matches, as both solutions of a plane do."""
     return bool(2 * (answer.inliers & other.inliers).sum() > other.inliers.sum())
-
-
-def _told_apart(
-    answer: Estimate, other: Estimate, matches: Matches, views: Sequence[MatchedView]
-) -> bool:
-    """Whether one image at least speaks for the answer and against a place that looks alike."""
-    keyframes = distinct_keyframes(views)
-    assert matches.views is not None
-    away = seen_distance(answer, matches) or 0.0
-    # Only keyframes that see it from the same sides are compared.
-    moved = other.pose @ transforms.inverse(answer.pose)
-    sides = [np.unique(matches.owners[pose.inliers]) for pose in (answer, other)]
-    paired = pair_sides(
-        [moved @ keyframes[i].pose for i in sides[0]], [keyframes[j].pose for j in sides[1]], away
-    )
-    counted_of = [side[list(chosen)] for side, chosen in zip(sides, paired, strict=True)]
-    near = [lengths(pose.pose, matches)[0] < _ROUGHLY * matches.limits for pose in (answer, other)]
-    for number, view in enumerate(views):
-        pixels = np.concatenate([c.query_pixels for c in view.found]).astype(np.float64)
-        own = matches.views == number
-        explanations = []
-        for side, pose in enumerate((answer, other)):
-            counted = own & np.isin(matches.owners, counted_of[side])
-            inliers = pose.inliers & counted
-            seen_from = [keyframes[i] for i in np.unique(matches.owners[inliers])]
-            explanations.append(
-                Explanation(
-                    pose.pose @ view.body_camera,
-                    pixels[inliers[own]],
-                    matches.points[inliers],
-                    pixels[(counted & near[side])[own]],
-                    [(k.pose, k.camera) for k in seen_from if k.camera],
-                )
-            )
-        if tells_apart(explanations[0], explanations[1], view.size):
-            return True
-    return False

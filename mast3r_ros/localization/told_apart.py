@@ -1,0 +1,97 @@
+# Copyright 2026 the mast3r_ros developers
+# SPDX-License-Identifier: Apache-2.0
+"""Two places that explain an image: told apart by features, or by the shape of the places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.joint_pose import Matches, lengths
+from mast3r_ros.geometry.robust_pose import Estimate
+from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.localization.ambiguity import Explanation, tells_apart
+from mast3r_ros.localization.look_alikes import pair_sides
+from mast3r_ros.localization.surfaces import Surfaces, lacks_surfaces
+from mast3r_ros.localization.view import MatchedView, distinct_keyframes
+
+# A match agrees roughly with a pose up to so many times the largest error of an inlier.
+_ROUGHLY = 4.0
+
+
+def told_apart(
+    answer: Estimate, other: Estimate, matches: Matches, views: Sequence[MatchedView]
+) -> bool:
+    """Whether one image at least speaks for an answer and against a place that looks alike.
+
+    Args:
+        answer, other: the pose that is to be believed, and one of another place.
+        matches: all in the map's frame.
+        views: of the query, that they are of.
+    """
+    keyframes = distinct_keyframes(views)
+    assert matches.views is not None
+    away = seen_distance(answer, matches) or 0.0
+    # Features are compared only of keyframes that see the places from the same sides.
+    moved = other.pose @ transforms.inverse(answer.pose)
+    sides = [np.unique(matches.owners[pose.inliers]) for pose in (answer, other)]
+    paired = pair_sides(
+        [moved @ keyframes[i].pose for i in sides[0]], [keyframes[j].pose for j in sides[1]], away
+    )
+    known = matches.with_point
+    surfaces = Surfaces(
+        matches.points[known],
+        matches.depth_sigmas[known],
+        matches.owners[known],
+        [(k.pose, k.camera) for k in keyframes],
+    )
+    for number, view in enumerate(views):
+        ones, others = (
+            _explanations(pose, side[list(chosen)], matches, number, view, keyframes)
+            for pose, side, chosen in zip((answer, other), sides, paired, strict=True)
+        )
+        if tells_apart(ones[0], others[0], view.size):
+            return True
+        if lacks_surfaces(ones[1], others[1], surfaces, view.camera):
+            return True
+    return False
+
+
+def _explanations(
+    estimate: Estimate,
+    owners: NDArray[np.int64],
+    matches: Matches,
+    number: int,
+    view: MatchedView,
+    keyframes: Sequence[Keyframe],
+) -> list[Explanation]:
+    """What a pose explains of a view: by some keyframes alone, and by all of them."""
+    pixels = np.concatenate([c.query_pixels for c in view.found]).astype(np.float64)
+    own = matches.views == number
+    near = lengths(estimate.pose, matches)[0] < _ROUGHLY * matches.limits
+    explanations = []
+    for counted in (own & np.isin(matches.owners, owners), own):
+        inliers = estimate.inliers & counted
+        seen_from = [keyframes[i] for i in np.unique(matches.owners[inliers])]
+        explanations.append(
+            Explanation(
+                estimate.pose @ view.body_camera,
+                pixels[inliers[own]],
+                matches.points[inliers],
+                pixels[(counted & near)[own]],
+                [(k.pose, k.camera) for k in seen_from if k.camera],
+                matches.depth_sigmas[inliers],
+            )
+        )
+    return explanations
+
+
+def seen_distance(answer: Estimate, matches: Matches) -> float | None:
+    """Median distance of the points that a pose rests on [m]; None where it has none."""
+    points = matches.points[answer.inliers & matches.with_point]
+    if not len(points):
+        return None
+    return float(np.median(np.linalg.norm(points - answer.pose[:3, 3], axis=1)))
