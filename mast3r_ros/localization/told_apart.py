@@ -48,10 +48,13 @@ def told_apart(
         matches.owners[known],
         [(k.pose, k.camera) for k in keyframes],
     )
+    near = [lengths(pose.pose, matches)[0] < _ROUGHLY * matches.limits for pose in (answer, other)]
     for number, view in enumerate(views):
         ones, others = (
-            _explanations(pose, side[list(chosen)], matches, number, view, keyframes)
-            for pose, side, chosen in zip((answer, other), sides, paired, strict=True)
+            _explanations(pose, roughly, side[list(chosen)], matches, number, view, keyframes)
+            for pose, roughly, side, chosen in zip(
+                (answer, other), near, sides, paired, strict=True
+            )
         )
         if tells_apart(ones[0], others[0], view.size):
             return True
@@ -62,6 +65,7 @@ def told_apart(
 
 def _explanations(
     estimate: Estimate,
+    near: NDArray[np.bool_],
     owners: NDArray[np.int64],
     matches: Matches,
     number: int,
@@ -71,7 +75,6 @@ def _explanations(
     """What a pose explains of a view: by some keyframes alone, and by all of them."""
     pixels = np.concatenate([c.query_pixels for c in view.found]).astype(np.float64)
     own = matches.views == number
-    near = lengths(estimate.pose, matches)[0] < _ROUGHLY * matches.limits
     explanations = []
     for counted in (own & np.isin(matches.owners, owners), own):
         inliers = estimate.inliers & counted
