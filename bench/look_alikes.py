@@ -6,7 +6,7 @@
     python3 -m bench.look_alikes --front-end xfeat --scenes 10 --kind poster floor --exact
 
 Each kind of place is there twice: once nothing in view differs, so that only a refusal is honest
-(a plane has two poses, which a near look may still tell apart), and once one object does.
+(a plane has two poses, which a close look may still distinguish), and once one object does.
 """
 
 from __future__ import annotations

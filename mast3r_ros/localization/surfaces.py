@@ -7,7 +7,7 @@ image. Features can be compared only where keyframes see both places from the sa
 be compared from any side. Where only one of two poses explains matches, their points are moved to
 the other place. There, keyframes have seen a surface as far away, or they have seen through the
 point, or a surface hides it: then the image was not taken there. Rooms that are alike have the same
-shape, and are never told apart by it.
+shape, and are never distinguished by it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""Two places that explain an image: told apart by features, or by the shape of the places."""
+"""Whether two places that explain an image differ: in their features, or in their shape."""
 
 from __future__ import annotations
 
