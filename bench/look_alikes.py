@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=1, help=f"of {_QUERIES} queries each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--exact", action="store_true", help="tell the relocalizer that the map is exact, as it is"
+        "--exact", action="store_true", help="options for a map without errors of poses and depth"
     )
     arguments = parser.parse_args()
     from mast3r_ros.frontends import create
