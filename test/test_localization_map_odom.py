@@ -127,6 +127,27 @@ def test_fixes_elsewhere_count_for_what_their_images_add():
     assert believed == [False] * 4 + [True]
 
 
+def test_a_fix_that_only_confirms_adds_nothing_and_moves_nothing():
+    drive, estimate = next(_drives())
+    for _ in range(4):
+        drive.step()
+        estimate.correct(drive.fix(), _FIX, drive.odom, drive.stamp)
+    drive.step()
+    estimate.predict(drive.odom, drive.stamp)
+    expected = estimate.belief
+    away = transforms.perturb(expected.pose, [3.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+
+    believed = [
+        estimate.correct(pose, _FIX, drive.odom, drive.stamp, fresh=0.0)
+        for pose in (expected.pose, away, away, away, away)
+    ]
+
+    assert believed == [True] + [False] * 4
+    assert estimate.driven == 0.0
+    np.testing.assert_allclose(estimate.belief.pose, expected.pose, atol=1e-9)
+    np.testing.assert_allclose(estimate.belief.covariance, expected.covariance, rtol=1e-9)
+
+
 @pytest.mark.no_cover
 def test_a_wrong_fix_now_and_then_is_never_believed():
     wrong = 0

@@ -13,6 +13,8 @@ from told import numbered
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization import relocalizer
+from mast3r_ros.localization.expected import Sight
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.view import View
@@ -216,6 +218,38 @@ def test_an_image_that_sees_nothing_is_not_localized_by_those_before(matches):
     # It is one of those that the next image is solved with.
     assert len(answers[4].views) == 5
     assert transforms.distance(answers[4].pose, bodies[4]) < 0.03
+
+
+@pytest.mark.parametrize("count", [5, 1])
+def test_an_image_that_matches_too_little_is_confirmed_where_odometry_expects_it(
+    monkeypatch, count
+):
+    bodies = _drive(3)
+    window = _window(bodies, WindowOptions(count=count))
+    told = window.relocalizer.map.front_end.matches
+    for keyframe in range(len(_KEYFRAMES)):
+        told[keyframe, 102] = told[keyframe, 102].select(np.zeros(0, int))
+    asked = []
+
+    def seen(_keyframes, _view, expected, _enough):
+        asked.append(expected)
+        return Sight(100, 20)
+
+    monkeypatch.setattr(relocalizer, "seen_as_expected", seen)
+    *_, before, answer = _run(window, bodies)
+
+    assert answer.localized is bool(asked) is (count > 1)  # one image is judged by itself
+    if asked:
+        moved = before.pose @ transforms.inverse(bodies[1]) @ bodies[2]
+        np.testing.assert_allclose(answer.pose, moved, atol=1e-9)
+        assert (np.diag(answer.covariance) > np.diag(before.covariance)).all()
+        assert answer.fresh == 0.0
+        assert not answer.matches
+        # It is no start of another one: only so long after the last answer of its own.
+        late = _frame(2, 1.4 + window.options.max_age + 0.1)
+        assert not window.localize(
+            late, _ODOM @ transforms.inverse(bodies[0]) @ bodies[2]
+        ).localized
 
 
 def test_an_image_that_odometry_puts_a_little_beside_its_matches_is_localized_with_fewer():

@@ -200,6 +200,34 @@ def has_second_matcher(front_end: FrontEnd) -> TypeGuard[SecondMatcher]:
     return isinstance(front_end, SecondMatcher) and bool(front_end.second_matcher)
 
 
+@runtime_checkable
+class RanksPairs(Protocol):
+    """A front end that tells which features of two images are most alike, matches or not.
+
+    Where an image's pose is about known, the right ones among them are those that are where they
+    should be.
+    """
+
+    def known_points(self, description: Description) -> NDArray[np.float32]:
+        """(N, 3) points in the camera's frame [m], of the features that have one."""
+        ...
+
+    def most_alike(
+        self, reference: Description, query: Description, part: float
+    ) -> Correspondences:
+        """The most alike of all pairs of features.
+
+        Args:
+            reference: of a keyframe; features without a point are left out.
+            query: of an image.
+            part: of all pairs, about so many are returned.
+
+        Returns:
+            Pairs, each feature in as many as it may be; `confidence` tells how much alike they are.
+        """
+        ...
+
+
 Depths = NDArray[np.float64]
 """(2, N) depth along each ray of a description [m] and its standard deviation [m]; NaN unknown."""
 

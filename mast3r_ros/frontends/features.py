@@ -27,6 +27,8 @@ _DEPTH_EDGE = 0.1
 _DEPTH_WINDOW = 2
 # Rows of a table of scores that are made at a time.
 _BLOCK = 256
+# Features whose cosines tell how much alike the most alike pairs are.
+_SAMPLED = 256
 # Keypoints nearer than this are one corner found twice [pixels].
 _SAME_PLACE = 4.0
 # Standard deviation of a matched keypoint, and how far from its epipolar line it may lie [pixels].
@@ -246,6 +248,31 @@ class FeatureFrontEnd(ABC):
         distinct = 1.0 - top < self.guided_ratio**2 * (1.0 - second)
         keep = np.flatnonzero(mutual & distinct & (top > self.guided_min_score))
         return np.column_stack([keep, best[keep]])
+
+    def known_points(self, description: Description) -> NDArray[np.float32]:
+        """See `RanksPairs`."""
+        assert isinstance(description, FeatureDescription)
+        return description.points[np.isfinite(description.points).all(1)]
+
+    def most_alike(
+        self, reference: Description, query: Description, part: float
+    ) -> Correspondences:
+        """See `RanksPairs`; the confidence is the cosine of two descriptors."""
+        assert isinstance(reference, FeatureDescription)
+        assert isinstance(query, FeatureDescription)
+        known = np.flatnonzero(np.isfinite(reference.points).all(1))
+        ours, theirs = reference.database.rows[known], query.database.rows
+        limit, pairs, scores = np.inf, [np.zeros((0, 2), np.int64)], [np.zeros(0, np.float32)]
+        if len(ours) and len(theirs):
+            some = ours[:: max(len(ours) // _SAMPLED, 1)]
+            limit = float(np.quantile(some @ theirs.T, 1.0 - part))
+        for start in range(0, len(ours), _BLOCK):
+            cosines = ours[start : start + _BLOCK] @ theirs.T
+            rows, columns = np.nonzero(cosines > limit)
+            pairs.append(np.column_stack([known[start + rows], columns]))
+            scores.append(cosines[rows, columns])
+        confidence = np.clip(np.concatenate(scores), 0.0, 1.0)
+        return correspondences(reference, query, np.concatenate(pairs), confidence)
 
     def match(
         self,

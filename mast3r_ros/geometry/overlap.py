@@ -17,6 +17,29 @@ _DEPTH_EDGE = 0.1
 _SAME_WAY = np.deg2rad(45.0)
 # Pixels of a side that are tried, of the larger side, to tell the overlap.
 _GRID = 64
+# Nearer to a camera than this [m], projections mean nothing.
+_NEAREST = 0.05
+
+
+def seen_from(
+    pose: Pose, camera: Camera, points: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Where a camera sees points.
+
+    Args:
+        pose: map <- camera.
+        camera: its intrinsics.
+        points: (N, 3) in the map [m].
+
+    Returns:
+        (N, 2) pixels and (N,) depths [m], and (N,) which of them are in the image.
+    """
+    local = transforms.apply(transforms.inverse(pose), points)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        pixels = camera.project(local)
+        inside = ((pixels >= 0) & (pixels < (camera.width, camera.height))).all(1)
+        inside &= local[:, 2] > _NEAREST
+    return pixels, local[:, 2], inside
 
 
 def depth_at(depth: NDArray[np.floating], pixels: ArrayLike) -> NDArray[np.float64]:

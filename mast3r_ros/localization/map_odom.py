@@ -228,7 +228,8 @@ class MapOdomFilter:
                 and at the start.
             noise: see `predict`.
             fresh: see `Localization.fresh`. Windows that follow each other have most images in
-                common: a place that looks alike in one of them is there in all.
+                common: a place that looks alike in one of them is there in all. At 0, the fix is an
+                earlier one moved by odometry: it confirms the belief, and adds nothing to it.
 
         Returns:
             Whether it is believed; False where it is elsewhere, and too few agree with it yet.
@@ -237,8 +238,11 @@ class MapOdomFilter:
         fix = Belief(map_body, covariance, odom_body)
         limit = _chi_square(self.options.gate_probability)
         if self._belief is not None and self._belief.distance(fix) <= limit:
-            self._belief = _fused(self._belief, fix, self.options.shared_fixes)
+            if fresh > 0:
+                self._belief = _fused(self._belief, fix, self.options.shared_fixes)
             self._elsewhere, self.agreeing = None, 0.0
+        elif fresh <= 0:
+            return False
         else:
             near = self._elsewhere is not None and self._elsewhere.distance(fix) <= limit
             self.agreeing = self.agreeing + fresh if near else 1.0

@@ -30,6 +30,7 @@ from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
 from mast3r_ros.localization.bystanders import bystanders
+from mast3r_ros.localization.expected import Expectation, seen_as_expected
 from mast3r_ros.localization.hypotheses import best_of
 from mast3r_ros.localization.look_alikes import (
     counterparts,
@@ -229,6 +230,51 @@ class Relocalizer:
         more = facing(self.map, answer.places[1:], views, distance)
         return None if more is None else self._match_more(more, answer, views, timings)
 
+    def confirm(
+        self, views: Sequence[MatchedView], expected: Expectation, timings: dict[str, float]
+    ) -> Localization | None:
+        """An expected pose as the answer, if an image shows the map as it would from there.
+
+        Args:
+            views: of one instant, with their descriptions.
+            expected: where the body is.
+            timings: seconds by stage, to which matching is added.
+
+        Returns:
+            An answer without matches: they say that the pose is right, not how exact it is.
+        """
+        variances = np.diag(expected.covariance)
+        sigmas = [float(np.sqrt(variances[i : i + 3].sum())) for i in (0, 3)]
+        limits = (self.options.max_position_sigma, self.options.max_rotation_sigma)
+        if not (sigmas[0] <= limits[0] and sigmas[1] <= limits[1]):
+            return None
+        with timed(timings, "match"):
+            sights = [seen_as_expected(self.map, v, expected, self.min_inliers) for v in views]
+        best = max((s for s in sights if s is not None), key=lambda s: s.found, default=None)
+        if best is None:
+            return None
+        figures = (
+            f"as odometry expects: {best.found} features where they should be, "
+            f"{best.by_chance} by chance, {sigmas[0]:.3f} m, {sigmas[1]:.4f} rad"
+        )
+        levels = self._protection(expected.covariance)
+        return Localization(
+            Reason.LOCALIZED,
+            f"{Reason.LOCALIZED.value} ({figures})",
+            expected.pose,
+            expected.covariance,
+            expected.confidence,
+            protection_position=levels[0],
+            protection_rotation=levels[1],
+            timings=timings,
+            fresh=0.0,
+        )
+
+    def _protection(self, covariance: NDArray[np.float64]) -> list[float]:
+        """The protection levels of position and orientation [m, rad]."""
+        probability = self.options.protection_probability
+        return [protection_level(covariance[i : i + 3, i : i + 3], probability) for i in (0, 3)]
+
     @property
     def min_inliers(self) -> int:
         """Fewest inliers of an accepted pose."""
@@ -395,12 +441,7 @@ class Relocalizer:
         if verdict.reason is not Reason.LOCALIZED:
             refusal = _refusal(verdict.reason, figures, explained)
             return replace(refusal, fixed_share=share, places=places)
-        levels = [
-            protection_level(
-                solved.covariance[i : i + 3, i : i + 3], options.protection_probability
-            )
-            for i in (0, 3)
-        ]
+        levels = self._protection(solved.covariance)
         return Localization(
             verdict.reason,
             f"{verdict.reason.value} ({figures})",

@@ -102,7 +102,8 @@ class Localization:
         places: the pose, accepted or not, and after it those of other places that were compared
             with it; empty where there were none, unless a window's newest images hold none of it.
         fresh: what the newest images add to those before them, between 0 and 1: their inliers over
-            the fewest of an answer; 1 where there are none before.
+            the fewest of an answer; 1 where there are none before; 0 where they only confirm what
+            odometry expects.
     """
 
     reason: Reason

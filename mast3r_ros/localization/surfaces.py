@@ -21,6 +21,7 @@ from scipy.spatial import KDTree
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.overlap import seen_from
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.ambiguity import CELLS, Explanation, cells_of
 
@@ -32,8 +33,6 @@ _BESIDE, _NEIGHBORS = 0.03, 5
 # Depths differ where they do so by more than this part, this distance [m], which poses of keyframes
 # and the other pose may be off by, and so many deviations of the points.
 _PART, _DISTANCE, _DEVIATIONS = 0.15, 0.2, 3.0
-# Nearer to a camera than this [m], projections mean nothing.
-_NEAREST = 0.05
 # Part of the cells that contradict the right pose (things that were moved, edges of depth), and a
 # wrong one.
 _BY_CHANCE, _ELSEWHERE = 0.1, 0.5
@@ -130,8 +129,8 @@ def _against(
     camera: Camera,
 ) -> tuple[Mask, Mask, Mask]:
     """(N,) which points a camera sees on a surface, behind one, and before all of them."""
-    pixels, depths, inside = _seen(points, pose, camera)
-    on_pixels, on_depths, there = _seen(surfaces, pose, camera)
+    pixels, depths, inside = seen_from(pose, camera, points)
+    on_pixels, on_depths, there = seen_from(pose, camera, surfaces)
     none = np.zeros(len(points), bool)
     if not inside.any() or not there.any():
         return none, none.copy(), none.copy()
@@ -150,13 +149,3 @@ def _against(
     for whole, part_of in zip(outcome, found, strict=True):
         whole[inside] = part_of
     return outcome[0], outcome[1], outcome[2]
-
-
-def _seen(points: Array, pose: Pose, camera: Camera) -> tuple[Array, Array, Mask]:
-    """(N, 2) pixels and (N,) depths [m] of points, and which of them are in a camera's image."""
-    local = transforms.apply(transforms.inverse(pose), points)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        pixels = camera.project(local)
-        inside = ((pixels >= 0) & (pixels < (camera.width, camera.height))).all(1)
-        inside &= local[:, 2] > _NEAREST
-    return pixels, local[:, 2], inside

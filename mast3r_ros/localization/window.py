@@ -24,6 +24,7 @@ from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.driven_scale import DrivenScale
+from mast3r_ros.localization.expected import Expectation
 from mast3r_ros.localization.other_poses import far_apart
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
@@ -41,6 +42,10 @@ _MOST_MATCHES = 160
 # any kind. Of 100 matches at random, 1 in 1500 falls within 4 pixels of its point in 320x240, and 1
 # in 60 within 2 of its epipolar line: so many agree by chance in 1 of 20000 and 1 of 3500 cases.
 _FEWEST_POINTS_NOW, _FEWEST_NOW = 3, 8
+# Refusals of images that match too little, and contradict nothing.
+_TOO_LITTLE = frozenset(
+    {Reason.FEW_MATCHES, Reason.FEW_INLIERS, Reason.LOW_INLIER_RATIO, Reason.POOR_SPREAD}
+)
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ class Window:
         self.options = options or WindowOptions()
         self.history, self.jumped = 0, False
         self._instants: list[_Instant] = []  # newest first
+        self._last: Expectation | None = None
         self._driven = DrivenScale(relocalizer.map.front_end, relocalizer.scale)
 
     def __len__(self) -> int:
@@ -140,6 +146,7 @@ class Window:
     def reset(self) -> None:
         """Forget all images, as when the robot was carried away."""
         self._instants.clear()
+        self._last = None
         self._driven.reset()
 
     def localize(
@@ -179,6 +186,17 @@ class Window:
         self._driven.take(
             first, odom_body @ first.T_body_camera, when, self.options.covariance_over, timings
         )
+        answer = self._answer(timings)
+        if answer.pose is not None:
+            self._last = Expectation.of(answer, odom_body, when)
+        elif answer.reason is Reason.DISAGREEING:
+            self._last = None  # it may have been carried away
+        elif answer.reason in _TOO_LITTLE:
+            answer = self._confirmed(self._instants[0], timings) or answer
+        return answer
+
+    def _answer(self, timings: dict[str, float]) -> Localization:
+        """Where the body is now, by the newest instants that can be localized together."""
         chosen = self._chosen()
         answer = self._solve(chosen, timings)
         if answer.reason is Reason.DISAGREEING:
@@ -195,6 +213,18 @@ class Window:
                 self.history = 1
                 return newest
         return answer
+
+    def _confirmed(self, newest: _Instant, timings: dict[str, float]) -> Localization | None:
+        """Where odometry expects the body, if the newest images show the map there.
+
+        None, too, where the last answer is as old as images that are forgotten, and where each
+        image is to be localized by itself.
+        """
+        last, options = self._last, self.options
+        if last is None or options.count < 2 or newest.stamp - last.stamp > options.max_age * 1e9:
+            return None
+        expected = last.moved(newest.odom_body, newest.stamp, options.covariance_over)
+        return self.relocalizer.confirm(newest.views, expected, timings)
 
     def _solve(self, chosen: Sequence[_Instant], timings: dict[str, float]) -> Localization:
         """Where the body is now, by some instants, or by fewer of them."""
