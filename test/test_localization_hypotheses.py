@@ -139,3 +139,35 @@ def test_a_plane_that_bends_with_the_readout_is_as_uncertain_as_a_still_camera_s
 
     assert transforms.distance(turning.pose, still.pose) > 0.2
     assert np.trace(best.covariance[:3, :3]) > 1.5 * np.trace(turning.covariance[:3, :3])
+
+
+def test_a_pose_that_may_slide_is_looked_for_on_both_sides():
+    """Through a long lens, a walk around a thing hardly changes its image: 5 pixels for 1 m."""
+    random = np.random.default_rng(1)
+    long = replace(_CAMERA, fx=5.0 * _CAMERA.fx, fy=5.0 * _CAMERA.fy)
+    pixels = random.uniform((0, 0), (_CAMERA.width / 2, _CAMERA.height), (320, 2))
+    points = long.unproject(pixels, random.uniform(9.5, 10.5, 320))
+    middle, turn = points.mean(0), transforms.rotation_from_vector([0.0, 0.11, 0.0])
+    around = transforms.make(turn, middle - turn @ middle)
+    # The last matches are of a pattern that repeats: they agree with a pose beside the right one.
+    pixels[200:] = long.project(transforms.apply(transforms.inverse(around), points[200:]))
+    found = Correspondences(
+        _CAMERA.project(points).astype(np.float32),
+        (pixels + random.normal(0, 0.3, pixels.shape)).astype(np.float32),
+        np.ones(320, np.float32),
+        points.astype(np.float32),
+        np.full(320, 0.002, np.float32),
+        metric=True,
+    )
+    views = [replace(_views(10, 10)[0], camera=long, found=(found, found.select(np.arange(0))))]
+    options = replace(
+        _OPTIONS, keyframe_position_sigma=0.0, keyframe_rotation_sigma=0.0, rolling_shutter=0.0
+    )
+    matches = solving.gather(views, [4.0], options)
+    shared = solving.shared_errors(views, options)
+
+    alone = estimate(around, matches, shared)
+    best = best_of([around], matches, shared, views, options)
+
+    assert np.linalg.norm(alone.pose[:3, 3]) > 0.8
+    assert np.linalg.norm(best.pose[:3, 3]) < 0.05

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import Matches, lengths
+from mast3r_ros.geometry.joint_pose import Matches, lengths, linearize
 from mast3r_ros.geometry.robust_pose import Estimate, estimate
 from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
@@ -29,6 +29,13 @@ from mast3r_ros.localization.single_matches import doubt_single_matches
 from mast3r_ros.localization.solving import EVIDENCE_GRID, image_cells, query_features
 from mast3r_ros.localization.view import MatchedView, same_cameras
 
+# A pose is bound weakly if its matches move by less than this part of an inlier's largest error
+# (root mean square) as it moves by the largest deviation allowed. It is then looked for again from
+# where they have moved so far. Twice as far led to other optima (even images of a rendered drive).
+_SLIDE = 0.25
+# Squared deviations beyond which an optimum is not within the covariance of another one: the 95th
+# percentile of chi-square with 6 degrees of freedom.
+_BEYOND = 12.6
 # Before it is refined, the second pose of a plane misses its matches by up to so many times the
 # largest error of an inlier.
 _ROUGHLY = 4.0
@@ -54,6 +61,7 @@ def best_of(
         return None
     best = max(refined, key=lambda one: one.support)
     best = doubt_single_matches(best, matches, shared, views)
+    best, slid = _slid(best, matches, shared, options)
     rivals = [
         r
         for r in refined
@@ -62,11 +70,41 @@ def best_of(
     if matches.readout is not None and _plane_like(best, matches, options):
         still = estimate(best.pose, replace(matches, readout=None), shared)
         rivals += [] if still is None else [still]
+    rivals += slid
     if not rivals:
         return best
     features, cells = query_features(views), image_cells(views, same_cameras(views), EVIDENCE_GRID)
     evidence = [compare(best, rival, features, cells).evidence for rival in rivals]
     return widened(best, rivals, [float(p) for p in ndtr(-np.array(evidence))])
+
+
+def _slid(
+    best: Estimate, matches: Matches, shared: SharedErrors, options: RelocalizerOptions
+) -> tuple[Estimate, list[Estimate]]:
+    """The best optimum along the direction that binds a pose least, and the best one beside it.
+
+    Handles, boards and window panes repeat: a pose that may slide over them rests where it comes to
+    lie first, with hardly fewer inliers than the right one has. It is therefore looked for from
+    both sides. A pose that its matches bind well stays as it is.
+    """
+    limits = np.repeat([options.max_position_sigma, options.max_rotation_sigma], 3)
+    seen = linearize(best.pose, matches.select(best.inliers))
+    moved = seen.by_pose[seen.ahead, :, :6] * limits
+    squares, axes = np.linalg.eigh(np.einsum("nij,nik->jk", moved, moved) / len(moved))
+    by_one_limit = np.sqrt(max(squares[0], 1e-9))
+    if by_one_limit > _SLIDE * matches.threshold:
+        return best, []
+    step = _SLIDE * matches.threshold / by_one_limit * limits * axes[:, 0]
+    starts = (transforms.perturb(best.pose, sign * step) for sign in (-1.0, 1.0))
+    ends = [e for s in starts if (e := estimate(s, matches, shared)) is not None]
+    first, *rest = sorted([best, *ends], key=lambda one: -one.support)
+    return first, [end for end in rest if _beyond(end, first)][:1]
+
+
+def _beyond(one: Estimate, other: Estimate) -> bool:
+    """Whether a pose lies outside of what the covariance of another one allows for."""
+    apart = transforms.difference(one.pose, other.pose)
+    return bool(apart @ np.linalg.solve(other.covariance, apart) > _BEYOND)
 
 
 def _plane_like(best: Estimate, matches: Matches, options: RelocalizerOptions) -> bool:
