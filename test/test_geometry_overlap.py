@@ -10,7 +10,14 @@ from synthetic import ROOM, camera_pose, make_camera, render
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.overlap import covisibility, depth_at, overlap, reproject, seen_again
+from mast3r_ros.geometry.overlap import (
+    covisibility,
+    depth_at,
+    overlap,
+    reproject,
+    seen_again,
+    sees_from_beside,
+)
 
 CAMERA = Camera(40, 30, 30.0, 30.0, 19.5, 14.5)
 
@@ -124,3 +131,23 @@ def test_points_are_seen_again_hidden_cut_off_or_unknown():
     np.testing.assert_allclose(there, [[2, 2], [4, 2], [7, 2], [-1, 2]])
     assert judged.tolist() == [True, True, False, True]
     assert seen.tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("pose", "beside"),
+    [
+        (camera_pose(0.5, turn=-0.2), True),
+        (camera_pose(3.0, 0.0, 3.0, turn=-np.pi / 2), False),  # at a right angle
+        (camera_pose(0.0, 0.0, 6.0, turn=np.pi), False),  # from behind
+        (camera_pose(turn=np.pi / 2), False),  # looks away
+    ],
+)
+def test_things_are_seen_from_beside_or_from_another_side(pose, beside):
+    """Things 3 m ahead of a camera at the origin."""
+    points = np.random.default_rng(0).uniform((-1, -1, 2.8), (1, 1, 3.2), (50, 3))
+
+    assert sees_from_beside(pose, np.eye(4), points) == beside
+
+
+def test_who_sees_nothing_is_beside_nobody():
+    assert not sees_from_beside(np.eye(4), np.eye(4), np.zeros((0, 3)))

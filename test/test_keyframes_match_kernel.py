@@ -145,6 +145,10 @@ def test_looks_decide_where_words_do_not():
         assert found[0] == number
         assert set(found) == {0, 1} or number == 5
     assert looks.search(query, 3, np.array([2, 3])) in ([2, 3], [3, 2])
+    (first, score), (_, next_score) = looks.by_words(query, 2)
+    assert first == 5
+    assert 1.0 >= score > 2.0 * next_score
+    assert not Looks(Seeing(), None).by_words(query, 2)
     looks.remove(5)
     assert 5 not in looks.search(query, 12)
 
@@ -178,7 +182,9 @@ def test_images_are_coded_once_and_when_they_are_searched(coded):
 
     assert [k.id for k in found] == [1]
     assert sorted(coded) == [False, False, True]
-    derived.nearest(query, 1)
+    assert derived.by_words(query, 1)[0][1].id == 1
+    assert sorted(coded) == [False, False, True]
+    derived.nearest(keyframes[0].description, 1)
     assert sorted(coded) == [False, False, True, True]
 
 

@@ -870,6 +870,54 @@ def test_what_looks_like_the_keyframes_of_a_pose_is_matched_though_no_candidate(
     _assert_at(answer, _QUERY)
 
 
+@pytest.mark.parametrize(
+    ("words", "turn", "away", "reason"),
+    [
+        (0.02, np.pi, 0.0, Reason.AMBIGUOUS),
+        (0.005, np.pi, 0.0, Reason.LOCALIZED),  # shares few words
+        (0.02, 0.5, 0.0, Reason.LOCALIZED),  # sees the rug from the same side
+        (0.02, np.pi, 20.0, Reason.LOCALIZED),  # stands at another place
+    ],
+)
+def test_who_sees_a_rug_from_the_other_side_is_matched_too(words, turn, away, reason, monkeypatch):
+    """All candidates stand on one side of a rug; from the other side, it looks the same."""
+    middle = (_QUERY @ camera_pose(0.0, 0.0, 3.0))[:3, 3]
+    around = transforms.make(np.eye(3), middle) @ camera_pose(away, turn=turn)
+    around = around @ transforms.make(np.eye(3), -middle)
+    poses = {n: _KEYFRAME @ camera_pose(0.1 * n, 0.0, 0.0) for n in range(3)}
+    matches = {n: _matches(keyframe_pose=poses[n], count=120, seed=n) for n in range(3)}
+    poses[200] = around @ _KEYFRAME
+    matches[200] = _matches(around @ _QUERY, poses[200], count=200, seed=3)
+    alike = [(0.02, 0), (words, 3)]
+    monkeypatch.setattr(KeyframeMap, "by_words", lambda m, *_: [(s, m[i]) for s, i in alike])
+
+    assert _compared(matches, poses)[1].reason is reason
+
+
+@pytest.mark.parametrize(("depth", "reason"), [(4.0, Reason.LOCALIZED), (2.0, Reason.AMBIGUOUS)])
+def test_a_place_that_lacks_what_the_image_shows_does_not_make_it_ambiguous(depth, reason):
+    """One wallpaper in two rooms, and a box before it: in the other room, who is there looks on."""
+    random = np.random.default_rng(0)
+    pixels = random.uniform((0, 0), _SIZE, (500, 2))
+    box = pixels[:, 0] > _SIZE[0] / 2
+    there = _ELSEWHERE @ transforms.inverse(_KEYFRAME) @ _QUERY
+    # The keyframe there sees the wallpaper from another side: features are not compared.
+    aside = there @ camera_pose(1.5, 0.0, 0.0, turn=-0.4)
+
+    def found(query, keyframe, far, seen):
+        points = transforms.apply(query, _CAMERA.unproject(pixels, np.where(box, far, 4.0)))
+        points = transforms.apply(transforms.inverse(keyframe), points)
+        ones = np.ones(len(points), np.float32)
+        arrays = (_CAMERA.project(points), seen, ones, points, 0.002 * ones)
+        return Correspondences(*(a.astype(np.float32) for a in arrays), metric=True)
+
+    # Of the box, nothing is matched there.
+    elsewhere = np.where(box[:, None], random.uniform((0, 0), _SIZE, pixels.shape), pixels)
+    told = {0: found(_QUERY, _KEYFRAME, 2.0, pixels), 1: found(there, aside, depth, elsewhere)}
+
+    assert _compared(told, {0: _KEYFRAME, 1: aside})[1].reason is reason
+
+
 def test_a_weak_pose_is_compared_with_places_that_look_less_alike():
     asked, answer = _twin_elsewhere(240, 60, _matches(count=60))
 

@@ -15,6 +15,10 @@ from mast3r_ros.geometry.transforms import Pose
 _DEPTH_EDGE = 0.1
 # Two cameras turned by less look at one place: most of what a wide camera sees is in both images.
 _SAME_WAY = np.deg2rad(45.0)
+# A thing is seen from the same side by directions that differ by less than this: further apart, its
+# features are hardly matched. What lies as near as this to a camera's axis is in its image; a good
+# part of the points is this one.
+_BESIDE, _NEAR_AXIS, _GOOD_PART = np.deg2rad(60.0), np.deg2rad(30.0), 0.2
 # Pixels of a side that are tried, of the larger side, to tell the overlap.
 _GRID = 64
 # Nearer to a camera than this [m], projections mean nothing.
@@ -185,3 +189,24 @@ def shares_view(one: Pose, other: Pose, distance: float) -> bool:
     """
     turned = transforms.rotation_angle(one, other)
     return transforms.distance(one, other) < distance and turned < _SAME_WAY
+
+
+def sees_from_beside(one: Pose, other: Pose, points: NDArray[np.float64]) -> bool:
+    """Whether a camera sees a good part of what another one sees, from about the same side.
+
+    Args:
+        one, other: map <- camera.
+        points: (N, 3) that the other one sees [m].
+    """
+    if not len(points):
+        return False
+    rays, others = (_directions(points - camera[:3, 3]) for camera in (one, other))
+    beside = (rays * others).sum(1) > np.cos(_BESIDE)
+    seen = rays @ one[:3, 2] > np.cos(_NEAR_AXIS)
+    return bool((beside & seen).mean() >= _GOOD_PART)
+
+
+def _directions(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) of length 1; 0 stays 0."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-9))

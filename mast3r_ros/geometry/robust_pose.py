@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, lengths
-from mast3r_ros.geometry.keyframe_errors import shifts
 from mast3r_ros.geometry.robust_solver import FEWEST, SharedErrors, Solver
 from mast3r_ros.geometry.transforms import Pose
 
@@ -26,10 +25,9 @@ Array = NDArray[np.float64]
 _ITERATIONS = 8
 # Matches that a pose misses by more than this many thresholds are not looked at again.
 _REACH = 4.0
-# At first, matches count from as far as so many standard deviations of what the errors of keyframes
-# move them by. The first pose agrees with one keyframe; without this, the matches of another one
-# that is turned by 0.01 rad are outliers but for a few, which agree by chance.
-_SLACK = 3.0
+# Calibration, the clock and the registration of depth are wrong by the same in all keyframes, and
+# in the query: this part of the keyframes' variances does not average out.
+_COMMON = 1.0
 
 
 @dataclass(frozen=True)
@@ -96,9 +94,8 @@ def estimate(
         None where too few matches agree or they do not bind the pose.
     """
     length, ahead = lengths(start, matches)
-    slack = _SLACK * shifts(matches, shared.sigmas)
     with np.errstate(invalid="ignore"):
-        near = ahead & (length < _REACH * matches.threshold + slack)
+        near = ahead & (length < _REACH * matches.threshold)
     if near.sum() < least:
         return None
     # By keyframe and view: the normal equations of each are made from a slice.
@@ -106,13 +103,14 @@ def estimate(
     views = np.zeros(len(near), np.int64) if matches.views is None else matches.views
     at = at[np.lexsort((views[at], matches.owners[at]))]
     silent = None if muted is None else muted[at]
-    solver, allowed = Solver(start, matches.select(at), shared.select(at), silent), slack[at]
+    solver = Solver(start, matches.select(at), shared.select(at), silent)
     for _ in range(_ITERATIONS):
-        if not solver.step(allowed):
+        if not solver.step():
             return None
-        if solver.settled and not allowed.any():
+        if solver.settled:
             break
-        allowed = np.zeros_like(allowed)
+    common = np.repeat(solver.inflation, 3) * np.square(solver.sigmas[:, :6]).mean(0)
+    covariance = solver.covariance + _COMMON * np.diag(common)
     inliers, costs = np.zeros(len(near), bool), np.full(len(near), np.inf)
     inliers[at], costs[at] = solver.inliers, solver.costs
     influences, predicted = np.zeros(len(near)), np.zeros((len(near), 2, 2))
@@ -123,7 +121,7 @@ def estimate(
     outlier_costs = matches.limits**2 / np.where(matches.with_ray, *solver.variances[::-1])
     return Estimate(
         solver.pose,
-        solver.covariance,
+        covariance,
         inliers,
         points,
         int(inliers.sum()) - points,

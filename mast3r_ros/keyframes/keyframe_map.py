@@ -219,12 +219,11 @@ class KeyframeMap:
         """
         if len(self) == 1:  # it comes first whatever it looks like
             return list(self)[:k]
-        code = self._looks.query_code(description)
-        by_looks = self._looks.search(description, k, code=code)
+        by_looks = self._looks.search(description, k)
         if prior is not None:
             ids, poses = self._keyframes.places.near(prior.pose[:3, 3], prior.radius)
             admitted = ids[prior.looks_along(poses)]
-            believed = self._looks.search(description, k, admitted, code)
+            believed = self._looks.search(description, k, admitted)
             reserved = k // 2 if len(believed) == k else k - len(believed)
             chosen = believed[: k - reserved] + by_looks[:reserved] + believed + by_looks
             by_looks = list(dict.fromkeys(chosen))[:k]
@@ -242,6 +241,14 @@ class KeyframeMap:
         No keyframe is read for it: the figure is the dot product of the global descriptors.
         """
         found = self._looks.index.scored(description.global_descriptor, k)
+        return [(score, self._keyframes[keyframe_id]) for keyframe_id, score in found]
+
+    def by_words(self, description: Description, k: int) -> list[tuple[float, Keyframe]]:
+        """The `k` keyframes that share the most visual words, best first, and how much, up to 1.
+
+        Empty where the map compares whole images alone.
+        """
+        found = self._looks.by_words(description, k)
         return [(score, self._keyframes[keyframe_id]) for keyframe_id, score in found]
 
     @property

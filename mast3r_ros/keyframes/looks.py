@@ -9,6 +9,7 @@ where there are too many images for words.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
@@ -23,6 +24,8 @@ from mast3r_ros.keyframes.retrieval import EXACT, GlobalIndex
 _WEIGHT = 0.1
 # The best images by words, and as a whole, that are considered.
 _CONSIDERED = 1000
+# Queries whose words are remembered: the images of a window or a rig.
+_RECENT = 8
 
 
 class Looks:
@@ -46,6 +49,8 @@ class Looks:
         self._words = None if self._codebook is None else WordIndex(self._codebook)
         # Added since the last search. A map that is only passed on is never searched.
         self._uncoded: dict[int, Description] = {}
+        # An image is searched for several times; making its code takes longer than a search.
+        self._recent: deque[tuple[Description, Code]] = deque(maxlen=_RECENT)
 
     @property
     def codebook(self) -> Codebook | None:
@@ -83,16 +88,19 @@ class Looks:
         if self._uncoded.pop(number, None) is None and self._words is not None:
             self._words.remove(number)
 
-    def query_code(self, description: Description) -> Code | None:
-        """The words of a query, for several searches; None where there are none."""
-        return None if self._words is None else self._code(description, query=True)
+    def by_words(self, description: Description, count: int) -> list[tuple[int, float]]:
+        """The images that share the most words with a query, best first, each with its score.
+
+        Empty where there are no words.
+        """
+        words, code = self._coded(), self._query_code(description)
+        return [] if words is None or code is None else words.search(code, count)
 
     def search(
         self,
         description: Description,
         count: int,
         among: NDArray[np.int64] | None = None,
-        code: Code | None = None,
     ) -> list[int]:
         """Numbers of the images that look most like a query, best first.
 
@@ -100,13 +108,12 @@ class Looks:
             description: of the query.
             count: of the images at the most.
             among: only these, if given.
-            code: what `query_code` made of it, if it did.
         """
         as_a_whole, words = description.global_descriptor, self._coded()
-        if words is None:
+        code = self._query_code(description)
+        if words is None or code is None:
             return self.index.search(as_a_whole, count, among)
         considered = max(_CONSIDERED, count)
-        code = code or self._code(description, query=True)
         total = dict(words.search(code, considered, among))
         for number, alike in self.index.scored(as_a_whole, considered, among):
             total[number] = total.get(number, 0.0) + _WEIGHT * alike
@@ -124,6 +131,17 @@ class Looks:
         """Use no words where there are too many images for them."""
         if len(self.index) > EXACT:
             self._words, self._uncoded = None, {}
+
+    def _query_code(self, description: Description) -> Code | None:
+        """The words of a query; None where there are none."""
+        if self._words is None:
+            return None
+        for known, code in tuple(self._recent):
+            if known is description:
+                return code
+        code = self._code(description, query=True)
+        self._recent.append((description, code))
+        return code
 
     def _code(self, description: Description, query: bool = False) -> Code:
         assert self._codebook is not None

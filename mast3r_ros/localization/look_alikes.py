@@ -21,6 +21,7 @@ from mast3r_ros.geometry.overlap import shares_view
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+from mast3r_ros.localization.other_sides import other_sides
 from mast3r_ros.localization.result import KeyframeMatch
 from mast3r_ros.localization.view import MatchedView
 
@@ -64,22 +65,24 @@ def look_alikes(
         sure: the pose has many inliers; otherwise, keyframes elsewhere need not look as much alike.
 
     Returns:
-        The most alike first.
+        Up to half of them from `other_sides`, the others by their looks as a whole; of each, the
+        most alike first.
     """
     most = matches[0].inliers.sum()
     holding = [m for m in matches if m.inliers.sum() >= max(_HOLDS * most, 1)]
+    distance, matched = _distance_from_camera(holding), {m.keyframe_id for m in matches}
     held = [keyframes[m.keyframe_id].description for m in holding]
-    distance = _distance_from_camera(holding)
     bound = _AS_ALIKE * min(unlikeness(query, d) for d in held) + _ALIKE if sure else np.inf
-    matched = {m.keyframe_id for m in matches}
     found: dict[int, tuple[float, Keyframe]] = {}
     for look in (query, *held):
         for unlike, keyframe in _nearest(keyframes, look, bound):
             best = found.get(keyframe.id, (np.inf, keyframe))[0]
             if keyframe.id not in matched and not shares_view(pose, keyframe.pose, distance):
                 found[keyframe.id] = (min(best, unlike), keyframe)
-    ranked = sorted(found.values(), key=lambda pair: pair[0])
-    return [keyframe for _, keyframe in ranked[:count]]
+    as_a_whole = [k for _, k in sorted(found.values(), key=lambda pair: pair[0])]
+    across = other_sides(keyframes, query, pose, holding, matched, sure)
+    both = across[: (count + 1) // 2] + as_a_whole
+    return list({k.id: k for k in both}.values())[:count]
 
 
 def counterparts(

@@ -122,6 +122,10 @@ class _WithoutOne(KeyframeMap):
         found = self.whole.alike(description, k + 1)
         return [(score, other) for score, other in found if other.id != self.hidden][:k]
 
+    def by_words(self, description: Description, k: int) -> list[tuple[float, Keyframe]]:
+        found = self.whole.by_words(description, k + 1)
+        return [(score, other) for score, other in found if other.id != self.hidden][:k]
+
     def nearest(
         self, description: Description, k: int, prior: PosePrior | None = None
     ) -> list[Keyframe]:
