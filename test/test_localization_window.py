@@ -260,7 +260,7 @@ def test_an_image_that_odometry_puts_a_little_beside_its_matches_is_localized_wi
     for keyframe in range(len(_KEYFRAMES)):
         told[keyframe, 104] = told[keyframe, 104].select(np.arange(30))
     odometry = [_ODOM @ transforms.inverse(bodies[0]) @ body for body in bodies]
-    odometry[4] = transforms.perturb(odometry[4], [0.0, 0.0, 0.0, 0.0, 0.03, 0.0])
+    odometry[4] = transforms.perturb(odometry[4], [0.0, 0.0, 0.0, 0.0, 0.08, 0.0])
 
     answer = _run(window, bodies, odometry=odometry)[4]
 

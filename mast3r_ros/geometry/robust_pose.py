@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry.joint_pose import RAY_WEIGHT, Matches, lengths
+from mast3r_ros.geometry.keyframe_errors import shifts
 from mast3r_ros.geometry.robust_solver import FEWEST, SharedErrors, Solver
 from mast3r_ros.geometry.transforms import Pose
 
@@ -25,9 +26,10 @@ Array = NDArray[np.float64]
 _ITERATIONS = 8
 # Matches that a pose misses by more than this many thresholds are not looked at again.
 _REACH = 4.0
-# Calibration, the clock and the registration of depth are wrong by the same in all keyframes, and
-# in the query: this part of the keyframes' variances does not average out.
-_COMMON = 1.0
+# At first, matches count from as far as so many standard deviations of what the errors of keyframes
+# move them by. The first pose agrees with one keyframe; without this, the matches of another one
+# that is turned by 0.01 rad are outliers but for a few, which agree by chance.
+_SLACK = 3.0
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,9 @@ def estimate(
         None where too few matches agree or they do not bind the pose.
     """
     length, ahead = lengths(start, matches)
+    slack = _SLACK * shifts(matches, shared.sigmas)
     with np.errstate(invalid="ignore"):
-        near = ahead & (length < _REACH * matches.threshold)
+        near = ahead & (length < _REACH * matches.threshold + slack)
     if near.sum() < least:
         return None
     # By keyframe and view: the normal equations of each are made from a slice.
@@ -103,14 +106,13 @@ def estimate(
     views = np.zeros(len(near), np.int64) if matches.views is None else matches.views
     at = at[np.lexsort((views[at], matches.owners[at]))]
     silent = None if muted is None else muted[at]
-    solver = Solver(start, matches.select(at), shared.select(at), silent)
+    solver, allowed = Solver(start, matches.select(at), shared.select(at), silent), slack[at]
     for _ in range(_ITERATIONS):
-        if not solver.step():
+        if not solver.step(allowed):
             return None
-        if solver.settled:
+        if solver.settled and not allowed.any():
             break
-    common = np.repeat(solver.inflation, 3) * np.square(solver.sigmas[:, :6]).mean(0)
-    covariance = solver.covariance + _COMMON * np.diag(common)
+        allowed = np.zeros_like(allowed)
     inliers, costs = np.zeros(len(near), bool), np.full(len(near), np.inf)
     inliers[at], costs[at] = solver.inliers, solver.costs
     influences, predicted = np.zeros(len(near)), np.zeros((len(near), 2, 2))
@@ -121,7 +123,7 @@ def estimate(
     outlier_costs = matches.limits**2 / np.where(matches.with_ray, *solver.variances[::-1])
     return Estimate(
         solver.pose,
-        covariance,
+        solver.covariance,
         inliers,
         points,
         int(inliers.sum()) - points,

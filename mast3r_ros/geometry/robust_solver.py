@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.joint_pose import Matches, linearize_cameras, magnifications
+from mast3r_ros.geometry.keyframe_errors import COMMON, OWN, eliminate
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.geometry.uncertainty import invert_information
 
@@ -89,8 +90,9 @@ class Solver:
         count = len(matches.rays)
         self.views = np.zeros(count, np.int64) if matches.views is None else matches.views
         self.within_cell = shared.within_cell
-        self.effects = np.zeros((len(shared.sigmas), 7))
-        self.motion = np.zeros(matches.nuisances)
+        self.effects = np.zeros((len(shared.sigmas), OWN))
+        # Of odometry and turns, and the error that all keyframes have in common [their deviations].
+        self.nuisances = np.zeros(matches.nuisances + COMMON)
         self.inflation = np.ones(2)
         self.is_ray = matches.with_ray
         self.dimensions = np.where(self.is_ray, 1, 2)
@@ -103,22 +105,32 @@ class Solver:
         self.residuals = np.zeros((count, 2))
         self.settled = False
 
-    def step(self) -> bool:
-        """One iteration; False where the pose is lost."""
+    @property
+    def motion(self) -> Array:
+        """(S,) errors of odometry and turns during readouts, in standard deviations."""
+        return self.nuisances[:-COMMON]
+
+    def step(self, slack: Array) -> bool:
+        """One iteration; False where the pose is lost.
+
+        Args:
+            slack: (N,) by how much farther off than an inlier matches have a say [pixels].
+        """
         residual, by_camera, by_keyframe, ahead = self._linearize()
         owners = self.matches.owners
         tied = self._tied()
         # What is known of the nuisances moves each view's camera, and turns it by the rows.
-        moved = np.stack([by[:, 6:] @ self.motion for by in tied])[self.views]
+        moved = np.stack([by[:, 6:] @ self.nuisances for by in tied])[self.views]
         corrected = residual + (by_keyframe @ self.effects[owners][:, :, None])[..., 0]
         corrected += (by_camera @ moved[:, :, None])[..., 0]
         with np.errstate(invalid="ignore"):
             square = np.where(ahead, (corrected**2).sum(1), np.inf)
         self.residuals = corrected
-        self.inliers = (square < self.matches.limits**2) & ~self.muted
+        close = (square < self.matches.limits**2) & ~self.muted
+        self.inliers = (square < self.matches.limits**2 + slack**2) & ~self.muted
         if self.inliers.sum() < FEWEST:
             return False
-        weights = self._weigh(square, by_keyframe)
+        weights = self._weigh(square, by_keyframe, close)
         used = np.flatnonzero(self.inliers)
         self._linearized = by_camera, by_keyframe, tied, weights
         parts = (by_camera, by_keyframe, residual[:, :, None])
@@ -144,7 +156,7 @@ class Solver:
         tied = []
         for view in range(1 if rig is None else len(rig)):
             body = np.eye(6) if rig is None else rig.by_body(view, self.pose)
-            by = np.zeros((9 if turns else 6, 6 + len(self.motion)))
+            by = np.zeros((9 if turns else 6, 6 + len(self.nuisances)))
             by[:6, : body.shape[1]] = body
             if turns:
                 first = body.shape[1] + 3 * view
@@ -153,12 +165,12 @@ class Solver:
         return tied
 
     def _normal(self, blocks: Array, used: NDArray[np.int64], tied: list[Array]) -> Array:
-        """(K, 14 + S, 14 + S) normal equations by keyframe, of weighted rows.
+        """(K, F + 8, F + 8) normal equations by keyframe, of weighted rows; see `eliminate`.
 
         The rows of a view are few columns wide; only their squares are spread over all errors.
         """
         keyframes, views = len(self.effects), len(tied)
-        width = 6 + len(self.motion) + 8
+        width = 6 + len(self.nuisances) + 8
         normal = np.zeros((keyframes, width, width))
         cells = self.matches.owners[used] * views + self.views[used]
         ends = np.searchsorted(cells, np.arange(keyframes * views + 1))
@@ -175,15 +187,15 @@ class Solver:
             of[-8:, -8:] += square[count:, count:]
         return normal
 
-    def _weigh(self, square: Array, by_keyframe: Array) -> Array:
-        """(N,) weights, after the variances of the residuals are estimated anew."""
+    def _weigh(self, square: Array, by_keyframe: Array, close: NDArray[np.bool_]) -> Array:
+        """(N,) weights, after the variances of the residuals are estimated from close ones."""
         kind = self.is_ray.astype(int)
         self.costs = square / self.variances[kind]
         with np.errstate(invalid="ignore"):
             robust = (_FREEDOM + self.dimensions) / (_FREEDOM + self.costs)
         efficiency = np.ones(len(square))
         for which in (0, 1):
-            own = self.inliers & (kind == which)
+            own = close & (kind == which)
             if own.any():
                 freedom = max(int(self.dimensions[own].sum()) - 6, 1)
                 found = (robust[own] * square[own]).sum() / freedom
@@ -198,7 +210,21 @@ class Solver:
         correlated = self.correlations[self.matches.owners] ** 2
         variances = self.variances[kind] * self._amplified(by_keyframe)
         weights: Array = efficiency * robust / (variances * alike * correlated)
-        return weights
+        return np.where(self._heard(), weights, 0.0)
+
+    def _heard(self) -> NDArray[np.bool_]:
+        """(N,) matches of keyframes that have a say.
+
+        A match or two that agree by chance would tell as much of their keyframe's error as hundreds
+        of right ones: that it is as wrong as the others are.
+        """
+        enough = self._counts() >= _FEWEST_OF_KEYFRAME
+        heard = enough if enough.any() else ~enough
+        return np.asarray(heard[self.matches.owners])
+
+    def _counts(self) -> NDArray[np.int64]:
+        """(K,) inliers of each keyframe."""
+        return np.bincount(self.matches.owners[self.inliers], minlength=len(self.effects))
 
     def _alike(self, groups: NDArray[np.int64], correlation: float) -> Array:
         """(N,) how much larger variances are where the errors of a group's inliers are alike."""
@@ -218,41 +244,30 @@ class Solver:
         return np.asarray(np.maximum((1.0 + magnified**2) / 2.0, 1.0))
 
     def _solve(self, normal: Array) -> bool:
-        """Move the pose and the keyframes; (K, 14 + S, 14 + S) normal equations by keyframe."""
-        free = 6 + len(self.motion)
+        """Move the pose and the keyframes; (K, F + 8, F + 8) normal equations by keyframe."""
         inflation = np.repeat([*self.inflation, 1.0], [3, 3, 1])
-        prior = 1.0 / (self.sigmas**2 * inflation)
-        own = normal[:, free:-1, free:-1] + prior[:, :, None] * np.eye(7)
-        # Eliminate the keyframes (Schur complement): each by itself, as they share no matches.
-        variance = np.linalg.inv(own)
-        coupling = normal[:, free:-1, :free]
-        gain = variance @ coupling
-        information = (normal[:, :free, :free] - coupling.transpose(0, 2, 1) @ gain).sum(0)
-        gradient = (normal[:, :free, -1:] - gain.transpose(0, 2, 1) @ normal[:, free:-1, -1:]).sum(
-            0
-        )[:, 0]
+        reduced = eliminate(normal, self.sigmas**2 * inflation)
+        information = reduced.information.copy()
         # These errors are in standard deviations.
-        information[6:, 6:] += np.eye(len(self.motion))
+        information[6:, 6:] += np.eye(len(self.nuisances))
         covariance = invert_information(information)
         if not np.isfinite(covariance).all():
             return False
-        step = -covariance @ gradient
-        # A tenth of a standard deviation changes nothing that is stated.
+        step = -covariance @ reduced.gradient
         self.covariance = covariance[:6, :6]
-        moved, self.motion = step[:6], step[6:]
+        moved, self.nuisances = step[:6], step[6:]
+        # A tenth of a standard deviation changes nothing that is stated.
         self.settled = bool(moved @ np.linalg.solve(self.covariance, moved) < 0.01)
         self.pose = transforms.perturb(self.pose, moved)
-        self.effects = -(variance @ normal[:, free:-1, -1:])[..., 0] - gain @ step
-        posterior = variance + gain @ covariance @ gain.transpose(0, 2, 1)
-        self._learn(np.diagonal(posterior, axis1=1, axis2=2))
-        self._posterior = covariance, gain, variance
+        self.effects = reduced.effects(step)
+        self._learn(reduced.own_squares(step, covariance))
+        self._posterior = covariance, reduced.gain, reduced.variance
         return True
 
-    def _learn(self, posterior: Array) -> None:
-        """How much larger than stated the keyframes' errors are, from (K, 7) variances."""
-        counts = np.bincount(self.matches.owners[self.inliers], minlength=len(self.effects))
-        shown = counts >= _FEWEST_OF_KEYFRAME
-        square = ((self.effects**2 + posterior) / self.sigmas**2)[shown]
+    def _learn(self, squares: Array) -> None:
+        """How much larger than stated the keyframes' errors are, by (K, 7) expected squares."""
+        shown = self._counts() >= _FEWEST_OF_KEYFRAME
+        square = (squares / self.sigmas**2)[shown]
         total = _PRIOR_KEYFRAMES + shown.sum()
         for i, columns in enumerate((slice(0, 3), slice(3, 6))):
             mean = (_PRIOR_KEYFRAMES + square[:, columns].sum() / 3) / total
