@@ -23,7 +23,8 @@ class RelocalizerOptions:
     )
     look_alikes: int = option(
         5,
-        "Keyframes at other places that look alike, matched before a pose is accepted; 0: none",
+        "Keyframes that look alike at other places, or see the place from another side, matched "
+        "before a pose is accepted; 0: none",
         0,
         100,
     )
