@@ -91,6 +91,16 @@ def test_features_of_one_word_count_once_and_bits_are_signs_of_what_they_add():
     assert WordIndex(book).search(code, 3) == []
 
 
+def test_a_query_of_many_features_is_thinned_evenly_and_an_image_of_the_map_is_not(codebook):
+    many = np.random.default_rng(8).normal(size=(4000, _NUMBERS)) * _SCALE
+    thin = many[np.linspace(0, 3999, 1500).astype(int)]
+    for query, rest in ((True, thin), (False, many)):
+        code, expected = codebook.code(many, query), codebook.code(rest, query)
+        np.testing.assert_array_equal(code.words, expected.words)
+        np.testing.assert_array_equal(code.bits, expected.bits)
+    assert not np.array_equal(codebook.code(many).bits, codebook.code(thin).bits)
+
+
 def test_images_come_and_go(codebook):
     mapped = places(30, 5)
     index, fresh = WordIndex(codebook), WordIndex(codebook)

@@ -28,6 +28,10 @@ _POWER, _THRESHOLD = 3.0, 0.0
 # Of few words, each would hold most features, and no longer tell anything: no more than one of so
 # many words is taken.
 _ASSIGNED, _OF_WORDS = 5, 200
+# No more features of a query than this are looked for, evenly among all: on the office walk and in
+# rendered rooms, as many images are found as with all 3,000, in half of the time. With the 1,500
+# strongest, fewer are (`bench retrieval`).
+_LOOKED_FOR = 1500
 # Directions in which features hardly vary are not magnified beyond this part of the largest
 # variance.
 _LEAST_VARIANCE = 1e-3
@@ -138,6 +142,8 @@ class Codebook:
 
     def code(self, features: NDArray[np.floating], query: bool = False) -> Code:
         """The words of an image's features (N, D); a query's are looked for in several words."""
+        if query and len(features) > _LOOKED_FOR:
+            features = features[np.linspace(0, len(features) - 1, _LOOKED_FOR).astype(int)]
         values = self.whitened(features)
         count = min(_ASSIGNED, max(len(self.words) // _OF_WORDS, 1)) if query else 1
         if not len(values):
