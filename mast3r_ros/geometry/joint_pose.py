@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms, uncertainty
 from mast3r_ros.geometry.rig import Rig
-from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.geometry.transforms import Pose, cross
 
 Array = NDArray[np.float64]
 
@@ -140,14 +140,6 @@ class Matches:
         return parts
 
 
-def _cross(a: Array, b: Array) -> Array:
-    """Cross products of (N, 3), without what numpy's own spends on small arrays."""
-    product = np.empty_like(a)
-    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        product[:, i] = a[:, j] * b[:, k] - a[:, k] * b[:, j]
-    return product
-
-
 def epipolar_distances(
     pose: Pose, origins: Array, directions: Array, rays: Array, focal: float | Array
 ) -> tuple[Array, NDArray[np.bool_]]:
@@ -165,9 +157,9 @@ def epipolar_distances(
     offset, _, normal, query = _epipolar_plane(pose, origins, directions, rays)
     toward = transforms.turn(pose, query)
     # Depths of the two rays' closest points: both must be positive.
-    cross = _cross(directions, toward)
-    ahead = (_cross(-offset, toward) * cross).sum(1) > 0
-    ahead &= (_cross(-offset, directions) * cross).sum(1) > 0
+    across = cross(directions, toward)
+    ahead = (cross(-offset, toward) * across).sum(1) > 0
+    ahead &= (cross(-offset, directions) * across).sum(1) > 0
     return focal * (query * normal).sum(1) / np.hypot(normal[:, 0], normal[:, 1]), ahead
 
 
@@ -185,9 +177,9 @@ def epipolar_jacobian(
     by_normal[:, :2] -= (across / length**3)[:, None] * normal[:, :2]
     by_plane = transforms.turn(pose, np.reshape(focal, (-1, 1)) * by_normal)
     # d(plane) = direction x dt and plane x dr; and offset x (dr x direction) for the other camera.
-    by_position = _cross(by_plane, directions)
-    by_turn = _cross(directions, _cross(by_plane, offset))
-    return np.hstack([by_position, _cross(by_plane, plane), -by_position, by_turn])
+    by_position = cross(by_plane, directions)
+    by_turn = cross(directions, cross(by_plane, offset))
+    return np.hstack([by_position, cross(by_plane, plane), -by_position, by_turn])
 
 
 def _epipolar_plane(
@@ -200,7 +192,7 @@ def _epipolar_plane(
         camera, and the camera's rays.
     """
     offset = origins - pose[..., :3, 3]
-    plane = _cross(offset, directions)
+    plane = cross(offset, directions)
     query = np.column_stack([rays, np.ones(len(rays))])
     return offset, plane, transforms.turn_back(pose, plane), query
 
@@ -234,55 +226,63 @@ def linearize(pose: Pose, matches: Matches) -> Linearization:
         pose: map <- camera, or map <- body where the query has several views.
         matches: of all keyframes.
     """
-    seen, turns = linearize_cameras(pose, matches), list[Array]()
-    if matches.readout is not None:
-        turns = [seen.by_pose[:, :, 3:6] * matches.readout[:, None, None]]
+    rows, ahead = linearize_cameras(pose, matches)
+    residual, by_keyframe = rows[:, :, -1], rows[:, :, -8:-1]
     if matches.rig is None:
-        return replace(seen, by_pose=np.concatenate([seen.by_pose, *turns], 2))
+        return Linearization(residual, rows[:, :, :-8], by_keyframe, ahead)
     by_pose = np.zeros((len(matches.rays), 2, 6 + matches.nuisances))
     tied = 6 + matches.rig.errors
     for view in range(len(matches.rig)):
         at, _ = matches.of_view(view)
         with np.errstate(invalid="ignore", over="ignore"):
-            by_pose[at, :, :tied] = seen.by_pose[at] @ matches.rig.by_body(view, pose)
-        for by_turn in turns:
-            by_pose[at, :, tied + 3 * view : tied + 3 * view + 3] = by_turn[at]
-    return replace(seen, by_pose=by_pose)
+            by_pose[at, :, :tied] = rows[at, :, :6] @ matches.rig.by_body(view, pose)
+        if matches.readout is not None:
+            by_pose[at, :, tied + 3 * view : tied + 3 * view + 3] = rows[at, :, 6:9]
+    return Linearization(residual, by_pose, by_keyframe, ahead)
 
 
-def linearize_cameras(pose: Pose, matches: Matches) -> Linearization:
+def linearize_cameras(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool_]]:
     """As `linearize`, by the pose of the camera alone that each match is seen by.
 
     All views at once: of the few matches of past images, numpy's calls take longer than the sums.
+
+    Returns:
+        (N, 2, C + 8) rows of the normal equations, by the C = 6 of the camera, or 9 with its turn
+        during the readout, the 7 of the keyframe, and the residual; and `Linearization.ahead`.
     """
     pose = matches.cameras(pose)
-    count = len(matches.rays)
-    ahead = np.zeros(count, bool)
-    residual, jacobian = np.zeros((count, 2)), np.zeros((count, 2, 13))
+    count, columns = len(matches.rays), 6 if matches.readout is None else 9
+    ahead, rows = np.zeros(count, bool), np.zeros((count, 2, columns + 8))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         at = np.flatnonzero(matches.with_point)
-        error, by_pose = uncertainty.residuals(
-            _of(pose, at), matches.points[at], matches.rays[at], matches.focals[at]
-        )
-        offset = matches.points[at] - matches.origins[at]
-        by_point = -by_pose[:, :, :3]
-        turned = -by_point @ transforms.skew(offset)
-        scaled = by_point @ offset[:, :, None]
-        residual[at], jacobian[at] = _forgive(
-            error,
-            np.concatenate([by_pose, by_point, turned, scaled], axis=2),
-            offset * matches.depth_sigmas[at, None],
-            matches.threshold / _THRESHOLD_SIGMAS,
-        )
+        rows[at] = _rows_of_points(_of(pose, at), matches, at, columns)
         from_camera = matches.points[at] - _of(pose, at)[..., :3, 3]
-        ahead[at] = (from_camera * _of(pose, at)[..., :3, 2]).sum(1) > 0
+        ahead[at] = np.einsum("ni,...i->n", from_camera, _of(pose, at)[..., :3, 2]) > 0
         at = np.flatnonzero(matches.with_ray)
         if len(at):
-            of_rays = _of_rays(pose, matches, at)
-            residual[at, 0], ahead[at] = epipolar_distances(*of_rays)
-            jacobian[at, 0, :12] = epipolar_jacobian(*of_rays)
-    ahead &= np.isfinite(jacobian).all(axis=(1, 2))
-    return Linearization(residual, jacobian[:, :, :6], jacobian[:, :, 6:], ahead)
+            of_rays, of = _of_rays(pose, matches, at), rows[:, 0]
+            of[at, -1], ahead[at] = epipolar_distances(*of_rays)
+            jacobian = epipolar_jacobian(*of_rays)
+            of[at, :6], of[at, columns : columns + 6] = jacobian[:, :6], jacobian[:, 6:]
+        if matches.readout is not None:
+            rows[:, :, 6:9] = rows[:, :, 3:6] * matches.readout[:, None, None]
+        ahead &= np.isfinite(np.einsum("nij->n", rows[:, :, :-1]))
+    return rows, ahead
+
+
+def _rows_of_points(pose: Pose, matches: Matches, at: NDArray[np.int64], columns: int) -> Array:
+    """The rows of matches with a point, whitened by what the points' own errors do to them."""
+    rows = np.zeros((len(at), 2, columns + 8))
+    rows[:, :, -1], rows[:, :, :6] = uncertainty.residuals(
+        pose, matches.points[at], matches.rays[at], matches.focals[at]
+    )
+    by_position = np.ascontiguousarray(rows[:, :, :3])
+    offset = matches.points[at] - matches.origins[at]
+    np.negative(by_position, out=rows[:, :, columns : columns + 3])
+    rows[:, :, columns + 3 : columns + 6] = cross(by_position, offset[:, None])
+    np.negative(np.einsum("nij,nj->ni", by_position, offset), out=rows[:, :, columns + 6])
+    deviation = offset * matches.depth_sigmas[at, None]
+    return _forgive(rows, by_position, deviation, matches.threshold / _THRESHOLD_SIGMAS)
 
 
 def _of(pose: Pose, at: NDArray[np.int64]) -> Pose:
@@ -348,25 +348,23 @@ def lengths(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool_]]:
     return length, ahead & np.isfinite(length)
 
 
-def _forgive(
-    residual: Array, jacobian: Array, deviation: Array, noise: float
-) -> tuple[Array, Array]:
+def _forgive(rows: Array, by_position: Array, deviation: Array, noise: float) -> Array:
     """Whiten reprojection errors by what the points' own errors do to them, to first order.
 
     Args:
-        residual, jacobian: (N, 2) [pixels] and (N, 2, P), the first three columns by the camera's
-            position.
+        rows: (N, 2, P) residuals [pixels] and their derivatives.
+        by_position: (N, 2, 3) those by the camera's position.
         deviation: (N, 3) one standard deviation of each point [m], in the map.
         noise: of a pixel.
 
     Returns:
-        Both, shortened along the image of the deviation so that `noise` is theirs there too.
+        The rows, shortened along the image of the deviation so that `noise` is theirs there too.
     """
     # A point that moves does what the camera does that moves the other way.
-    image = -(jacobian[:, :, :3] @ deviation[:, :, None])[..., 0]
+    image = -np.einsum("nij,nj->ni", by_position, deviation)
     length = np.hypot(*image.T)
     along = image / np.where(length > 0, length, 1.0)[:, None]
-    kept = noise / np.hypot(noise, length) - 1.0
     # The part along the image of the deviation is shortened: a symmetric 2 x 2 matrix for each.
+    kept = noise / np.hypot(noise, length) - 1.0
     whiten = np.eye(2) + kept[:, None, None] * along[:, :, None] * along[:, None, :]
-    return (whiten @ residual[:, :, None])[..., 0], whiten @ jacobian
+    return np.asarray(whiten @ rows)

@@ -116,13 +116,14 @@ class Solver:
         Args:
             slack: (N,) by how much farther off than an inlier matches have a say [pixels].
         """
-        residual, by_camera, by_keyframe, ahead = self._linearize()
+        rows, ahead = linearize_cameras(self.pose, self.matches)
+        by_camera, by_keyframe, residual = rows[:, :, :-8], rows[:, :, -8:-1], rows[:, :, -1]
         owners = self.matches.owners
         tied = self._tied()
         # What is known of the nuisances moves each view's camera, and turns it by the rows.
         moved = np.stack([by[:, 6:] @ self.nuisances for by in tied])[self.views]
-        corrected = residual + (by_keyframe @ self.effects[owners][:, :, None])[..., 0]
-        corrected += (by_camera @ moved[:, :, None])[..., 0]
+        corrected = residual + np.einsum("nij,nj->ni", by_keyframe, self.effects[owners])
+        corrected += np.einsum("nij,nj->ni", by_camera, moved)
         with np.errstate(invalid="ignore"):
             square = np.where(ahead, (corrected**2).sum(1), np.inf)
         self.residuals = corrected
@@ -133,22 +134,8 @@ class Solver:
         weights = self._weigh(square, by_keyframe, close)
         used = np.flatnonzero(self.inliers)
         self._linearized = by_camera, by_keyframe, tied, weights
-        parts = (by_camera, by_keyframe, residual[:, :, None])
-        blocks = np.concatenate([part[used] for part in parts], axis=2)
-        blocks *= np.sqrt(weights[used])[:, None, None]
+        blocks = rows[used] * np.sqrt(weights[used])[:, None, None]
         return self._solve(self._normal(blocks, used, tied))
-
-    def _linearize(self) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
-        """Residuals, their derivatives by camera and keyframe, and which are ahead.
-
-        Those by camera are (N, 2, 6), or (N, 2, 9) with its turn during the readout.
-        """
-        seen = linearize_cameras(self.pose, self.matches)
-        by_camera = seen.by_pose
-        if self.matches.readout is not None:
-            turned = by_camera[:, :, 3:6] * self.matches.readout[:, None, None]
-            by_camera = np.concatenate([by_camera, turned], axis=2)
-        return seen.residual, by_camera, seen.by_keyframe, seen.ahead
 
     def _tied(self) -> list[Array]:
         """How each view's camera, and its turn, follow from the pose and the other errors."""

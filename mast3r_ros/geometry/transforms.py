@@ -121,6 +121,14 @@ def skew(vectors: ArrayLike) -> NDArray[np.float64]:
     return matrix
 
 
+def cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cross products of (..., 3), without what numpy's own spends on small arrays."""
+    product = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        product[..., i] = a[..., j] * b[..., k] - a[..., k] * b[..., j]
+    return product
+
+
 def perturb(pose: Pose, delta: ArrayLike) -> Pose:
     """Move a pose by (6,) [dx dy dz, rx ry rz] along and about the fixed axes of its parent frame.
 
