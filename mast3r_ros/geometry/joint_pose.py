@@ -257,7 +257,7 @@ def linearize_cameras(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.b
         at = np.flatnonzero(matches.with_point)
         rows[at] = _rows_of_points(_of(pose, at), matches, at, columns)
         from_camera = matches.points[at] - _of(pose, at)[..., :3, 3]
-        ahead[at] = np.einsum("ni,...i->n", from_camera, _of(pose, at)[..., :3, 2]) > 0
+        ahead[at] = (from_camera * _of(pose, at)[..., :3, 2]).sum(1) > 0
         at = np.flatnonzero(matches.with_ray)
         if len(at):
             of_rays, of = _of_rays(pose, matches, at), rows[:, 0]
