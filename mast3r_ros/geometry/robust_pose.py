@@ -96,11 +96,13 @@ def estimate(
         None where too few matches agree or they do not bind the pose.
     """
     length, ahead = lengths(start, matches)
-    slack = _SLACK * shifts(matches, shared.sigmas)
     with np.errstate(invalid="ignore"):
+        # Of another place that hardly anything speaks for, keyframes' errors need not be known.
+        near = ahead & (length < _REACH * matches.threshold)
+        if near.sum() < least:
+            return None
+        slack = _SLACK * shifts(matches, shared.sigmas)
         near = ahead & (length < _REACH * matches.threshold + slack)
-    if near.sum() < least:
-        return None
     # By keyframe and view: the normal equations of each are made from a slice.
     at = np.flatnonzero(near)
     views = np.zeros(len(near), np.int64) if matches.views is None else matches.views
