@@ -25,10 +25,10 @@ from mast3r_ros.localization.result import KeyframeMatch
 
 # Keyframes that are looked at, those that share the most words.
 _CONSIDERED = 32
-# A part of the most words that a matched keyframe shares. On the right side of a rug it was 0.98.
-# With 0.5, other corners of a room with one wallpaper are matched as well, and make right poses
-# ambiguous (2 of 100 images of a rendered drive, the even ones).
-_AS_MANY = 0.75
+# A part of the most words that a matched keyframe shares. The best keyframe on the right side of a
+# rug had 0.71 and more (even images of a rendered drive); other corners of a room with one
+# wallpaper, which make right poses ambiguous, 0.64 and less.
+_AS_MANY = 0.67
 # From the other side, an image shows a thing from as far away, and keyframes that share its view
 # stand within about so many times that distance from it.
 _REACH = 2.0
