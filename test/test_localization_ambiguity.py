@@ -9,7 +9,14 @@ import pytest
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.localization.ambiguity import Explanation, advantage, tells_apart
+from mast3r_ros.localization.ambiguity import (
+    DECISIVE,
+    MIN_EVIDENCE,
+    Explanation,
+    advantage,
+    likelihood_ratio,
+)
+from mast3r_ros.localization.told_apart import Difference
 
 _SIZE = (640, 480)
 _CAMERA = Camera(*_SIZE, 500.0, 500.0, 319.5, 239.5)
@@ -32,6 +39,10 @@ def _pixels(seed, count=4000, part=1.0):
 
 def _outside(pixels, left, right):
     return pixels[(pixels[:, 0] < left) | (pixels[:, 0] >= right)]
+
+
+def tells_apart(right, other, size):
+    return likelihood_ratio(right, other, size) >= MIN_EVIDENCE
 
 
 @pytest.mark.parametrize("part", [1.0, 0.6, 0.4])
@@ -96,3 +107,21 @@ def test_few_features_that_one_cell_lacks_say_little():
     evidence = advantage(right, other, _SIZE) - advantage(other, right, _SIZE)
     assert 0.0 < evidence < 5.0
     assert not tells_apart(right, other, _SIZE)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "shape", "said"),
+    [
+        ((3.0, MIN_EVIDENCE), False, (True, False, False)),
+        ((3.0,), True, (True, False, False)),
+        ((DECISIVE, -3.0), False, (True, True, False)),
+        ((1 - DECISIVE,), False, (False, False, False)),
+        ((3.0, -DECISIVE), False, (False, False, True)),
+        ((3.0, -DECISIVE), True, (True, False, False)),
+        ((MIN_EVIDENCE, -DECISIVE), False, (True, False, False)),
+    ],
+)
+def test_views_that_contradict_each_other_do_not_turn_an_answer(ratios, shape, said):
+    difference = Difference(ratios, shape)
+
+    assert (difference.told, difference.sure, difference.reversed) == said

@@ -43,4 +43,8 @@ def test_sides_are_paired_with_each_others_nearest():
 
     assert pair_sides(ones, others, 3.0) == ([0], [0])
     assert pair_sides(ones, [], 3.0) == ([], [])
+    # One may be nearer, but not much, nor as far aside.
+    assert pair_sides(ones[:1], [camera_pose(0.0, 0.0, 0.65)], 3.0) == ([0], [0])
+    assert pair_sides(ones[:1], [camera_pose(0.0, 0.0, 0.75)], 3.0) == ([], [])
+    assert pair_sides(ones[:1], [camera_pose(0.65, 0.0, 0.0)], 3.0) == ([], [])
     np.testing.assert_array_equal(pair_sides(others, ones, 3.0), ([0], [0]))

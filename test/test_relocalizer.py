@@ -482,6 +482,22 @@ def test_two_poses_that_explain_as_much_are_ambiguous():
     _assert_refused(strict, Reason.AMBIGUOUS)
 
 
+def test_a_place_of_fewer_matches_is_right_where_what_differs_speaks_for_it():
+    _, (elsewhere, few) = _two_places(count=1000)
+    many = _matches(count=2500)
+    # A thing that the place of most matches does not have.
+    lacks = (many.query_pixels[:, 0] < 180) | (many.query_pixels[:, 0] > 360)
+
+    answer = _locate((_KEYFRAME, many.select(lacks)), (elsewhere, few))
+
+    assert lacks.sum() > 1.2 * len(few)
+    _assert_at(answer, elsewhere @ transforms.inverse(_KEYFRAME) @ _QUERY)
+    # Without it, neither is right.
+    both = few.query_pixels[:, 0] < 180, many.query_pixels[:, 0] < 180
+    alike = _locate((_KEYFRAME, many.select(both[1])), (elsewhere, few.select(both[0])))
+    _assert_refused(alike, Reason.AMBIGUOUS)
+
+
 @pytest.mark.parametrize(("meters", "turn"), [(0.08, 0.0), (0.0, 0.04)])
 def test_keyframes_that_disagree_a_little_are_not_another_pose(meters, turn):
     other = _KEYFRAME @ camera_pose(0.6, 0.0, 0.1)

@@ -64,7 +64,8 @@ class RelocalizerOptions:
     min_evidence: float = option(
         3.0,
         "Refuse the pose unless it explains the image better than any other pose by this "
-        "many standard deviations",
+        "many standard deviations; a pose at another place also counts as worse where it clearly "
+        "lacks something in view",
         0.0,
         100.0,
     )

@@ -21,9 +21,11 @@ from mast3r_ros.frontends.base import (
 )
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.joint_pose import Matches
 from mast3r_ros.geometry.relative_pose import RelativePose
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.robust_pose import Estimate
+from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
@@ -43,7 +45,7 @@ from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
 from mast3r_ros.localization.second_look import MENDABLE, can_look_again, match_again
-from mast3r_ros.localization.verification import verify
+from mast3r_ros.localization.verification import Verdict, verify
 from mast3r_ros.localization.view import MatchedView, View, as_views, pairs
 
 # With fewer points than this, the translation's length cannot be trusted.
@@ -424,18 +426,13 @@ class Relocalizer:
         solved = best_of(hypotheses, matches, shared, views, options)
         if solved is None or not _metric(solved, len(views), options):
             return _direction_only(unexplained, relatives, solved)
-        counts = np.cumsum([len(c) for v in views for c in v.found])
-        explained = _by_keyframe(views, np.split(solved.inliers, counts[:-1]))
-        verdict = verify(
-            solved,
-            matches,
-            shared,
-            explained,
-            views,
-            self.min_inliers,
-            front_end.min_inlier_ratio,
-            options,
-        )
+        explained, verdict = self._judge(solved, matches, shared, views)
+        if verdict.better is not None:
+            # It has fewer matches, but what differs between the places speaks for it.
+            other = best_of([verdict.better.pose], matches, shared, views, options)
+            judged = None if other is None else self._judge(other, matches, shared, views)
+            if other is not None and judged and judged[1].reason is Reason.LOCALIZED:
+                solved, (explained, verdict) = other, judged
         figures = verdict.figures + _about_body(share)
         places = (solved.pose, *verdict.rivals) if verdict.rivals else ()
         if verdict.reason is not Reason.LOCALIZED:
@@ -459,6 +456,20 @@ class Relocalizer:
             views=verdict.views,
             places=places,
         )
+
+    def _judge(
+        self,
+        solved: Estimate,
+        matches: Matches,
+        shared: SharedErrors,
+        views: Sequence[MatchedView],
+    ) -> tuple[list[KeyframeMatch], Verdict]:
+        """What a pose explains of each view and keyframe, and whether it is accepted."""
+        counts = np.cumsum([len(c) for v in views for c in v.found])
+        explained = _by_keyframe(views, np.split(solved.inliers, counts[:-1]))
+        limits = self.min_inliers, self.map.front_end.min_inlier_ratio
+        verdict = verify(solved, matches, shared, explained, views, *limits, self.options)
+        return explained, verdict
 
 
 def _by_keyframe(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,12 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.joint_pose import Matches, lengths
 from mast3r_ros.geometry.robust_pose import Estimate
 from mast3r_ros.keyframes.keyframe import Keyframe
-from mast3r_ros.localization.ambiguity import Explanation, tells_apart
+from mast3r_ros.localization.ambiguity import (
+    DECISIVE,
+    MIN_EVIDENCE,
+    Explanation,
+    likelihood_ratio,
+)
 from mast3r_ros.localization.look_alikes import pair_sides
 from mast3r_ros.localization.surfaces import Surfaces, lacks_surfaces
 from mast3r_ros.localization.view import MatchedView, distinct_keyframes
@@ -22,10 +28,38 @@ from mast3r_ros.localization.view import MatchedView, distinct_keyframes
 _ROUGHLY = 4.0
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How an answer's place differs from another one, as the images see them.
+
+    Attributes:
+        ratios: of each view, by how much its features speak for the answer (`likelihood_ratio`).
+        shape: whether a view shows that the other place has another shape.
+    """
+
+    ratios: tuple[float, ...]
+    shape: bool
+
+    @property
+    def told(self) -> bool:
+        """Whether one image at least speaks for the answer."""
+        return self.shape or max(self.ratios) >= MIN_EVIDENCE
+
+    @property
+    def sure(self) -> bool:
+        """Whether its features are enough, even if the other pose explains as many matches."""
+        return max(self.ratios) >= DECISIVE
+
+    @property
+    def reversed(self) -> bool:
+        """Whether it is the other pose that an image speaks for, and none for the answer."""
+        return min(self.ratios) <= -DECISIVE and not self.told
+
+
 def told_apart(
     answer: Estimate, other: Estimate, matches: Matches, views: Sequence[MatchedView]
-) -> bool:
-    """Whether one image at least speaks for an answer and against a place that looks alike.
+) -> Difference:
+    """What images say of an answer and a place that looks alike.
 
     Args:
         answer, other: the pose that is to be believed, and one of another place.
@@ -49,6 +83,7 @@ def told_apart(
         [(k.pose, k.camera) for k in keyframes],
     )
     near = [lengths(pose.pose, matches)[0] < _ROUGHLY * matches.limits for pose in (answer, other)]
+    ratios, shape = [], False
     for number, view in enumerate(views):
         ones, others = (
             _explanations(pose, roughly, side[list(chosen)], matches, number, view, keyframes)
@@ -56,11 +91,11 @@ def told_apart(
                 (answer, other), near, sides, paired, strict=True
             )
         )
-        if tells_apart(ones[0], others[0], view.size):
-            return True
-        if lacks_surfaces(ones[1], others[1], surfaces, view.camera):
-            return True
-    return False
+        ratios.append(likelihood_ratio(ones[0], others[0], view.size))
+        shape = shape or (
+            ratios[-1] < MIN_EVIDENCE and lacks_surfaces(ones[1], others[1], surfaces, view.camera)
+        )
+    return Difference(tuple(ratios), shape)
 
 
 def _explanations(

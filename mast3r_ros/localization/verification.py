@@ -45,6 +45,7 @@ class Verdict:
         signs: what speaks for the pose, where all checks that come before were passed.
         views: the best inlier ratio of each view.
         rivals: poses of other places that were compared, (4, 4).
+        better: one of them for which the image speaks, and against the answer.
     """
 
     reason: Reason
@@ -52,6 +53,7 @@ class Verdict:
     signs: Signs | None = None
     views: tuple[float, ...] = ()
     rivals: tuple[Pose, ...] = ()
+    better: Estimate | None = None
 
 
 def verify(
@@ -104,14 +106,15 @@ def verify(
         if other.support < least_beside and beside:
             continue
         evidence = compare(answer, other, features, cells).evidence
-        least = min(least, evidence)
         same_matches = _by_the_same_matches(answer, other)
         other_ratio, other_needed = best_ratio(other.inliers, views, min_inlier_ratio, options)
         elsewhere = not beside and not same_matches and other_ratio >= _CREDIBLE * other_needed
         rivals += [other.pose] if elsewhere else []
-        if evidence < options.min_evidence or (
-            elsewhere and not told_apart(answer, other, matches, views)
-        ):
+        difference = told_apart(answer, other, matches, views) if elsewhere else None
+        if difference and difference.sure:
+            evidence = max(evidence, options.min_evidence)
+        least = min(least, evidence)
+        if evidence < options.min_evidence or (difference and not difference.told):
             figures = (
                 f"{other.support:.0f} inliers against {answer.support:.0f}, evidence "
                 f"{evidence:.1f} of {options.min_evidence:.1f} needed"
@@ -121,7 +124,8 @@ def verify(
             if beside and not same_matches:
                 figures = f"another one of the same place: {figures}"
                 return Verdict(Reason.UNCERTAIN, figures, rivals=tuple(rivals))
-            return Verdict(Reason.AMBIGUOUS, figures, rivals=tuple(rivals))
+            better = other if difference and difference.reversed else None
+            return Verdict(Reason.AMBIGUOUS, figures, rivals=tuple(rivals), better=better)
     signs = Signs(ratio / needed, agreeing_keyframes(explained), least)
     ratios = tuple(
         max((m.inlier_ratio for m in explained if m.view == i), default=0.0)
