@@ -208,3 +208,13 @@ def test_the_gate_minds_turns_and_can_stand_open():
 
     assert not gate.admit(_pose(0, 1.0), 0.5, 0.3, 2)
     assert gate.admit(_pose(0, 1.1), 0.5, 0.3, 2)
+
+
+def test_what_only_confirms_odometry_speaks_for_no_jump():
+    gate = JumpGate()
+    _admitted(gate, [0, 0, 0])
+
+    assert _admitted(gate, [5], confirmations=3) == [False]
+    assert not any(gate.admit(_pose(5), 0.5, 0.3, 3, fresh=False) for _ in range(5))
+    assert gate.agreeing == 1
+    assert gate.admit(_pose(0.1), 0.5, 0.3, 3, fresh=False)

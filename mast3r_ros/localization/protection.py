@@ -23,3 +23,9 @@ def protection_level(covariance: NDArray[np.float64], probability: float) -> flo
     square = float((covariance**2).sum())
     freedom = mean**2 / square
     return float(np.sqrt(mean * fdtri(freedom, _FREEDOM, 1.0 - probability)))
+
+
+def protection_levels(covariance: NDArray[np.float64], probability: float) -> tuple[float, float]:
+    """Those of the position [m] and of the orientation [rad] of a pose's (6, 6) covariance."""
+    position, orientation = (covariance[i : i + 3, i : i + 3] for i in (0, 3))
+    return protection_level(position, probability), protection_level(orientation, probability)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import (
@@ -19,21 +18,14 @@ from mast3r_ros.frontends.base import (
     estimates_camera,
     has_second_matcher,
 )
-from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.camera import Camera
-from mast3r_ros.geometry.joint_pose import Matches
-from mast3r_ros.geometry.relative_pose import RelativePose
-from mast3r_ros.geometry.rig import move_covariance
-from mast3r_ros.geometry.robust_pose import Estimate
-from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization import solving
-from mast3r_ros.localization.body import fixed_to_camera
+from mast3r_ros.localization.answer import answer_of
 from mast3r_ros.localization.bystanders import bystanders
 from mast3r_ros.localization.expected import Expectation, seen_as_expected
-from mast3r_ros.localization.hypotheses import best_of
 from mast3r_ros.localization.look_alikes import (
     counterparts,
     distance_from_keyframes,
@@ -42,21 +34,14 @@ from mast3r_ros.localization.look_alikes import (
 )
 from mast3r_ros.localization.metric_scale import MetricScale
 from mast3r_ros.localization.options import RelocalizerOptions
-from mast3r_ros.localization.protection import protection_level
-from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
+from mast3r_ros.localization.protection import protection_levels
+from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.second_look import MENDABLE, can_look_again, match_again
-from mast3r_ros.localization.verification import Verdict, verify
-from mast3r_ros.localization.view import MatchedView, View, as_views, pairs
+from mast3r_ros.localization.view import MatchedView, View, as_views
 
-# With fewer points than this, the translation's length cannot be trusted.
-_MIN_POINTS = 10
 # So many keyframes are matched in any case: the robot's body, ambiguity and the disagreement of
 # keyframes show in several only.
 _FEWEST_KEYFRAMES = 3
-# With less than this between the views, a direction is noise [rad].
-_MIN_PARALLAX = np.deg2rad(0.3)
-# A smaller part of the matches at one pixel of several keyframes may be chance.
-_REPORTED_SHARE = 0.02
 
 
 class Relocalizer:
@@ -259,7 +244,7 @@ class Relocalizer:
             f"as odometry expects: {best.found} features where they should be, "
             f"{best.by_chance} by chance, {sigmas[0]:.3f} m, {sigmas[1]:.4f} rad"
         )
-        levels = self._protection(expected.covariance)
+        levels = protection_levels(expected.covariance, self.options.protection_probability)
         return Localization(
             Reason.LOCALIZED,
             f"{Reason.LOCALIZED.value} ({figures})",
@@ -271,11 +256,6 @@ class Relocalizer:
             timings=timings,
             fresh=0.0,
         )
-
-    def _protection(self, covariance: NDArray[np.float64]) -> list[float]:
-        """The protection levels of position and orientation [m, rad]."""
-        probability = self.options.protection_probability
-        return [protection_level(covariance[i : i + 3, i : i + 3], probability) for i in (0, 3)]
 
     @property
     def min_inliers(self) -> int:
@@ -401,150 +381,7 @@ class Relocalizer:
         return front_end.estimate_camera(query, frame.size)
 
     def _solve(self, views: Sequence[MatchedView]) -> Localization:
-        options, front_end = self.options, self.map.front_end
-        unexplained = _by_keyframe(views, [np.zeros(len(c), bool) for v in views for c in v.found])
-        most = max(len(m.correspondences) for m in unexplained)
-        if most < self.min_inliers:
-            return _refusal(Reason.FEW_MATCHES, f"{most} at the most", unexplained)
-        scales = [front_end.pixel_error_scale(v.size) for v in views]
-        fixed = [
-            fixed_to_camera(v.camera, v.keyframes, v.found, scale)
-            for v, scale in zip(views, scales, strict=True)
-        ]
-        share = float(np.concatenate([f for of_view in fixed for f in of_view]).mean())
-        if share > 0:
-            views = [
-                v.with_matches([c.select(~f) for c, f in zip(v.found, of_view, strict=True)])
-                for v, of_view in zip(views, fixed, strict=True)
-            ]
-        thresholds = [options.reprojection_threshold * scale for scale in scales]
-        matches = solving.gather(views, thresholds, options)
-        shared = solving.shared_errors(views, options)
-        hypotheses, relatives = solving.solve(
-            views, matches, thresholds, options.pose_method, self.min_inliers
-        )
-        solved = best_of(hypotheses, matches, shared, views, options)
-        if solved is None or not _metric(solved, len(views), options):
-            return _direction_only(unexplained, relatives, solved)
-        explained, verdict = self._judge(solved, matches, shared, views)
-        if verdict.better is not None:
-            # It has fewer matches, but what differs between the places speaks for it.
-            other = best_of([verdict.better.pose], matches, shared, views, options)
-            judged = None if other is None else self._judge(other, matches, shared, views)
-            if other is not None and judged and judged[1].reason is Reason.LOCALIZED:
-                solved, (explained, verdict) = other, judged
-        figures = verdict.figures + _about_body(share)
-        places = (solved.pose, *verdict.rivals) if verdict.rivals else ()
-        if verdict.reason is not Reason.LOCALIZED:
-            refusal = _refusal(verdict.reason, figures, explained)
-            return replace(refusal, fixed_share=share, places=places)
-        levels = self._protection(solved.covariance)
-        return Localization(
-            verdict.reason,
-            f"{verdict.reason.value} ({figures})",
-            solved.pose,
-            solved.covariance,
-            0.0 if verdict.signs is None else verdict.signs.probability,
-            _ranked(
-                _relative_to(keyframe, views[i], m, solved)
-                for (i, keyframe, _), m in zip(pairs(views), explained, strict=True)
-            ),
-            int(solved.inliers.sum()),
-            protection_position=levels[0],
-            protection_rotation=levels[1],
-            fixed_share=share,
-            views=verdict.views,
-            places=places,
-        )
-
-    def _judge(
-        self,
-        solved: Estimate,
-        matches: Matches,
-        shared: SharedErrors,
-        views: Sequence[MatchedView],
-    ) -> tuple[list[KeyframeMatch], Verdict]:
-        """What a pose explains of each view and keyframe, and whether it is accepted."""
-        counts = np.cumsum([len(c) for v in views for c in v.found])
-        explained = _by_keyframe(views, np.split(solved.inliers, counts[:-1]))
-        limits = self.min_inliers, self.map.front_end.min_inlier_ratio
-        verdict = verify(solved, matches, shared, explained, views, *limits, self.options)
-        return explained, verdict
-
-
-def _by_keyframe(
-    views: Sequence[MatchedView], inliers: Sequence[NDArray[np.bool_]]
-) -> list[KeyframeMatch]:
-    """One part for each view and keyframe, from the inliers of each."""
-    return [
-        KeyframeMatch(keyframe.id, found, inlier, view=view)
-        for (view, keyframe, found), inlier in zip(pairs(views), inliers, strict=True)
-    ]
-
-
-def _metric(solved: Estimate, views: int, options: RelocalizerOptions) -> bool:
-    """Whether the distance to the keyframes is known: by points, or by the way between views."""
-    if solved.points >= _MIN_POINTS:
-        return True
-    if views < 2:
-        return False
-    # Rays of a single place leave the distance open; those of several share odometry's meters.
-    return bool(np.sqrt(np.trace(solved.covariance[:3, :3])) <= options.max_position_sigma)
-
-
-def _about_body(share: float) -> str:
-    """A hint where matches do not move with the camera."""
-    if share < _REPORTED_SHARE:
-        return ""
-    return f"; {share:.0%} of the matches do not move with the camera: set `mask`"
-
-
-def _direction_only(
-    unexplained: Sequence[KeyframeMatch],
-    relatives: Sequence[RelativePose | None],
-    solved: Estimate | None,
-) -> Localization:
-    """Without metric points: rotation and direction to each keyframe that allows them."""
-    answers = [
-        match
-        if relative is None or relative.parallax < _MIN_PARALLAX
-        else replace(match, inliers=relative.inliers, pose=relative.pose)
-        for match, relative in zip(unexplained, relatives, strict=True)
-    ]
-    best = max(int(m.inliers.sum()) for m in answers)
-    if best:
-        return _refusal(Reason.DIRECTION_ONLY, f"{best} inliers", answers)
-    points = 0 if solved is None else solved.points
-    figures = f"{points} of those whose point is known, {_MIN_POINTS} needed"
-    return _refusal(Reason.FEW_INLIERS, figures, answers)
-
-
-def _refusal(reason: Reason, figures: str, matches: Sequence[KeyframeMatch]) -> Localization:
-    ranked = _ranked(matches)
-    inliers = sum(int(m.inliers.sum()) for m in ranked)
-    return Localization(reason, f"{reason.value} ({figures})", matches=ranked, inliers=inliers)
-
-
-def _relative_to(
-    keyframe: Keyframe, view: MatchedView, match: KeyframeMatch, solved: Estimate
-) -> KeyframeMatch:
-    """A keyframe's part of the answer: the pose of the view's camera in the keyframe's."""
-    if not match.inliers.any():
-        return match
-    keyframe_map = transforms.inverse(keyframe.pose)
-    covariance = move_covariance(solved.covariance, solved.pose, view.body_camera)
-    return replace(
-        match,
-        pose=keyframe_map @ solved.pose @ view.body_camera,
-        covariance=transforms.rotate_covariance(covariance, keyframe_map),
-        metric=True,
-    )
-
-
-def _ranked(
-    matches: Iterator[KeyframeMatch] | Sequence[KeyframeMatch],
-) -> tuple[KeyframeMatch, ...]:
-    return tuple(sorted(matches, key=lambda m: -int(m.inliers.sum())))
+        return answer_of(views, self.map.front_end, self.min_inliers, self.options)
 
 
 @contextmanager

@@ -24,13 +24,17 @@ class JumpGate:
         self._previous: Pose | None = None
         self.agreeing = 0
 
-    def admit(self, pose: Pose, distance: float, angle: float, confirmations: int) -> bool:
+    def admit(
+        self, pose: Pose, distance: float, angle: float, confirmations: int, fresh: bool = True
+    ) -> bool:
         """Whether to follow an answer.
 
         Args:
             pose: what was answered, (4, 4).
             distance, angle: more than this is a jump [m, rad].
             confirmations: so many consecutive answers must agree on a jump.
+            fresh: one that only confirms what odometry expects agrees with the last one in any
+                case: it is followed where it is no jump, and speaks for none.
         """
 
         def near(other: Pose | None) -> bool:
@@ -40,6 +44,8 @@ class JumpGate:
                 and transforms.rotation_angle(pose, other) <= angle
             )
 
+        if not fresh and not near(self._trusted):
+            return False
         self.agreeing = self.agreeing + 1 if near(self._previous) else 1
         self._previous = pose
         if not near(self._trusted) and self.agreeing < confirmations:

@@ -116,7 +116,7 @@ class TfOutput:
         if options.tf_mode == "map_camera":
             if stamp == 0:
                 return f"map->camera not sent: {NO_STAMP}"
-            return self._send_camera(map_camera, frame_id, stamp)
+            return self._send_camera(map_camera, frame_id, stamp, fresh > 0)
         if options.tf_mode == "none":
             return ""
         if isinstance(odom_camera, TransformError):
@@ -178,11 +178,15 @@ class TfOutput:
             return False
         return self._jumped(transforms.inverse(before[0]) @ odom_base, (stamp - before[1]) / 1e9)
 
-    def _send_camera(self, map_camera: Pose, frame_id: str, stamp: int) -> str:
+    def _send_camera(self, map_camera: Pose, frame_id: str, stamp: int, fresh: bool) -> str:
         options = self._options()
         with self._lock:
             admitted = self._gate.admit(
-                map_camera, options.gate_distance, options.gate_angle, options.gate_confirmations
+                map_camera,
+                options.gate_distance,
+                options.gate_angle,
+                options.gate_confirmations,
+                fresh,
             )
             agreeing = self._gate.agreeing
         if not admitted:
