@@ -10,6 +10,7 @@ from synthetic import camera_pose, make_camera
 from told import ToldFrontEnd, numbered
 
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.bystanders import bystanders
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -45,13 +46,20 @@ def _chance(count: int) -> Correspondences:
     return replace(told, query_pixels=shuffled)
 
 
-def _asked(found: Correspondences):
-    """What `bystanders` says of a keyframe elsewhere with these matches."""
+def _asked(found: Correspondences, bent: Pose | None = None):
+    """What `bystanders` says of a keyframe elsewhere with these matches.
+
+    Half of the matches that hold the answer may be of a pose that is bent against it.
+    """
     size = (_CAMERA.width, _CAMERA.height)
     keyframes = KeyframeMap(ToldFrontEnd({}))
     for number, pose in enumerate((np.eye(4), _ELSEWHERE)):
         keyframes.add(numbered(number, size, camera=_CAMERA), pose)
     held = _seen(_QUERY, np.eye(4), 200, 1)
+    if bent is not None:
+        other = _seen(bent @ _QUERY, np.eye(4), 200, 1)
+        for name in ("query_pixels", "reference_pixels", "reference_points"):
+            getattr(held, name)[::2] = getattr(other, name)[::2]
     known = KeyframeMatch(keyframes[0].id, held, np.ones(len(held), bool))
     answer = Localization(Reason.LOCALIZED, "", _QUERY, matches=(known,))
     view = MatchedView(_CAMERA, (keyframes[0], keyframes[1]), (held, found))
@@ -76,3 +84,10 @@ def test_a_keyframe_without_points_may_have_a_say():
     told.reference_points[:] = np.nan
 
     assert _asked(told) is None
+
+
+@pytest.mark.parametrize(("turn", "silent"), [(0.02, True), (0.15, False)])
+def test_what_is_left_over_is_another_place_or_the_same_one(turn, silent):
+    bent = transforms.make(transforms.rotation_from_vector([0.0, turn, 0.0]), np.zeros(3))
+
+    assert (_asked(_chance(150), bent) is not None) is silent

@@ -18,7 +18,7 @@ from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
 from mast3r_ros.localization.confidence import FEWEST_OF_KEYFRAME
 from mast3r_ros.localization.options import RelocalizerOptions
-from mast3r_ros.localization.other_poses import left_over
+from mast3r_ros.localization.other_poses import far_apart, left_over
 from mast3r_ros.localization.result import KeyframeMatch, Localization
 from mast3r_ros.localization.verification import least_support_elsewhere
 from mast3r_ros.localization.view import MatchedView, pairs, same_cameras
@@ -44,8 +44,8 @@ def bystanders(
         options: the relocalizer's.
 
     Returns:
-        None where one of the keyframes agrees with the pose, where a part of all matches has
-        another one, or where neither is known for sure.
+        None where one of the keyframes agrees with the pose, where a part of all matches has one
+        elsewhere, or where neither is known for sure.
     """
     assert answer.pose is not None
     known = {(m.view, m.keyframe_id) for m in answer.matches}
@@ -67,7 +67,8 @@ def bystanders(
         if (number, keyframe.id) not in known and own.sum() >= FEWEST_OF_KEYFRAME:
             return None
     least = least_support_elsewhere(answer.matches, same_cameras(views), min_inliers, options)
-    return None if left_over(agreed, matches, least) else new
+    others = left_over(agreed, matches, least)
+    return None if any(far_apart(answer.pose, other, options) for other in others) else new
 
 
 def _knows_points(match: KeyframeMatch) -> bool:
