@@ -124,4 +124,4 @@ def test_few_features_that_one_cell_lacks_say_little():
 def test_views_that_contradict_each_other_do_not_turn_an_answer(ratios, shape, said):
     difference = Difference(ratios, shape)
 
-    assert (difference.told, difference.sure, difference.reversed) == said
+    assert (difference.distinguished, difference.sure, difference.reversed) == said

@@ -202,7 +202,7 @@ def has_second_matcher(front_end: FrontEnd) -> TypeGuard[SecondMatcher]:
 
 @runtime_checkable
 class RanksPairs(Protocol):
-    """A front end that tells which features of two images are most alike, matches or not.
+    """A front end that finds the features of two images that are most alike, matches or not.
 
     Where an image's pose is about known, the right ones among them are those that are where they
     should be.
@@ -223,7 +223,7 @@ class RanksPairs(Protocol):
             part: of all pairs, about so many are returned.
 
         Returns:
-            Pairs, each feature in as many as it may be; `confidence` tells how much alike they are.
+            Pairs, each feature in as many as it may be; `confidence` is how much alike they are.
         """
         ...
 

@@ -27,7 +27,7 @@ _DEPTH_EDGE = 0.1
 _DEPTH_WINDOW = 2
 # Rows of a table of scores that are made at a time.
 _BLOCK = 256
-# Features whose cosines tell how much alike the most alike pairs are.
+# Features from whose cosines it is estimated how much alike the most alike pairs are.
 _SAMPLED = 256
 # Keypoints nearer than this are one corner found twice [pixels].
 _SAME_PLACE = 4.0

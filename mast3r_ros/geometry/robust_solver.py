@@ -114,7 +114,7 @@ class Solver:
         """One iteration; False where the pose is lost.
 
         Args:
-            slack: (N,) by how much farther off than an inlier matches have a say [pixels].
+            slack: (N,) by how much farther off than an inlier matches still count [pixels].
         """
         rows, ahead = linearize_cameras(self.pose, self.matches)
         by_camera, by_keyframe, residual = rows[:, :, :-8], rows[:, :, -8:-1], rows[:, :, -1]
@@ -197,17 +197,17 @@ class Solver:
         correlated = self.correlations[self.matches.owners] ** 2
         variances = self.variances[kind] * self._amplified(by_keyframe)
         weights: Array = efficiency * robust / (variances * alike * correlated)
-        return np.where(self._heard(), weights, 0.0)
+        return np.where(self._counting(), weights, 0.0)
 
-    def _heard(self) -> NDArray[np.bool_]:
-        """(N,) matches of keyframes that have a say.
+    def _counting(self) -> NDArray[np.bool_]:
+        """(N,) matches of keyframes that count.
 
-        A match or two that agree by chance would tell as much of their keyframe's error as hundreds
+        A match or two that agree by chance would determine their keyframe's error as hundreds
         of right ones: that it is as wrong as the others are.
         """
         enough = self._counts() >= _FEWEST_OF_KEYFRAME
-        heard = enough if enough.any() else ~enough
-        return np.asarray(heard[self.matches.owners])
+        counting = enough if enough.any() else ~enough
+        return np.asarray(counting[self.matches.owners])
 
     def _counts(self) -> NDArray[np.int64]:
         """(K,) inliers of each keyframe."""

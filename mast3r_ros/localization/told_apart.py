@@ -41,7 +41,7 @@ class Difference:
     shape: bool
 
     @property
-    def told(self) -> bool:
+    def distinguished(self) -> bool:
         """Whether one image at least speaks for the answer."""
         return self.shape or max(self.ratios) >= MIN_EVIDENCE
 
@@ -53,7 +53,7 @@ class Difference:
     @property
     def reversed(self) -> bool:
         """Whether it is the other pose that an image speaks for, and none for the answer."""
-        return min(self.ratios) <= -DECISIVE and not self.told
+        return min(self.ratios) <= -DECISIVE and not self.distinguished
 
 
 def told_apart(

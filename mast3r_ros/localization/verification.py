@@ -114,7 +114,7 @@ def verify(
         if difference and difference.sure:
             evidence = max(evidence, options.min_evidence)
         least = min(least, evidence)
-        if evidence < options.min_evidence or (difference and not difference.told):
+        if evidence < options.min_evidence or (difference and not difference.distinguished):
             figures = (
                 f"{other.support:.0f} inliers against {answer.support:.0f}, evidence "
                 f"{evidence:.1f} of {options.min_evidence:.1f} needed"
