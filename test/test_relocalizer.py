@@ -17,7 +17,7 @@ from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
-from mast3r_ros.localization import second_look
+from mast3r_ros.localization import second_look, solving
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
@@ -908,6 +908,31 @@ def test_who_sees_a_rug_from_the_other_side_is_matched_too(words, turn, away, re
     monkeypatch.setattr(KeyframeMap, "by_words", lambda m, *_: [(s, m[i]) for s, i in alike])
 
     assert _compared(matches, poses)[1].reason is reason
+
+
+def test_samples_of_more_matches_that_miss_the_pose_lose_no_answer(monkeypatch):
+    poses = {n: _KEYFRAME @ camera_pose(0.1 * n, 0.0, 0.0) for n in range(3)}
+    matches = {n: _matches(keyframe_pose=poses[n], count=120, seed=n) for n in range(3)}
+    middle = (_QUERY @ camera_pose(0.0, 0.0, 3.0))[:3, 3]
+    around = transforms.make(np.eye(3), middle) @ camera_pose(turn=np.pi)
+    poses[200] = around @ transforms.make(np.eye(3), -middle) @ _KEYFRAME
+    matches[200] = _wild(100)
+    matches[200].reference_points[:] = np.nan
+    alike = [(0.02, 0), (0.02, 3)]
+    monkeypatch.setattr(KeyframeMap, "by_words", lambda m, *_: [(s, m[i]) for s, i in alike])
+    solve, asked = solving.solve, []
+
+    def missing(views, *rest):
+        asked.append(len(views[0].keyframes))
+        return ([camera_pose(40.0)], [None] * 4) if asked[-1] > 3 else solve(views, *rest)
+
+    monkeypatch.setattr(solving, "solve", missing)
+    matched, answer = _compared(matches, poses)
+
+    assert asked == [3, 4]
+    assert matched == {0, 1, 2, 3}
+    assert answer.localized
+    assert transforms.distance(answer.pose, _QUERY) < 0.05
 
 
 @pytest.mark.parametrize(("depth", "reason"), [(4.0, Reason.LOCALIZED), (2.0, Reason.AMBIGUOUS)])

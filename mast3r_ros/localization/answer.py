@@ -17,6 +17,7 @@ from mast3r_ros.geometry.relative_pose import RelativePose
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.robust_pose import Estimate
 from mast3r_ros.geometry.robust_solver import SharedErrors
+from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.localization import solving
 from mast3r_ros.localization.body import fixed_to_camera
@@ -54,6 +55,7 @@ def answer_of(
     front_end: FrontEnd,
     min_inliers: int,
     options: RelocalizerOptions,
+    start: Pose | None = None,
 ) -> Localization:
     """Where the body is, if the matches of all views say so and no check speaks against it.
 
@@ -62,6 +64,7 @@ def answer_of(
         front_end: that matched them.
         min_inliers: fewest inliers of an accepted pose.
         options: the relocalizer's.
+        start: map <- body, the only first pose; without it, first poses are looked for.
     """
     unexplained = _by_keyframe(views, [np.zeros(len(c), bool) for v in views for c in v.found])
     most = max(len(m.correspondences) for m in unexplained)
@@ -72,9 +75,12 @@ def answer_of(
     thresholds = [options.reprojection_threshold * scale for scale in scales]
     matches = solving.gather(views, thresholds, options)
     shared = solving.shared_errors(views, options)
-    hypotheses, relatives = solving.solve(
-        views, matches, thresholds, options.pose_method, min_inliers
-    )
+    if start is None:
+        hypotheses, relatives = solving.solve(
+            views, matches, thresholds, options.pose_method, min_inliers
+        )
+    else:
+        hypotheses, relatives = [start], [None] * len(unexplained)
     solved = best_of(hypotheses, matches, shared, views, options)
     if solved is None or not _metric(solved, len(views), options):
         return _direction_only(unexplained, relatives, solved)

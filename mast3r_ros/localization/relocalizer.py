@@ -19,6 +19,7 @@ from mast3r_ros.frontends.base import (
     has_second_matcher,
 )
 from mast3r_ros.geometry.camera import Camera
+from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
@@ -354,6 +355,9 @@ class Relocalizer:
         """Solve once more, with the matches of more keyframes than the answer's."""
         with timed(timings, "solve"):
             wider = self._solve(views)
+            if not wider.localized and wider.inliers < answer.inliers:
+                # Among more matches, samples may miss the pose that most of them agree on.
+                wider = self._solve(views, answer.pose if answer.localized else answer.places[0])
         return self._by_second(wider) if answer.matcher else wider
 
     def _look_again(
@@ -380,8 +384,8 @@ class Relocalizer:
         assert estimates_camera(front_end)
         return front_end.estimate_camera(query, frame.size)
 
-    def _solve(self, views: Sequence[MatchedView]) -> Localization:
-        return answer_of(views, self.map.front_end, self.min_inliers, self.options)
+    def _solve(self, views: Sequence[MatchedView], start: Pose | None = None) -> Localization:
+        return answer_of(views, self.map.front_end, self.min_inliers, self.options, start)
 
 
 @contextmanager
