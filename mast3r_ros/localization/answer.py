@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from mast3r_ros.frontends.base import FrontEnd
 from mast3r_ros.geometry import transforms
-from mast3r_ros.geometry.joint_pose import Matches
 from mast3r_ros.geometry.relative_pose import RelativePose
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.robust_pose import Estimate
-from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.localization import solving
@@ -34,20 +32,6 @@ _MIN_POINTS = 10
 _MIN_PARALLAX = np.deg2rad(0.3)
 # A smaller part of the matches at one pixel of several keyframes may be chance.
 _REPORTED_SHARE = 0.02
-
-
-@dataclass(frozen=True)
-class _Limits:
-    """What an accepted pose needs.
-
-    Attributes:
-        min_inliers, min_inlier_ratio: of the front end, unless the options state others.
-        options: the relocalizer's.
-    """
-
-    min_inliers: int
-    min_inlier_ratio: float
-    options: RelocalizerOptions
 
 
 def answer_of(
@@ -84,12 +68,20 @@ def answer_of(
     solved = best_of(hypotheses, matches, shared, views, options)
     if solved is None or not _metric(solved, len(views), options):
         return _direction_only(unexplained, relatives, solved)
-    limits = _Limits(min_inliers, front_end.min_inlier_ratio, options)
-    judged = _judge(solved, matches, shared, views, limits)
+    counts = np.cumsum([len(c) for v in views for c in v.found])
+
+    def judge(solved: Estimate) -> _Judged:
+        explained = _by_keyframe(views, np.split(solved.inliers, counts[:-1]))
+        limits = min_inliers, front_end.min_inlier_ratio, options
+        return _Judged(
+            solved, explained, verify(solved, matches, shared, explained, views, *limits)
+        )
+
+    judged = judge(solved)
     if judged.verdict.better is not None:
         # It has fewer matches, but what differs between the places speaks for it.
         other = best_of([judged.verdict.better.pose], matches, shared, views, options)
-        better = None if other is None else _judge(other, matches, shared, views, limits)
+        better = None if other is None else judge(other)
         if better is not None and better.verdict.reason is Reason.LOCALIZED:
             judged = better
     return judged.answer(views, share, options)
@@ -131,19 +123,6 @@ class _Judged:
             views=verdict.views,
             places=places,
         )
-
-
-def _judge(
-    solved: Estimate,
-    matches: Matches,
-    shared: SharedErrors,
-    views: Sequence[MatchedView],
-    limits: _Limits,
-) -> _Judged:
-    counts = np.cumsum([len(c) for v in views for c in v.found])
-    explained = _by_keyframe(views, np.split(solved.inliers, counts[:-1]))
-    needed = limits.min_inliers, limits.min_inlier_ratio, limits.options
-    return _Judged(solved, explained, verify(solved, matches, shared, explained, views, *needed))
 
 
 def _without_body(
