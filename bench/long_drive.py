@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A long drive through rendered rooms: a map from odometry that drifts, and a second drive in it.
 
-    python -m bench.long_drive [--seed 0] [--images 1000] [--front-end xfeat] [--window 1]
-        [--out FOLDER]
+    python -m bench.long_drive [--seed 0] [--images 1000] [--size 320x240] [--front-end xfeat]
+        [--window 1] [--out FOLDER]
 
-A robot visits four rooms in turn, again and again, some 30 cm or 14 degrees between two images of
-320x240 with depth. Its odometry drifts by 2 % of the distance and 0.3 degrees after a meter.
+A robot visits four rooms in turn, again and again, some 30 cm or 14 degrees between two images
+with depth. Its odometry drifts by 2 % of the distance and 0.3 degrees after a meter.
 `mast3r_ros map build --poses odometry` makes a map of all images. Then the robot drives other ways
 through the rooms, and each image is localized, by itself or together with those before it
 (`--window`), tied by odometry that drifts as that of the first drive. Poses are compared with the
@@ -52,7 +52,6 @@ from mast3r_ros.training.worlds.drives import Drive, DriveWorld
 
 _ROOMS = (0, 1, 3, 2)  # around the crossing of four rooms
 _PER_VISIT = 50
-_SIZE = ImageSize(320, 240)
 _DRIFT, _DRIFT_TURN = 0.02, np.deg2rad(0.3)
 _BOUND = Bound.of(0.25, 5.0)
 # The part of its view that an image to be localized should share with a keyframe (docs/maps.md).
@@ -66,6 +65,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--size", type=ImageSize.parse, default="320x240")
     parser.add_argument("--front-end", default="xfeat")
     parser.add_argument("--window", type=int, default=1, help="images localized together")
     parser.add_argument("--out", type=Path, help="keeps images and map here")
@@ -77,7 +77,7 @@ def main() -> int:
 
 
 def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    world = DriveWorld(_SIZE)
+    world = DriveWorld(options.size)
     mapped = world.tour(options.seed, _visits(options.images), _PER_VISIT)
     poses = [m.body @ mapped.mounts[0] for m in mapped.moments]
     odometry = _drifted(poses, options.seed, 18)

@@ -71,10 +71,8 @@ def test_another_session_is_aligned(found, even, odd):
 
 
 def test_one_keyframe_that_is_wrong_does_not_turn_the_map(found):
-    wrong = [
-        (k, replace(answer, pose=answer.pose @ camera_pose(2.0))) if k.id == 1 else (k, answer)
-        for k, answer in found
-    ]
+    wrong = list(found)
+    wrong[1] = found[1][0], replace(found[1][1], pose=found[1][1].pose @ camera_pose(2.0))
     alignment = merging.align_maps(wrong)
 
     assert (alignment.localized, alignment.agreeing) == (4, 3)
@@ -82,8 +80,11 @@ def test_one_keyframe_that_is_wrong_does_not_turn_the_map(found):
 
 
 def test_keyframes_that_do_not_agree_are_refused_with_figures(found):
-    shifts = {0: 0.0, 1: 2.0, 2: 4.0, 3: 4.0}
-    wrong = [(k, replace(a, pose=camera_pose(shifts[k.id]) @ a.pose)) for k, a in found]
+    shifts = (0.0, 2.0, 4.0, 4.0)
+    wrong = [
+        (other, replace(answer, pose=camera_pose(shift) @ answer.pose))
+        for shift, (other, answer) in zip(shifts, found, strict=True)
+    ]
     with pytest.raises(MappingError, match=r"4 of 4 keyframes.*only 2 of them agree"):
         merging.align_maps(wrong)
 
@@ -92,7 +93,8 @@ def test_maps_without_overlap_are_refused_with_figures(found, even, sift):
     stranger = _built(sift, range(3), OTHER_ROOM)
     with pytest.raises(MappingError, match="no overlap: 0 of 3 keyframes"):
         merging.align_maps(merging.localize_keyframes(even, stranger))
-    lost = [(k, Localization(Reason.FEW_MATCHES, "none")) for k, _ in found[:2]] + found[2:]
+    refused = Localization(Reason.FEW_MATCHES, "none")
+    lost = [(other, refused) for other, _ in found[:2]] + found[2:]
     with pytest.raises(MappingError, match="no overlap: 2 of 4 keyframes"):
         merging.align_maps(lost)
 

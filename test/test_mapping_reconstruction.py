@@ -49,9 +49,8 @@ def _unposed(sift, depth, strangers=0):
 
 
 def _model(keyframes):
-    descriptions = [k.description for k in keyframes]
     pairs = similar_pairs(keyframes, OPTIONS.alike, OPTIONS.successors)
-    matches = match_pairs(descriptions, pairs, keyframes.front_end)
+    matches = match_pairs(list(keyframes), pairs, keyframes.front_end)
     sure = verified(list(keyframes), matches, keyframes.front_end, OPTIONS.seed)
     return reconstruction.register(keyframes, sure, OPTIONS)
 
@@ -104,9 +103,8 @@ def test_a_scale_that_is_off_is_fitted_to_depth(with_depth, sift):
     keyframes, model = with_depth
     median = scales.scale_from_depth(model, keyframes)
     wrong = replace(median, meters=1.03 * median.meters)
-    descriptions = [k.description for k in keyframes]
     pairs = similar_pairs(keyframes, OPTIONS.alike, OPTIONS.successors)
-    sure = list(verified(list(keyframes), match_pairs(descriptions, pairs, sift), sift, 0))
+    sure = list(verified(list(keyframes), match_pairs(list(keyframes), pairs, sift), sift, 0))
 
     posed = reconstruction.posed(keyframes, model, wrong)
     fitted = scales.scale_fitted_to_depth(posed, keyframes, sure, wrong)
@@ -177,7 +175,7 @@ def test_meters_that_cannot_be_known_are_refused_before_the_work(sift, with_dept
 def test_matches_of_chance_make_no_pair(sift, with_depth):
     keyframes = list(with_depth[0])
     descriptions = [k.description for k in keyframes]
-    (true,) = match_pairs(descriptions, [(0, 2)], sift)
+    (true,) = match_pairs(keyframes, [(0, 2)], sift)
     random = np.random.default_rng(3)
     chance = np.column_stack([random.permutation(len(descriptions[i]))[:200] for i in (0, 2)])
     mixed = MatchedPair(0, 2, np.concatenate([true.rows, chance[: len(true.rows)]]))

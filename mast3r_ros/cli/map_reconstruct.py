@@ -82,10 +82,10 @@ def reconstruct_map(
     added = reconstruction.describe(unposed, images, depth, describe)
     ids = _described(progress(added, "Describing", count), dense)
     scales.check_meters(unposed, ids, scale_from, dense is not None)
-    descriptions = [k.description for k in unposed]
+    every = unposed.in_order()
     pairs = similar_pairs(unposed, options.alike, options.successors)
-    matches = progress(match_pairs(descriptions, pairs, chosen), "Matching", len(pairs))
-    sure = list(verified(list(unposed), matches, chosen, options.seed))
+    matches = progress(match_pairs(every, pairs, chosen), "Matching", len(pairs))
+    sure = list(verified(every, matches, chosen, options.seed))
     # A model that is given its meters, or is wanted itself, has to be one.
     helps = scale_from is None and dense is None and scales.has_depth(unposed)
     try:

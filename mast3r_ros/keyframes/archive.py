@@ -63,7 +63,7 @@ def encode(keyframe: Keyframe) -> Encoded:
         "stamp": keyframe.stamp,
         "frame_id": keyframe.frame_id,
         "size": keyframe.size,
-        "covariance": None if keyframe.covariance is None else keyframe.covariance.tolist(),
+        "covariance": _listed(keyframe.covariance),
         "sha256": [hashlib.sha256(data).hexdigest() for data in (arrays, keyframe.thumbnail)],
     }
     return Encoded(json.dumps(about), arrays, keyframe.thumbnail)
@@ -109,6 +109,11 @@ def decode_about(data: str) -> About:
     )
 
 
+def with_covariance(data: str, covariance: NDArray[np.float64] | None) -> str:
+    """What `encode` says about an image, with another covariance of its pose."""
+    return json.dumps({**json.loads(data), "covariance": _listed(covariance)})
+
+
 def check_digests(about: About, arrays: bytes, thumbnail: bytes) -> None:
     """Raise ValueError where contents are not those that were saved."""
     for name, data, digest in zip(
@@ -143,6 +148,10 @@ def decode_contents(
     if checks_descriptions(front_end):
         front_end.check_description(description, about.size)
     return description, mask
+
+
+def _listed(covariance: NDArray[np.float64] | None) -> list[list[float]] | None:
+    return None if covariance is None else covariance.tolist()
 
 
 def _covariance(values: Any) -> NDArray[np.float64] | None:

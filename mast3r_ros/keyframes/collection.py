@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frontends.base import FrontEnd
-from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.keyframes.cache import Cache
 from mast3r_ros.keyframes.database import FILE, Header, MapError
 from mast3r_ros.keyframes.keyframe import Keyframe
@@ -20,7 +20,7 @@ from mast3r_ros.keyframes.places import Place, Places
 from mast3r_ros.keyframes.retrieval import EXACT
 from mast3r_ros.keyframes.saving import Saving, is_of, write_usage
 from mast3r_ros.keyframes.store import CALIBRATED, SENSED, Store
-from mast3r_ros.keyframes.stored import StoredKeyframe, read
+from mast3r_ros.keyframes.stored import Origin, StoredKeyframe, read
 from mast3r_ros.keyframes.usage import Usage, total
 
 
@@ -34,6 +34,8 @@ class Keyframes(MutableMapping[int, Keyframe]):
         self._front_end = front_end
         self._store: Store | None = None
         self._changed: dict[int, Keyframe] = {}
+        # Of other maps on disk, with what is different in this one.
+        self._borrowed: dict[int, StoredKeyframe] = {}
         self._removed: set[int] = set()
         # Of the index as it is in the store.
         self._centroids: NDArray[np.float32] | None = None
@@ -52,20 +54,26 @@ class Keyframes(MutableMapping[int, Keyframe]):
     def __getitem__(self, keyframe_id: int) -> Keyframe:
         """A keyframe; KeyError where there is none of that id."""
         keyframe = self._changed.get(keyframe_id) or self.cache.get(keyframe_id)
-        if keyframe is None:
-            place = self.places[keyframe_id]
-            keyframe = StoredKeyframe.of(keyframe_id, place.pose, place.sensed, self._fill)
-        return keyframe
+        if keyframe is not None:
+            return keyframe
+        place = self.places[keyframe_id]
+        if keyframe_id in self._borrowed:
+            return self._borrowed[keyframe_id].unread()
+        assert self._store is not None
+        origin = Origin(self._store, keyframe_id, place.pose)
+        return StoredKeyframe.of(keyframe_id, place.pose, place.sensed, origin, self._fill)
 
     def __setitem__(self, keyframe_id: int, keyframe: Keyframe) -> None:
         self.places.put(Place(keyframe_id, keyframe.pose, keyframe.sensed, keyframe.calibrated))
-        self._changed[keyframe_id] = keyframe
-        self.cache.drop(keyframe_id)
+        self._forget(keyframe_id)
+        if isinstance(keyframe, StoredKeyframe) and keyframe.origin is not None:
+            self._borrowed[keyframe_id] = keyframe.unread(_fill=self._fill)
+        else:
+            self._changed[keyframe_id] = keyframe
 
     def __delitem__(self, keyframe_id: int) -> None:
         self.places.remove(keyframe_id)
-        self._changed.pop(keyframe_id, None)
-        self.cache.drop(keyframe_id)
+        self._forget(keyframe_id)
         self._removed.add(keyframe_id)
         self._usage.pop(keyframe_id, None)
 
@@ -128,7 +136,7 @@ class Keyframes(MutableMapping[int, Keyframe]):
             looks: of the keyframes.
         """
         store, ids, index = self._store, None, looks.index
-        if store is None or not is_of(path / FILE, store):
+        if store is None or self._borrowed or not is_of(path / FILE, store):
             ids = tuple(self.places)
         centroids, cells = index.centroids, {}
         if centroids is not None:
@@ -141,8 +149,8 @@ class Keyframes(MutableMapping[int, Keyframe]):
         # Counted once, whatever is counted or written meanwhile; a save that fails loses it.
         usage, self._usage = self._usage, {}
         return Saving(
-            path, header, dict(self._changed), frozenset(self._removed), ids, cells, centroids,
-            codes, book, store, usage,
+            path, header, dict(self._changed), dict(self._borrowed), frozenset(self._removed), ids,
+            cells, centroids, codes, book, store, usage,
         )  # fmt: skip
 
     def finish(self, saving: Saving, header: Header) -> None:
@@ -161,17 +169,50 @@ class Keyframes(MutableMapping[int, Keyframe]):
             if self._changed.get(keyframe_id) is keyframe:
                 del self._changed[keyframe_id]
                 self.cache.put(keyframe)
+        for keyframe_id, borrowed in saving.borrowed.items():
+            if self._borrowed.get(keyframe_id) is borrowed:
+                del self._borrowed[keyframe_id]
         self._removed -= saving.removed
         if saving.centroids is not None:
             self._centroids = saving.centroids
 
+    def _forget(self, keyframe_id: int) -> None:
+        """Forget what is in memory of a keyframe."""
+        self._changed.pop(keyframe_id, None)
+        self._borrowed.pop(keyframe_id, None)
+        self.cache.drop(keyframe_id)
+
     def _fill(self, keyframe: StoredKeyframe, contents: bool) -> None:
-        assert self._store is not None
-        read(keyframe, self._store, self._front_end, contents)
-        if contents and self._is_current(keyframe.id, keyframe.pose):
+        read(keyframe, self._front_end, contents)
+        if contents and self._is_current(keyframe):
             self.cache.put(keyframe)
 
-    def _is_current(self, keyframe_id: int, pose: Pose) -> bool:
-        if keyframe_id not in self.places or keyframe_id in self._changed:
+    def _is_current(self, keyframe: StoredKeyframe) -> bool:
+        if keyframe.id not in self.places or keyframe.id in self._changed:
             return False
-        return np.array_equal(self.places[keyframe_id].pose, pose)
+        return np.array_equal(self.places[keyframe.id].pose, keyframe.pose)
+
+
+class InOrder(Sequence[Keyframe]):
+    """Keyframes by their numbers in a map's order, each looked up when it is asked for.
+
+    A list of them would keep in memory all that was ever read. The map does not change meanwhile.
+    """
+
+    def __init__(self, keyframes: Mapping[int, Keyframe]) -> None:
+        """Of a map's keyframes by id."""
+        self._keyframes, self._ids = keyframes, list(keyframes)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, number: int) -> Keyframe: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Keyframe]: ...
+
+    def __getitem__(self, number: int | slice) -> Keyframe | list[Keyframe]:
+        if isinstance(number, slice):
+            return [self._keyframes[i] for i in self._ids[number]]
+        return self._keyframes[self._ids[number]]

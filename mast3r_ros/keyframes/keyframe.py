@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -53,6 +53,14 @@ class Keyframe:
     def calibrated(self) -> bool:
         """Whether its camera is known."""
         return self.camera is not None
+
+    def moved(self, pose: Pose, covariance: NDArray[np.float64] | None) -> Keyframe:
+        """The same image at another pose; as `dataclasses.replace`, but nothing is read for it."""
+        return replace(self, pose=pose, covariance=covariance)
+
+    def renamed(self, keyframe_id: int) -> Keyframe:
+        """The same image under another id; nothing is read for it."""
+        return replace(self, id=keyframe_id)
 
 
 def make_thumbnail(image: NDArray[np.uint8]) -> bytes:

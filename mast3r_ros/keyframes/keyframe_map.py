@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,14 @@ from mast3r_ros.frame import Frame
 from mast3r_ros.frontends.base import Description, FrontEnd, triangulates
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.keyframes.collection import Keyframes
+from mast3r_ros.keyframes.collection import InOrder, Keyframes
 from mast3r_ros.keyframes.database import Header, MapError
 from mast3r_ros.keyframes.keyframe import Keyframe, make_thumbnail
 from mast3r_ros.keyframes.looks import Looks
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.keyframes.saving import Saving
 from mast3r_ros.keyframes.store import Store
+from mast3r_ros.keyframes.stored import StoredKeyframe, looks_of
 from mast3r_ros.keyframes.trained_index import Trained, Training
 from mast3r_ros.keyframes.triangulation import Neighborhood, Untriangulated
 from mast3r_ros.keyframes.usage import Usage
@@ -46,7 +47,7 @@ class KeyframeMap:
             front_end: describes and matches its keyframes.
             cache_mb: once it is saved, keyframes stay in memory that take so much at most [MB].
         """
-        self.front_end = front_end
+        self.front_end, self._cache_mb = front_end, cache_mb
         self._keyframes = Keyframes(front_end, cache_mb)
         self._looks = Looks(front_end, codebook_of(front_end))
         self._next_id = 0
@@ -58,6 +59,13 @@ class KeyframeMap:
 
     def __iter__(self) -> Iterator[Keyframe]:
         return iter(self._keyframes.values())
+
+    def in_order(self) -> Sequence[Keyframe]:
+        """The keyframes by their numbers, in the order of `ids`, while the map does not change.
+
+        Unlike a list of them, it keeps none in memory.
+        """
+        return InOrder(self._keyframes)
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -173,7 +181,11 @@ class KeyframeMap:
                 self._keyframes[keyframe.id] = keyframe
 
     def _insert(self, keyframe: Keyframe) -> None:
-        self._looks.add(keyframe.id, keyframe.description)
+        if isinstance(keyframe, StoredKeyframe) and keyframe.origin is not None:
+            look, code = looks_of(keyframe.origin, self._looks.codebook)
+            self._looks.add_stored(keyframe.id, look, code, lambda: keyframe.description)
+        else:
+            self._looks.add(keyframe.id, keyframe.description)
         self._keyframes[keyframe.id] = keyframe
         self._changes += 1
         self._next_id = max(self._next_id, keyframe.id + 1)
@@ -181,13 +193,16 @@ class KeyframeMap:
     def derive(self, keyframes: Iterable[Keyframe]) -> KeyframeMap:
         """A map with these keyframes in place of this one's, their ids and their usage kept.
 
+        Keyframes of a map on disk, also moved or renamed ones, are not read for it: the new map
+        reads them from there when they are needed, and when it is saved.
+
         Args:
             keyframes: described by the same front end, for example this map's with other poses.
 
         Raises:
             ValueError: two have the same id, or a description is not this front end's.
         """
-        derived = KeyframeMap(self.front_end)
+        derived = KeyframeMap(self.front_end, self._cache_mb)
         derived._next_id = self._next_id
         for keyframe in keyframes:
             if keyframe.id in derived._keyframes:

@@ -10,7 +10,7 @@ where there are too many images for words.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ _WEIGHT = 0.1
 _CONSIDERED = 1000
 # Queries whose words are remembered: the images of a window or a rig.
 _RECENT = 8
+
+ReadDescription = Callable[[], Description]
 
 
 class Looks:
@@ -62,6 +64,22 @@ class Looks:
         self.index.add(number, description.global_descriptor)
         if self._words is not None:
             self._uncoded[number] = description
+            self._forget_words_of_many()
+
+    def add_stored(
+        self, number: int, look: NDArray[np.float32], code: Code | None, read: ReadDescription
+    ) -> None:
+        """Add an image whose description is not in memory, and does not stay there.
+
+        Args:
+            number: of the image.
+            look: its global descriptor.
+            code: its words; None where they are not known.
+            read: reads its description, if its words are to be found.
+        """
+        self.index.add(number, look)
+        if self._words is not None:
+            self._words.add(number, self._code(read()) if code is None else code)
             self._forget_words_of_many()
 
     def add_codes(self, codes: Mapping[int, Code]) -> None:

@@ -40,6 +40,7 @@ from mast3r_ros.keyframes.database import (
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.match_kernel import Code
 from mast3r_ros.keyframes.store import CALIBRATED, SENSED, Store, pack_entry
+from mast3r_ros.keyframes.stored import StoredKeyframe
 from mast3r_ros.keyframes.usage import Usage, total
 
 _STAGING = ".saving-"
@@ -57,6 +58,7 @@ class Saving:
         path: the map's folder.
         header: what it will say of itself.
         changed: those that are not in `store`, or others there.
+        borrowed: those of other maps on disk, with what is different in this one.
         removed: ids in `store` that it no longer has.
         ids: of all its keyframes; None for a commit to `store`, which writes what has changed.
         cells: of the trained index, by id: of what has changed, or of all with `centroids`.
@@ -70,6 +72,7 @@ class Saving:
     path: Path
     header: Header
     changed: dict[int, Keyframe]
+    borrowed: dict[int, StoredKeyframe]
     removed: frozenset[int]
     ids: tuple[int, ...] | None
     cells: dict[int, int]
@@ -183,13 +186,20 @@ class Saving:
         """The rows of a keyframe, changed or not."""
         if keyframe_id in self.changed:
             return self._rows(self.changed[keyframe_id])
-        assert self.store is not None
+        store, there = self.store, keyframe_id
+        borrowed = self.borrowed.get(keyframe_id)
+        if borrowed is not None:
+            assert borrowed.origin is not None
+            store, there, _ = borrowed.origin
+        assert store is not None
         try:
-            flags, entry, about = self.store.short(keyframe_id)
-            arrays, thumbnail = self.store.contents(keyframe_id)
+            flags, entry, about = store.short(there)
+            arrays, thumbnail = store.contents(there)
             archive.check_digests(archive.decode_about(about), arrays, thumbnail)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise MapError(f"{self.store.file}: keyframe {keyframe_id}: {error}") from error
+            raise MapError(f"{store.file}: keyframe {there}: {error}") from error
+        if borrowed is not None:
+            entry, about = borrowed.restated(entry, about)
         short = (keyframe_id, flags, entry, zlib.crc32(entry), about, _crc(about))
         return short, (keyframe_id, arrays, thumbnail)
 

@@ -67,6 +67,11 @@ def unpack_pose(entry: bytes) -> Pose:
     return np.frombuffer(entry, "<f8", 16).reshape(4, 4).astype(np.float64)
 
 
+def unpack_descriptor(entry: bytes) -> NDArray[np.float32]:
+    """The global descriptor, (G,), in what `pack_entry` made."""
+    return np.frombuffer(entry, "<f4", offset=_POSE_BYTES).astype(np.float32)
+
+
 _POSE_BYTES = 16 * 8
 
 
@@ -217,11 +222,18 @@ class Store:
         Raises:
             MapError: one is damaged.
         """
+        return self._codes("", codebook)
+
+    def code(self, keyframe_id: int, codebook: Codebook) -> Code | None:
+        """Visual words of a keyframe; None where it has none of these. Errors as of `codes`."""
+        return self._codes(" AND id = ?", codebook, keyframe_id).get(keyframe_id)
+
+    def _codes(self, which: str, codebook: Codebook, *values: int) -> dict[int, Code]:
         with self._reading():
             rows = self._run(
                 "SELECT id, CASE WHEN typeof(words) = 'blob' AND length(words) <= ? THEN words END "
-                "FROM code WHERE book = ?",
-                (_MAX_CODE, codebook.identity),
+                f"FROM code WHERE book = ?{which}",
+                (_MAX_CODE, codebook.identity, *values),
             ).fetchall()
         try:
             return {i: Code.unpacked(words, len(codebook.words)) for i, words in rows}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -146,8 +146,7 @@ def check(keyframes: KeyframeMap, options: RelocalizerOptions | None = None) -> 
         raise MappingError(f"{len(keyframes)} keyframes: a check leaves one out, two are needed")
     rest = _WithoutOne(keyframes)
     relocalizer = Relocalizer(rest, options)
-    every = list(keyframes)
-    for keyframe in every:
+    for keyframe in keyframes:
         if keyframe.camera is None:
             continue
         rest.hidden = keyframe.id
@@ -158,15 +157,16 @@ def check(keyframes: KeyframeMap, options: RelocalizerOptions | None = None) -> 
                 transforms.distance(answer.pose, keyframe.pose),
                 transforms.rotation_angle(answer.pose, keyframe.pose),
             )
+        reach = _reach(keyframe)
         beside = [
-            other.id
-            for other in every
-            if other is not keyframe and shares_view(keyframe.pose, other.pose, _reach(keyframe))
+            int(other)
+            for other, pose in zip(keyframes.ids, keyframes.poses, strict=True)
+            if other != keyframe.id and shares_view(keyframe.pose, pose, reach)
         ]
         yield Place(
             keyframe.id,
             keyframe.pose,
-            answer,
+            replace(answer, matches=()),
             *errors,
             len(beside),
             _rivals(keyframe, rest, beside),

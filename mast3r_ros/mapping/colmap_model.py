@@ -52,13 +52,12 @@ def to_model(keyframes: KeyframeMap) -> Any:
         MappingError: the front end keeps no features, or a keyframe has no camera.
     """
     pycolmap, front_end = library("pycolmap"), features_of(keyframes)
-    chosen, names = list(keyframes), image_names(keyframes)
+    chosen, names = keyframes.in_order(), image_names(keyframes)
     model = empty_model(chosen, posed=True)
     for number, keyframe in enumerate(chosen):
         model.images[image_id(number)].name = names[keyframe.id]
-    descriptions = [k.description for k in chosen]
     pairs = similar_pairs(keyframes, _NEIGHBORS)
-    tracks = make_tracks(chosen, match_pairs(descriptions, pairs, front_end))
+    tracks = make_tracks(chosen, match_pairs(chosen, pairs, front_end))
     order = np.argsort(tracks.point, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(tracks.point))[:-1]) if len(order) else []
     for place, rows in zip(tracks.points, parts, strict=True):

@@ -183,7 +183,7 @@ def write_dense(
 
 
 def _write_page(path: Path, cloud: ColoredCloud, keyframes: KeyframeMap, scale: Scale) -> None:
-    every = list(keyframes)
+    every = keyframes.in_order()
     # The axes of a page's clouds are a camera's: the first one's here.
     camera_map = transforms.inverse(every[0].pose)
     shown = np.random.default_rng(0).permutation(len(cloud.points))[:_DRAWN]

@@ -51,7 +51,7 @@ def poses_from_depth(keyframes: KeyframeMap, found: Iterable[Link | None]) -> De
         MappingError: fewer than three images are tied together.
         MissingExtraError: gtsam is not installed.
     """
-    every = list(keyframes)
+    every = keyframes.in_order()
     links = [link for link in found if link is not None]
     chosen = _largest_group(len(every), links)
     links = _within(links, chosen)
@@ -64,7 +64,7 @@ def poses_from_depth(keyframes: KeyframeMap, found: Iterable[Link | None]) -> De
     # What only contradicted links held is not known.
     kept = _largest_group(len(chosen), [links[i] for i in np.flatnonzero(believed)])
     map_first = MAP_CAMERA @ transforms.inverse(poses[kept[0]])
-    placed = keyframes.derive(replace(every[chosen[i]], pose=map_first @ poses[i]) for i in kept)
+    placed = keyframes.derive(every[chosen[i]].moved(map_first @ poses[i], None) for i in kept)
     return DepthPoses(placed, len(links), int(believed.sum()))
 
 

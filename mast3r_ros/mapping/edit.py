@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -29,7 +27,7 @@ def _moved(keyframe: Keyframe, new_old: Pose) -> Keyframe:
     covariance = keyframe.covariance
     if covariance is not None:
         covariance = transforms.rotate_covariance(covariance, new_old)
-    return replace(keyframe, pose=new_old @ keyframe.pose, covariance=covariance)
+    return keyframe.moved(new_old @ keyframe.pose, covariance)
 
 
 def crop(keyframes: KeyframeMap, low: ArrayLike, high: ArrayLike) -> KeyframeMap:

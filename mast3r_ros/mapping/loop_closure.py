@@ -10,7 +10,7 @@ rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
@@ -70,14 +70,14 @@ def find_closures(
     The map of a keyframe with depth is itself alone; of one without, also the ones before and
     after it, with which its points were triangulated: over them odometry hardly drifts.
     """
-    every = list(keyframes)
+    every = keyframes.in_order()
     for one, other in pairs:
         first, second = every[one], every[other]
         if first.camera is None or second.camera is None:
             yield None
             continue
         near = [first] if first.sensed else every[max(one - 1, 0) : one + 2]
-        near = [k for k in near if k is not second]
+        near = [k for k in near if k.id != second.id]
         relocalizer = Relocalizer(keyframes.derive(near), options)
         answer = relocalizer.localize_description(second.description, second.camera)
         if answer.pose is None or answer.covariance is None:
@@ -101,11 +101,11 @@ def straighten(
     Raises:
         MissingExtraError: gtsam is not installed.
     """
-    every, found = list(keyframes), [link for link in closures if link is not None]
+    every, found = keyframes.in_order(), [link for link in closures if link is not None]
     steps = [_step(i, before, after, options) for i, (before, after) in _successive(every)]
     poses, believed = solve_pose_graph([k.pose for k in every], steps, found)
     return Straightened(
-        keyframes.derive(replace(k, pose=p) for k, p in zip(every, poses, strict=True)),
+        keyframes.derive(k.moved(p, k.covariance) for k, p in zip(every, poses, strict=True)),
         len(found),
         tuple((link.one, link.other) for link in compress(found, believed)),
         np.array([transforms.distance(k.pose, p) for k, p in zip(every, poses, strict=True)]),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,6 @@ import numpy as np
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
-from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.relocalizer import Relocalizer
@@ -67,8 +67,11 @@ class Alignment:
 
 def localize_keyframes(
     first: KeyframeMap, other: KeyframeMap, options: RelocalizerOptions | None = None
-) -> Iterator[tuple[Keyframe, Localization]]:
+) -> Iterator[tuple[Pose, Localization]]:
     """Localize each keyframe of another map that has a camera in the first map.
+
+    Yields:
+        The keyframe's pose in the other map, and the answer without its matches.
 
     Raises:
         MappingError: the maps are not of one front end.
@@ -82,24 +85,22 @@ def localize_keyframes(
     relocalizer = Relocalizer(first, options)
     for keyframe in other:
         if keyframe.camera is not None:
-            yield (
-                keyframe,
-                relocalizer.localize_description(keyframe.description, keyframe.camera),
-            )
+            answer = relocalizer.localize_description(keyframe.description, keyframe.camera)
+            yield keyframe.pose, replace(answer, matches=())
 
 
-def align_maps(found: Iterable[tuple[Keyframe, Localization]]) -> Alignment:
+def align_maps(found: Iterable[tuple[Pose, Localization]]) -> Alignment:
     """The alignment that most localized keyframes of the other map agree on.
 
     Args:
-        found: keyframes of the other map, and where they are in the first.
+        found: poses of keyframes in the other map, and where they are in the first.
 
     Raises:
         MappingError: too few were localized, or they do not agree: the maps share no place, or
             several that look alike.
     """
     every = list(found)
-    known = [(k, answer) for k, answer in every if answer.pose is not None]
+    known = [(pose, answer) for pose, answer in every if answer.pose is not None]
     if len(known) < _FEWEST:
         raise MappingError(
             f"no overlap: {len(known)} of {len(every)} keyframes of the other map are localized in "
@@ -107,7 +108,7 @@ def align_maps(found: Iterable[tuple[Keyframe, Localization]]) -> Alignment:
             "meet"
         )
     poses = [answer.pose for _, answer in known if answer.pose is not None]
-    others = [k.pose for k, _ in known]
+    others = [other for other, _ in known]
     tries = [pose @ transforms.inverse(k) for pose, k in zip(poses, others, strict=True)]
     agreement = [_agree(t, poses, others) for t in tries]
     best = int(np.argmax([a.sum() for a in agreement]))
@@ -145,13 +146,13 @@ def _agree(first_other: Pose, poses: Sequence[Pose], others: Sequence[Pose]) -> 
     )
 
 
-def _averaged(first_other: Pose, known: Sequence[tuple[Keyframe, Localization]]) -> Pose:
+def _averaged(first_other: Pose, known: Sequence[tuple[Pose, Localization]]) -> Pose:
     """The alignment moved to the mean of its keyframes' poses, weighed by their covariances."""
     information, gradient = np.zeros((6, 6)), np.zeros(6)
-    for keyframe, answer in known:
+    for other, answer in known:
         assert answer.pose is not None
         assert answer.covariance is not None
-        placed = first_other @ keyframe.pose
+        placed = first_other @ other
         error = transforms.difference(answer.pose, placed)
         # How the keyframe moves with the map it belongs to, turned about the first map's origin.
         by_map = np.eye(6)
@@ -193,8 +194,8 @@ def joined(first: KeyframeMap, other: KeyframeMap, first_other: Pose) -> Keyfram
         first_other: first map <- other map.
     """
     moved = transform(other, first_other)
-    renamed = [replace(k, id=first.next_id + i) for i, k in enumerate(moved)]
-    return first.derive([*first, *renamed])
+    renamed = (k.renamed(first.next_id + i) for i, k in enumerate(moved))
+    return first.derive(itertools.chain(first, renamed))
 
 
 def check_merged(refined: Refinement, first: KeyframeMap) -> None:

@@ -77,13 +77,13 @@ def similar_pairs(
 
 
 def match_pairs(
-    descriptions: Sequence[Description],
+    keyframes: Sequence[Keyframe],
     pairs: Iterable[tuple[int, int]],
     front_end: FeatureFrontEnd,
 ) -> Iterator[MatchedPair]:
     """Match pairs of images one by one."""
     for one, other in pairs:
-        first, second = (feature_description(descriptions[i]) for i in (one, other))
+        first, second = (feature_description(keyframes[i].description) for i in (one, other))
         rows, _ = front_end.match_indices(first, second)
         yield MatchedPair(one, other, rows)
 

@@ -49,7 +49,7 @@ def prune(
         covered: the part of its cells that others must show, in (0, 1].
         reach: how far away the others may stand [m].
     """
-    every, views = list(keyframes), defaultdict[int, dict[int, Cells]](dict)
+    every, views = keyframes.in_order(), defaultdict[int, dict[int, Cells]](dict)
     for pair in matches:
         if pair is None:
             continue
@@ -65,7 +65,7 @@ def prune(
         owed = [j for j in views[i] if j in gone]
         if part >= covered and all(_part(views[j], without, 1) >= covered for j in owed):
             gone = without
-    kept = [k for i, k in enumerate(every) if i not in gone]
+    kept = (k for i, k in enumerate(every) if i not in gone)
     return Pruned(keyframes.derive(kept), {every[i].id: part for i, part in gone.items()})
 
 

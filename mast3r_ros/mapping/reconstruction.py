@@ -91,7 +91,7 @@ def register(
     settings.mapper.init_min_tri_angle = options.initial_angle
     with tempfile.TemporaryDirectory(prefix="mast3r_ros_") as folder:
         database = Path(folder) / "database.db"
-        write_database(database, list(keyframes), matches)
+        write_database(database, keyframes.in_order(), matches)
         models = pycolmap.incremental_mapping(database, folder, folder, settings)
     if not models:
         raise MappingError(

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
@@ -95,7 +95,7 @@ def matched_pairs(
     keyframes: KeyframeMap, pairs: Iterable[tuple[int, int]]
 ) -> Iterator[SeenPair | None]:
     """The verified matches of each pair; None where it shows nothing in common."""
-    chosen, front_end = list(keyframes), keyframes.front_end
+    chosen, front_end = keyframes.in_order(), keyframes.front_end
     for pair in pairs:
         found = verify_pairs(chosen, match_keyframes(chosen, [pair], front_end), front_end)
         yield next(found, None)
@@ -117,10 +117,14 @@ def refine(
     Raises:
         MappingError: no two keyframes see the same things.
     """
-    chosen, pairs = list(keyframes), [pair for pair in matches if pair is not None]
+    chosen, pairs = keyframes.in_order(), list[tuple[int, int]]()
     same = isinstance(keyframes.front_end, FeatureFrontEnd)
     noise, readout = options.depth_noise, options.rolling_shutter
-    seen = [sightings_of(chosen, pair, noise, readout, same) for pair in pairs]
+    seen = []
+    for pair in matches:
+        if pair is not None:
+            pairs.append((pair.one, pair.other))
+            seen.append(sightings_of(chosen, pair, noise, readout, same))
     if not any(seen):
         raise MappingError(
             f"none of the {len(chosen)} keyframes see the same things: there is nothing to adjust; "
@@ -137,16 +141,16 @@ def refine(
             break
         used[np.flatnonzero(used)[~agree]] = False
     assert adjusted is not None
-    contradicting = [(pairs[i].one, pairs[i].other) for i in np.flatnonzero(~used)]
+    contradicting = [pairs[i] for i in np.flatnonzero(~used)]
     poses = adjusted.poses
     moved = [transforms.difference(p, k.pose) for p, k in zip(poses, chosen, strict=True)]
-    renewed = [
-        replace(k, pose=pose, covariance=covariance)
+    renewed = keyframes.derive(
+        k.moved(pose, covariance)
         for k, pose, covariance in zip(chosen, poses, adjusted.covariances, strict=True)
-    ]
-    kept = [(pairs[i].one, pairs[i].other) for i in np.flatnonzero(used)]
+    )
+    kept = [pairs[i] for i in np.flatnonzero(used)]
     return Refinement(
-        keyframes.derive(triangulated_again(renewed, kept, keyframes.front_end)),
+        triangulated_again(renewed, kept),
         np.array([np.linalg.norm(m[:3]) for m in moved]),
         np.array([np.linalg.norm(m[3:]) for m in moved]),
         tuple((chosen[a].id, chosen[b].id) for a, b in kept),

@@ -33,7 +33,7 @@ def write_page(path: Path, keyframes: KeyframeMap, name: str) -> None:
         MappingError: the map is empty.
         OSError: the file cannot be written.
     """
-    every = list(keyframes)
+    every = keyframes.in_order()
     if not every:
         raise MappingError("the map holds no keyframes: there is nothing to show")
     poses = np.array([k.pose for k in every])

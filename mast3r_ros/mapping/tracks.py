@@ -47,12 +47,13 @@ def make_tracks(keyframes: Sequence[Keyframe], matches: Iterable[MatchedPair]) -
         keyframes: described by features.
         matches: between them, numbered in their order.
     """
-    descriptions = [feature_description(k.description) for k in keyframes]
-    starts = np.cumsum([0, *(len(d) for d in descriptions)])
-    points = np.concatenate(
-        [transforms.apply(k.pose, d.points) for k, d in zip(keyframes, descriptions, strict=True)]
-    )
-    sigma = np.concatenate([d.points[:, 2] * d.depth_sigma for d in descriptions])
+    placed, sigmas = [], []
+    for keyframe in keyframes:
+        description = feature_description(keyframe.description)
+        placed.append(transforms.apply(keyframe.pose, description.points))
+        sigmas.append(description.points[:, 2] * description.depth_sigma)
+    starts = np.cumsum([0, *map(len, sigmas)])
+    points, sigma = np.concatenate(placed), np.concatenate(sigmas)
     known = np.isfinite(points).all(1)
     owner = np.repeat(np.arange(len(keyframes)), np.diff(starts))
     edges = [np.zeros((0, 2), np.int64)]

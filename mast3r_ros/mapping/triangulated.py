@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from mast3r_ros.frontends.base import Depths, FrontEnd, Triangulates, triangulates
+from mast3r_ros.frontends.base import Depths, Triangulates, triangulates
 from mast3r_ros.keyframes.keyframe import Keyframe
+from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.triangulation import (
     choose_neighbors,
     triangulate_pair,
@@ -21,35 +23,47 @@ from mast3r_ros.keyframes.triangulation import (
 _NEIGHBORS = 6
 
 
-def triangulated_again(
-    keyframes: Sequence[Keyframe], pairs: Sequence[tuple[int, int]], front_end: FrontEnd
-) -> list[Keyframe]:
-    """The keyframes, those without depth with points triangulated from their poses as they are.
+def triangulated_again(keyframes: KeyframeMap, pairs: Sequence[tuple[int, int]]) -> KeyframeMap:
+    """A map whose keyframes without depth have points triangulated from their poses as they are.
 
     Args:
-        keyframes: with cameras.
+        keyframes: with cameras. Where their front end does not triangulate, or none lacks depth,
+            nothing changes.
         pairs: numbers of keyframes that see the same things.
-        front_end: theirs; where it does not triangulate, or no keyframe lacks depth, nothing
-            changes.
     """
-    if not triangulates(front_end) or all(k.sensed for k in keyframes):
-        return list(keyframes)
-    depths: list[list[Depths]] = [[] for _ in keyframes]
-    wanted = set()
+    front_end = keyframes.front_end
+    if not triangulates(front_end) or keyframes.sensed.all():
+        return keyframes
+    return keyframes.derive(_triangulated(keyframes.in_order(), pairs, front_end))
+
+
+def _triangulated(
+    keyframes: Sequence[Keyframe], pairs: Sequence[tuple[int, int]], front_end: Triangulates
+) -> Iterator[Keyframe]:
+    after = _pairs_to_triangulate(keyframes, pairs)
+    # Of each keyframe until its turn: those of all at once take as much memory as their images.
+    depths: defaultdict[int, list[Depths]] = defaultdict(list)
+    for one, keyframe in enumerate(keyframes):
+        for other in after[one]:
+            first, second = triangulate_pair(keyframe, keyframes[other], front_end)
+            depths[one].append(first)
+            depths[other].append(second)
+        found = depths.pop(one, [])
+        yield keyframe if keyframe.sensed else _with_points(keyframe, found, front_end)
+
+
+def _pairs_to_triangulate(
+    keyframes: Sequence[Keyframe], pairs: Sequence[tuple[int, int]]
+) -> list[list[int]]:
+    """For each keyframe, the later ones that it is matched with, in their order."""
+    after: list[set[int]] = [set() for _ in keyframes]
     for i, keyframe in enumerate(keyframes):
         near = [a + b - i for a, b in pairs if i in (a, b)]
         numbers = {keyframes[j].id: j for j in near}
         for chosen in choose_neighbors(keyframe, [keyframes[j] for j in near], _NEIGHBORS):
             if not (keyframe.sensed and chosen.sensed):
-                wanted.add((min(i, numbers[chosen.id]), max(i, numbers[chosen.id])))
-    for one, other in sorted(wanted):
-        first, second = triangulate_pair(keyframes[one], keyframes[other], front_end)
-        depths[one].append(first)
-        depths[other].append(second)
-    return [
-        k if k.sensed else _with_points(k, found, front_end)
-        for k, found in zip(keyframes, depths, strict=True)
-    ]
+                after[min(i, numbers[chosen.id])].add(max(i, numbers[chosen.id]))
+    return [sorted(others) for others in after]
 
 
 def _with_points(keyframe: Keyframe, depths: Sequence[Depths], front_end: Triangulates) -> Keyframe:
