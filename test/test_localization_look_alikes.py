@@ -3,11 +3,13 @@
 """Keyframes of two places that see them from the same sides."""
 
 import numpy as np
-from synthetic import camera_pose, make_camera
+from synthetic import OTHER_ROOM, camera_pose, make_camera, view
 from told import ToldFrontEnd, numbered
 
+from mast3r_ros.frontends import create
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.look_alikes import counterparts, pair_sides
+from mast3r_ros.localization.relocalizer import Relocalizer
 
 _CAMERA = make_camera()
 _AWAY = camera_pose(20.0)
@@ -48,3 +50,18 @@ def test_sides_are_paired_with_each_others_nearest():
     assert pair_sides(ones[:1], [camera_pose(0.0, 0.0, 0.75)], 3.0) == ([], [])
     assert pair_sides(ones[:1], [camera_pose(0.65, 0.0, 0.0)], 3.0) == ([], [])
     np.testing.assert_array_equal(pair_sides(others, ones, 3.0), ([0], [0]))
+
+
+def test_a_map_that_was_matched_whole_is_not_searched_for_more(monkeypatch):
+    searched = []
+    for name in ("by_words", "alike"):
+        monkeypatch.setattr(KeyframeMap, name, lambda *_: searched.append(1) or [])
+    keyframes = KeyframeMap(create("sift"))
+    keyframes.add(view(camera_pose()), camera_pose())
+
+    assert Relocalizer(keyframes).localize(view(_QUERY)).localized
+    assert not searched
+    for x in range(10, 70, 10):
+        keyframes.add(view(camera_pose(), OTHER_ROOM), camera_pose(float(x)))
+    assert Relocalizer(keyframes).localize(view(_QUERY)).localized
+    assert searched

@@ -71,9 +71,12 @@ def look_alikes(
         Up to half of them from `other_sides`, the others by their looks as a whole; of each, the
         most alike first.
     """
+    matched = {m.keyframe_id for m in matches}
+    if len(matched) == len(keyframes):
+        return []
     most = matches[0].inliers.sum()
     holding = [m for m in matches if m.inliers.sum() >= max(_HOLDS * most, 1)]
-    distance, matched = _distance_from_camera(holding), {m.keyframe_id for m in matches}
+    distance = _distance_from_camera(holding)
     held = [keyframes[m.keyframe_id].description for m in holding]
     bound = _AS_ALIKE * min(unlikeness(query, d) for d in held) + _ALIKE if sure else np.inf
     found: dict[int, tuple[float, Keyframe]] = {}
