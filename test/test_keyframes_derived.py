@@ -17,6 +17,9 @@ from mast3r_ros.keyframes import archive
 from mast3r_ros.keyframes.database import FILE, MapError
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.store import Store
+from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.mapping import loop_closure
+from mast3r_ros.mapping.spill import Spill
 
 # Looked at again and again: many keyframes, few images to render and describe.
 COUNT, PLACES = 36, 4
@@ -171,3 +174,37 @@ def test_verbs_keep_few_keyframes_in_memory(verb, saved, tmp_path, alive, monkey
     assert set(read) == set(range(COUNT))
     assert max(alive) <= FEW
     assert (tmp_path / "out").exists()
+
+
+def _adding(keyframes, others):
+    """Add keyframes of another map, one a step."""
+    for keyframe in others:
+        keyframes._insert(keyframe)
+        yield keyframe.id
+
+
+def test_a_map_that_is_made_keeps_on_disk_what_does_not_fit_into_memory(keyframes, sift, tmp_path):
+    folder, most = tmp_path / "maps" / "new", 0
+    made = KeyframeMap(sift, cache_mb=0.5)
+    with Spill(folder) as spill:
+        for _ in spill.over(made, _adding(made, keyframes)):
+            most = max(most, len(made._keyframes._changed))
+        assert most == 15, "after the 16th they are on disk"
+        (there,) = folder.parent.iterdir()
+        assert there.name.startswith(".new-")
+        links = [list(loop_closure.find_closures(m, [(0, 1), (0, 6), (3, 2)], RelocalizerOptions()))
+                 for m in (keyframes, made)]  # fmt: skip
+        made.save(folder)
+    assert [p.name for p in folder.parent.iterdir()] == ["new"]
+    for link, expected in zip(links[1], links[0], strict=True):
+        np.testing.assert_array_equal(link.pose, expected.pose)
+    keyframes.derive(keyframes).save(tmp_path / "expected")
+    assert _rows(folder) == _rows(tmp_path / "expected")
+
+
+def test_a_map_that_fits_into_memory_is_written_once(keyframes, sift, tmp_path):
+    made = KeyframeMap(sift)
+    with Spill(tmp_path / "new") as spill:
+        assert list(spill.over(made, _adding(made, keyframes))) == list(range(COUNT))
+        assert not list(tmp_path.iterdir())
+    assert made.unsaved_mb == pytest.approx(keyframes.unsaved_mb)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mast3r_ros.frontends.base import FrontEnd
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping.describing import Describe
+    from mast3r_ros.mapping.spill import Spill
 
 ODOMETRY_PANEL = "How poses are straightened (--poses odometry)"
 SELECTION_PANEL = "Which images become keyframes (--poses given and odometry)"
@@ -28,6 +29,7 @@ def straightened_map(
     count: int,
     selection: SelectionOptions,
     options: OdometryMapOptions,
+    spill: Spill,
     describe: Describe[PosedImage] | None = None,
 ) -> tuple[KeyframeMap, dict[str, Any]]:
     """A map of the selected images, straightened by loop closures and refined.
@@ -35,6 +37,7 @@ def straightened_map(
     Args:
         images: in the order of time, with odometry's poses.
         count: number of images.
+        spill: for keyframes that do not fit into memory.
         describe: as in `selection.add_selected`.
     """
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
@@ -47,7 +50,7 @@ def straightened_map(
     library("gtsam")
     drifting = KeyframeMap(front_end)
     added = add_selected(drifting, images, depth, selection, describe=describe)
-    for _ in progress(added, "Describing", count):
+    for _ in progress(spill.over(drifting, added), "Describing", count):
         pass
     pairs = loop_closure.closure_pairs(drifting, options)
     found = loop_closure.find_closures(drifting, pairs, RelocalizerOptions())

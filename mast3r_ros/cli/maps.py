@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mast3r_ros.frontends.base import FrontEnd
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping.describing import Describe
+    from mast3r_ros.mapping.spill import Spill
 
 SOURCE_PANEL = "What is read"
 
@@ -140,6 +141,7 @@ def build(
     """Build a map from images, with their known poses or without any."""
     from mast3r_ros.frontends import create
     from mast3r_ros.mapping.describing import describe_on_cluster
+    from mast3r_ros.mapping.spill import Spill
 
     if (folder is None) == (out is None):
         raise typer.BadParameter("give the folder to save the map to, once: MAP or --out PATH")
@@ -159,21 +161,22 @@ def build(
     if ray is not None:
         describe = describe_on_cluster(front_end, ray, workers)
     count, about = -(-len(dataset) // every), dict[str, object]()
-    if not posed:
-        beside = saved.resolve().with_name(f"{saved.resolve().name}_dense")
-        wanted = DenseRequest(create(dense_front_end), dense_options, beside) if dense else None
-        keyframes, about = reconstruct_map(
-            images, chosen_front_end, depth, count, reconstruction, scale_from, wanted, describe
-        )
-    elif poses == "odometry":
-        keyframes, about = straightened_map(
-            images, chosen_front_end, depth, count, selection, straightening, describe
-        )
-    else:
-        keyframes = make_map(images, chosen_front_end, depth, count, selection, describe)
-    print_reading(dataset, source_options, posed)
-    about["reading"] = dataset.summary.as_dict()
-    save_map(keyframes, saved, json, about)
+    with Spill(saved) as spill:
+        if not posed:
+            beside = saved.resolve().with_name(f"{saved.resolve().name}_dense")
+            wanted = DenseRequest(create(dense_front_end), dense_options, beside) if dense else None
+            keyframes, about = reconstruct_map(
+                images, chosen_front_end, depth, count, reconstruction, scale_from, wanted, describe
+            )
+        elif poses == "odometry":
+            keyframes, about = straightened_map(
+                images, chosen_front_end, depth, count, selection, straightening, spill, describe
+            )
+        else:
+            keyframes = make_map(images, chosen_front_end, depth, count, selection, describe, spill)
+        print_reading(dataset, source_options, posed)
+        about["reading"] = dataset.summary.as_dict()
+        save_map(keyframes, saved, json, about)
 
 
 @app.command("info")
@@ -204,14 +207,20 @@ def make_map(
     count: int | None = None,
     selection: SelectionOptions | None = None,
     describe: Describe[PosedImage] | None = None,
+    spill: Spill | None = None,
 ) -> KeyframeMap:
-    """A map of the images that are selected, all by default, of `count`."""
+    """A map of the images that are selected, all by default, of `count`.
+
+    It is in memory, but for what does not fit there and a `spill` is given for.
+    """
     from mast3r_ros.keyframes.keyframe_map import KeyframeMap
     from mast3r_ros.mapping.selection import add_selected
 
     keyframes = KeyframeMap(front_end)
     selected = selection or SelectionOptions()
     added = add_selected(keyframes, images, depth, selected, describe=describe)
+    if spill is not None:
+        added = spill.over(keyframes, added)
     for _ in progress(added, "Mapping", count):
         pass
     return keyframes

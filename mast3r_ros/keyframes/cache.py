@@ -37,7 +37,7 @@ class Cache:
     def put(self, keyframe: Keyframe) -> None:
         """Keep a keyframe; those used longest ago make place for it."""
         self.drop(keyframe.id)
-        size = _bytes_of(keyframe)
+        size = bytes_of(keyframe)
         self._kept[keyframe.id] = keyframe, size
         self._bytes += size
         # At least one: whoever asked for it is about to use it.
@@ -51,7 +51,7 @@ class Cache:
             self._bytes -= self._kept.pop(keyframe_id)[1]
 
 
-def _bytes_of(keyframe: Keyframe) -> int:
+def bytes_of(keyframe: Keyframe) -> int:
     """Memory of a keyframe: what front ends unpack of it to match it takes twice as much again."""
     arrays = sum(array.nbytes for array in keyframe.description.arrays().values())
     mask = 0 if keyframe.mask is None else keyframe.mask.nbytes

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.frontends.base import FrontEnd
-from mast3r_ros.keyframes.cache import Cache
+from mast3r_ros.keyframes.cache import Cache, bytes_of
 from mast3r_ros.keyframes.database import FILE, Header, MapError
 from mast3r_ros.keyframes.keyframe import Keyframe
 from mast3r_ros.keyframes.looks import Looks
@@ -76,6 +76,11 @@ class Keyframes(MutableMapping[int, Keyframe]):
         self._forget(keyframe_id)
         self._removed.add(keyframe_id)
         self._usage.pop(keyframe_id, None)
+
+    @property
+    def unsaved_mb(self) -> float:
+        """Memory of what has changed since the last save [MB]."""
+        return sum(map(bytes_of, self._changed.values())) / 1e6
 
     @property
     def usage(self) -> dict[int, Usage]:

@@ -47,7 +47,7 @@ class KeyframeMap:
             front_end: describes and matches its keyframes.
             cache_mb: once it is saved, keyframes stay in memory that take so much at most [MB].
         """
-        self.front_end, self._cache_mb = front_end, cache_mb
+        self.front_end, self.cache_mb = front_end, cache_mb
         self._keyframes = Keyframes(front_end, cache_mb)
         self._looks = Looks(front_end, codebook_of(front_end))
         self._next_id = 0
@@ -81,6 +81,11 @@ class KeyframeMap:
     def sensed(self) -> NDArray[np.bool_]:
         """(N,) whether each keyframe's points come from a depth sensor."""
         return self._keyframes.places.sensed
+
+    @property
+    def unsaved_mb(self) -> float:
+        """Memory of the keyframes that were added or changed since the last save [MB]."""
+        return self._keyframes.unsaved_mb
 
     @property
     def changes(self) -> int:
@@ -202,7 +207,7 @@ class KeyframeMap:
         Raises:
             ValueError: two have the same id, or a description is not this front end's.
         """
-        derived = KeyframeMap(self.front_end, self._cache_mb)
+        derived = KeyframeMap(self.front_end, self.cache_mb)
         derived._next_id = self._next_id
         for keyframe in keyframes:
             if keyframe.id in derived._keyframes:

@@ -70,7 +70,7 @@ def find_closures(
     The map of a keyframe with depth is itself alone; of one without, also the ones before and
     after it, with which its points were triangulated: over them odometry hardly drifts.
     """
-    every = keyframes.in_order()
+    every, relocalizer = keyframes.in_order(), None
     for one, other in pairs:
         first, second = every[one], every[other]
         if first.camera is None or second.camera is None:
@@ -78,7 +78,9 @@ def find_closures(
             continue
         near = [first] if first.sensed else every[max(one - 1, 0) : one + 2]
         near = [k for k in near if k.id != second.id]
-        relocalizer = Relocalizer(keyframes.derive(near), options)
+        # Pairs of one keyframe follow each other.
+        if relocalizer is None or relocalizer.map.ids.tolist() != [k.id for k in near]:
+            relocalizer = Relocalizer(keyframes.derive(near), options)
         answer = relocalizer.localize_description(second.description, second.camera)
         if answer.pose is None or answer.covariance is None:
             yield None
