@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -170,10 +171,12 @@ def _adjust(
 ) -> Adjusted:
     scales = np.zeros(len(chosen))
     flat = [s for of_pair in seen for s in of_pair]
-    for i in range(len(chosen)):
-        own = np.concatenate([[], *(s.depth_sigmas for s in flat if s.owner == i)])
-        own = own[np.isfinite(own)]
-        scales[i] = _SHARED_DEPTH * float(np.median(own)) if len(own) else 0.0
+    sigmas = defaultdict[int, list[NDArray[np.float64]]](list)
+    for s in flat:
+        sigmas[s.owner].append(s.depth_sigmas[np.isfinite(s.depth_sigmas)])
+    for owner, parts in sigmas.items():
+        known = np.concatenate(parts)
+        scales[owner] = _SHARED_DEPTH * float(np.median(known)) if len(known) else 0.0
     cameras = [k.camera for k in chosen if k.camera is not None]
     return adjust(
         [k.pose for k in chosen],
@@ -211,9 +214,10 @@ def _suspicious(
 ) -> dict[int, str]:
     """Keyframes that nothing is matched with, that moved too far, or that others contradict."""
     sigma = np.repeat([options.position_sigma, np.deg2rad(options.rotation_sigma)], 3)
+    counts = [Counter(chain.from_iterable(pairs)) for pairs in (kept, contradicting)]
     found = {}
     for i, keyframe in enumerate(chosen):
-        good, bad = (sum(i in pair for pair in pairs) for pairs in (kept, contradicting))
+        good, bad = (count[i] for count in counts)
         far = float(((moved[i] / sigma) ** 2).sum())
         meters, degrees = (np.linalg.norm(moved[i][:3]), np.rad2deg(np.linalg.norm(moved[i][3:])))
         if not good + bad:

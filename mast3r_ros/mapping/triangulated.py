@@ -56,11 +56,14 @@ def _pairs_to_triangulate(
     keyframes: Sequence[Keyframe], pairs: Sequence[tuple[int, int]]
 ) -> list[list[int]]:
     """For each keyframe, the later ones that it is matched with, in their order."""
+    near: list[list[int]] = [[] for _ in keyframes]
+    for one, other in pairs:
+        near[one].append(other)
+        near[other].append(one)
     after: list[set[int]] = [set() for _ in keyframes]
     for i, keyframe in enumerate(keyframes):
-        near = [a + b - i for a, b in pairs if i in (a, b)]
-        numbers = {keyframes[j].id: j for j in near}
-        for chosen in choose_neighbors(keyframe, [keyframes[j] for j in near], _NEIGHBORS):
+        numbers = {keyframes[j].id: j for j in near[i]}
+        for chosen in choose_neighbors(keyframe, [keyframes[j] for j in near[i]], _NEIGHBORS):
             if not (keyframe.sensed and chosen.sensed):
                 after[min(i, numbers[chosen.id])].add(max(i, numbers[chosen.id]))
     return [sorted(others) for others in after]
