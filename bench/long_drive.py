@@ -168,14 +168,8 @@ def _localized(
     for (moment, (view,)), odom_camera in zip(drive.views(), odometry, strict=True):
         answer = window.localize(Frame(view.image, view.camera, moment.stamp), odom_camera)
         truth = transforms.inverse(true_map) @ moment.body @ drive.mounts[0]
-        if answer.pose is None or answer.covariance is None:
-            errors.append(None)
-            tracker.predict(odom_camera, moment.stamp)
-        else:
-            errors.append(PoseError.of(answer.pose, truth))
-            tracker.correct(
-                answer.pose, answer.covariance, odom_camera, moment.stamp, fresh=answer.fresh
-            )
+        errors.append(None if answer.pose is None else PoseError.of(answer.pose, truth))
+        tracker.follow(answer, odom_camera, moment.stamp)
         believed = None if tracker.belief is None else tracker.belief.pose
         filtered.append(PoseError.of(believed, truth))
     return errors, filtered

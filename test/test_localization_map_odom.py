@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """map -> odom over simulated drives: honest, never led astray, and found again."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from mast3r_ros.localization.map_odom import (
     MapOdomFilter,
     planar,
 )
+from mast3r_ros.localization.result import Localization, Reason
 
 _DT = 0.2  # [s]
 _FIX = np.diag([0.03, 0.03, 0.03, 0.01, 0.01, 0.01]) ** 2
@@ -127,6 +129,31 @@ def test_fixes_elsewhere_count_for_what_their_images_add():
     assert believed == [False] * 4 + [True]
 
 
+@pytest.mark.parametrize("little", [{"fresh": 0.08}, {"bump_shown": 0.08}])
+def test_a_fix_whose_newest_image_sees_little_hides_no_bump(little):
+    drive, estimate = next(_drives())
+    _follow(drive, estimate, 10)
+    drive.step()
+    estimate.predict(drive.odom, drive.stamp)
+    by_odometry, sure = estimate.belief.pose, copy.deepcopy(estimate)
+
+    # Its newest image has too few inliers, or all far away, to see that odometry missed a bump.
+    fix = by_odometry, _FIX, drive.odom, drive.stamp
+    ages = [estimate.age]
+    believed = []
+    for _ in range(7):
+        believed.append(estimate.correct(*fix, **little))
+        ages.append(estimate.age)
+
+    # The last fix is the one before, until seven see as much as one must see by itself.
+    assert believed == [False] * 6 + [True]
+    assert ages == [pytest.approx(_DT)] * 7 + [0.0]
+    # No more is known then than by one such fix.
+    sure.correct(*fix, fresh=0.56)
+    known, by_one = (np.trace(f.belief.covariance) for f in (estimate, sure))
+    assert known == pytest.approx(by_one, rel=1e-6)
+
+
 def test_a_fix_that_only_confirms_adds_nothing_and_moves_nothing():
     drive, estimate = next(_drives())
     for _ in range(4):
@@ -146,6 +173,24 @@ def test_a_fix_that_only_confirms_adds_nothing_and_moves_nothing():
     assert estimate.driven == 0.0
     np.testing.assert_allclose(estimate.belief.pose, expected.pose, atol=1e-9)
     np.testing.assert_allclose(estimate.belief.covariance, expected.covariance, rtol=1e-9)
+
+
+def test_an_answer_is_followed_as_a_fix_and_a_refusal_by_odometry():
+    drive, estimate = next(_drives())
+    _follow(drive, estimate, 10)
+    told = copy.deepcopy(estimate)
+    drive.step()
+    answer = Localization(Reason.LOCALIZED, "", drive.fix(), _FIX, fresh=0.9, bump_shown=0.3)
+    refusal = Localization(Reason.FEW_MATCHES, "")
+
+    assert not estimate.follow(answer, drive.odom, drive.stamp)  # it shows too little of a bump
+    told.correct(answer.pose, _FIX, drive.odom, drive.stamp, fresh=0.9, bump_shown=0.3)
+    np.testing.assert_array_equal(estimate.belief.pose, told.belief.pose)
+    drive.step()
+    assert not estimate.follow(refusal, drive.odom, drive.stamp, np.zeros((6, 6)))
+    moved = told.belief.moved(drive.odom, told.options, np.zeros((6, 6)))
+    np.testing.assert_array_equal(estimate.belief.pose, moved.pose)
+    np.testing.assert_array_equal(estimate.belief.covariance, moved.covariance)
 
 
 @pytest.mark.no_cover

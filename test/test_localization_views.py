@@ -38,11 +38,13 @@ class _PairedFrontEnd(ToldFrontEnd):
         return [self.matches[int(reference.number[0]), number] for reference in references]
 
 
-def _common(keyframe, camera, seed, count=150, points=True, noise=0.3, wild=False):
+def _common(
+    keyframe, camera, seed, count=150, points=True, noise=0.3, wild=False, depths=(1.5, 5.0)
+):
     """Matches of a keyframe with a camera, both at their true poses."""
     random = np.random.default_rng(seed)
     pixels = random.uniform((0.05, 0.05), (0.95, 0.95), (count, 2)) * _SIZE
-    ahead = _CAMERA.unproject(pixels, random.uniform(1.5, 5.0, count))
+    ahead = _CAMERA.unproject(pixels, random.uniform(*depths, count))
     seen = transforms.apply(transforms.inverse(keyframe) @ camera, ahead)
     reference = _CAMERA.project(seen)
     kept = np.isfinite(reference).all(axis=1)

@@ -285,6 +285,24 @@ def test_an_answer_tells_what_the_newest_image_adds():
     assert all(a.localized for a in answers)
 
 
+@pytest.mark.parametrize(
+    ("depths", "count", "shown"),
+    [((1.0, 3.0), 30, (0.9, 1.0)), ((150.0, 200.0), 30, (0.0, 0.3)), ((1.0, 3.0), 4, (0.0, 0.0))],
+)
+def test_an_answer_tells_whether_the_newest_image_would_show_a_bump(depths, count, shown):
+    bodies = _drive(3)
+    window = _window(bodies)
+    told = window.relocalizer.map.front_end.matches
+    seen = _common(_KEYFRAMES[0], bodies[2], 7, count=count, depths=depths)
+    told[0, 102], told[1, 102] = seen, seen.select(np.zeros(0, int))
+
+    answers = _run(window, bodies)
+
+    assert [a.bump_shown for a in answers[:2]] == [1.0, 1.0]  # the first two see plenty
+    assert answers[2].localized, answers[2].message
+    assert shown[0] <= answers[2].bump_shown <= shown[1]
+
+
 def test_an_image_that_contradicts_the_others_is_no_query_with_them():
     elsewhere = camera_pose(1.1, 1.2, 0.3, turn=0.45)
     bodies = [_BODY, elsewhere, *_drive(4)[2:]]

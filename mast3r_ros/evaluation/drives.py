@@ -147,14 +147,11 @@ def run(
         for rig, (window, filtered), done in zip(rigs, robots, steps, strict=True):
             sent = [views[i] for i in rig.at(number / len(drive.moments))]
             answer = window.localize(sent, odom_body, moment.stamp)
-            fix, believed = None, False
-            if answer.pose is None:
-                filtered.predict(odom_body, moment.stamp)
-            else:
-                assert answer.covariance is not None
-                fix = answer.pose, answer.covariance
-                believed = filtered.correct(*fix, odom_body, moment.stamp, fresh=answer.fresh)
+            believed = filtered.follow(answer, odom_body, moment.stamp)
             tracked = Tracked.of(moment.stamp, moment.body, believed, filtered)
+            fix = None
+            if answer.pose is not None and answer.covariance is not None:
+                fix = answer.pose, answer.covariance
             done.append(Step(tracked, moment.event, moment.dark, fix))
     return steps
 

@@ -122,10 +122,4 @@ def _follow(
     if before is not None:
         moved = transforms.inverse(before[1]) @ odom_camera
         noise = options.covariance_over(moved, (stamp - before[0]) / 1e9)
-    if answer.pose is None:
-        tracker.predict(odom_camera, stamp, noise)
-        return False
-    assert answer.covariance is not None
-    return tracker.correct(
-        answer.pose, answer.covariance, odom_camera, stamp, noise=noise, fresh=answer.fresh
-    )
+    return tracker.follow(answer, odom_camera, stamp, noise)

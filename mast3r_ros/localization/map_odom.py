@@ -20,8 +20,13 @@ from mast3r_ros.common.options import check, option
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.rig import move_covariance
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization.result import Localization
 
 Array = NDArray[np.float64]
+
+# Fixes where the robot is believed to be must add so much together to be one: of the images of one
+# with all that an answer needs, a bump shows more than not.
+_ENOUGH = 0.5
 
 
 class FilterState(Enum):
@@ -166,6 +171,7 @@ class MapOdomFilter:
         self._elsewhere: Belief | None = None
         self._fixed: int = 0
         self._stamp: int = 0
+        self._added = 0.0
         self.driven = 0.0
         self.agreeing = 0.0
 
@@ -207,6 +213,23 @@ class MapOdomFilter:
         if self._elsewhere is not None:
             self._elsewhere = self._elsewhere.moved(odom_body, self.options, noise)
 
+    def follow(
+        self, answer: Localization, odom_body: Pose, stamp: int, noise: Array | None = None
+    ) -> bool:
+        """An answer of a window: a fix if it has a pose, else odometry alone; see `correct`."""
+        if answer.pose is None or answer.covariance is None:
+            self.predict(odom_body, stamp, noise)
+            return False
+        return self.correct(
+            answer.pose,
+            answer.covariance,
+            odom_body,
+            stamp,
+            noise=noise,
+            fresh=answer.fresh,
+            bump_shown=answer.bump_shown,
+        )
+
     def correct(
         self,
         map_body: Pose,
@@ -216,6 +239,7 @@ class MapOdomFilter:
         confirmations: int = 3,
         noise: Array | None = None,
         fresh: float = 1.0,
+        bump_shown: float = 1.0,
     ) -> bool:
         """A fix: where an image says that the body was when odometry said `odom_body`.
 
@@ -230,20 +254,28 @@ class MapOdomFilter:
             fresh: see `Localization.fresh`. Windows that follow each other have most images in
                 common: a place that looks alike in one of them is there in all. At 0, the fix is an
                 earlier one moved by odometry: it confirms the belief, and adds nothing to it.
+            bump_shown: see `Localization.bump_shown`. What the images before say is in the belief
+                already. The rest corrects it as far as a bump between them would show.
 
         Returns:
-            Whether it is believed; False where it is elsewhere, and too few agree with it yet.
+            Whether it is believed; False where it is elsewhere, and too few agree with it yet, or
+            where the newest images of the last few fixes show too little to exclude a bump.
         """
         self.predict(odom_body, stamp, noise)
         fix = Belief(map_body, covariance, odom_body)
         limit = _chi_square(self.options.gate_probability)
         if self._belief is not None and self._belief.distance(fix) <= limit:
-            if fresh > 0:
-                self._belief = _fused(self._belief, fix, self.options.shared_fixes)
             self._elsewhere, self.agreeing = None, 0.0
+            added = fresh * bump_shown
+            if added > 0:
+                self._belief = _fused(self._belief, fix, self.options.shared_fixes / added)
+            self._added += added
+            if fresh > 0 and self._added < _ENOUGH:
+                return False
         elif fresh <= 0:
             return False
         else:
+            self._added = 0.0
             near = self._elsewhere is not None and self._elsewhere.distance(fix) <= limit
             self.agreeing = self.agreeing + fresh if near else 1.0
             self._elsewhere = fix
@@ -251,7 +283,7 @@ class MapOdomFilter:
                 return False
             self._belief, self._elsewhere, self.agreeing = fix, None, 0.0
             self.moves += 1
-        self.driven, self._fixed = 0.0, stamp
+        self.driven, self._fixed, self._added = 0.0, stamp, 0.0
         return True
 
 

@@ -172,7 +172,7 @@ class Relocalizer:
         if self.options.pose_method != "pnp":
             return self._compare(view, rest)
         scale = self.map.front_end.pixel_error_scale(view.size)
-        sure = solving.sure_pose(view, scale, self.options, self._sure_inliers)
+        sure = solving.sure_pose(view, scale, self.options, self.sure_inliers)
         return self._compare(view, rest) if sure is None else replace(view, sure_pose=sure)
 
     def solve(
@@ -264,7 +264,8 @@ class Relocalizer:
         return self.options.min_inliers or self.map.front_end.min_inliers
 
     @property
-    def _sure_inliers(self) -> float:
+    def sure_inliers(self) -> float:
+        """Inliers from which on a pose needs no second opinion."""
         return self.options.sure_inliers * self.min_inliers
 
     @property
@@ -288,7 +289,7 @@ class Relocalizer:
         """Match keyframes elsewhere that look alike, too; solve once more if they say anything."""
         assert answer.pose is not None
         count = self.options.look_alikes
-        sure = answer.inliers >= self._sure_inliers
+        sure = answer.inliers >= self.sure_inliers
         elsewhere: list[list[Keyframe]] = []
         for i, view in enumerate(views):
             matches = [m for m in answer.matches if m.view == i]

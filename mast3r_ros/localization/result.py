@@ -104,6 +104,9 @@ class Localization:
         fresh: what the newest images add to those before them, between 0 and 1: their inliers over
             the fewest of an answer; 1 where there are none before; 0 where they only confirm what
             odometry expects.
+        bump_shown: the part of a bump since the images before that the newest ones would show by
+            themselves, between 0 and 1, in the direction in which they show it least: little where
+            all that they see is far away; 1 where there are none before.
     """
 
     reason: Reason
@@ -122,6 +125,7 @@ class Localization:
     views: tuple[float, ...] = ()
     places: tuple[Pose, ...] = ()
     fresh: float = 1.0
+    bump_shown: float = 1.0
 
     @property
     def localized(self) -> bool:

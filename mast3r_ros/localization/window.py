@@ -25,6 +25,7 @@ from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
 from mast3r_ros.localization.driven_scale import DrivenScale
 from mast3r_ros.localization.expected import Expectation
+from mast3r_ros.localization.newest import judged_by_newest
 from mast3r_ros.localization.other_poses import far_apart
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import Localization, Reason
@@ -38,10 +39,6 @@ _EARLY = 0.75
 _LEAST_TIME = 0.01
 # Matches that are kept of a past image: those of one cell count as one, so more say little.
 _MOST_MATCHES = 160
-# Inliers of a window's pose that the newest images must have: some whose point is known, or more of
-# any kind. Of 100 matches at random, 1 in 1500 falls within 4 pixels of its point in 320x240, and 1
-# in 60 within 2 of its epipolar line: so many agree by chance in 1 of 20000 and 1 of 3500 cases.
-_FEWEST_POINTS_NOW, _FEWEST_NOW = 3, 8
 # Refusals of images that match too little, and contradict nothing.
 _TOO_LITTLE = frozenset(
     {Reason.FEW_MATCHES, Reason.FEW_INLIERS, Reason.LOW_INLIER_RATIO, Reason.POOR_SPREAD}
@@ -252,7 +249,7 @@ class Window:
         answer = self.relocalizer.solve(self._tied(chosen), timings, again=again)
         if len(chosen) == 1:
             return answer
-        return _about_now(answer, len(chosen[0].views), self.relocalizer.min_inliers)
+        return judged_by_newest(answer, chosen[0].views, self.relocalizer)
 
     def _newest_alone(
         self, newest: _Instant, ambiguous: Localization, timings: dict[str, float]
@@ -338,26 +335,6 @@ class Window:
                 for v in older.views
             )
         return views
-
-
-def _about_now(answer: Localization, newest: int, enough: int) -> Localization:
-    """The answer, refused where the first `newest` views, those of this instant, hold none of it.
-
-    It would be odometry alone: in the dark, or where the robot was carried away. An answer is told
-    how much of it these views add, where `enough` inliers are all that is needed.
-    """
-    now = [m for m in answer.matches if m.view < newest]
-    seen = sum(int(m.inliers.sum()) for m in now)
-    points = sum(m.points for m in now)
-    if not answer.localized or points >= _FEWEST_POINTS_NOW or seen >= _FEWEST_NOW:
-        return replace(answer, fresh=min(sum(m.support for m in now) / enough, 1.0))
-    reason = Reason.FEW_INLIERS
-    message = f"{reason.value} ({seen} of {_FEWEST_NOW} needed in the newest image)"
-    assert answer.pose is not None
-    places = (answer.pose, *answer.places[1:])
-    return Localization(
-        reason, message, None, None, 0.0, answer.matches, answer.inliers, places=places
-    )
 
 
 def _as_matched(instant: _Instant) -> _Instant:

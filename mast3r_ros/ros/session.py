@@ -266,17 +266,12 @@ class Session:
     ) -> PoseWithCovarianceStamped:
         """Publish a pose, and correct map -> odom by it."""
         assert answer.pose is not None
-        assert answer.covariance is not None
         self.localized += 1
         pose = answers.map_pose(answer, stamp, self._node.options.map_frame)
         self.outputs.publish_pose(pose)
         if answer.matcher:
             notes.append(f"localized by a second look ({answer.matcher})")
-        notes.append(
-            self.tf_output.take(
-                answer.pose, answer.covariance, body, stamp, odom_body, answer.fresh
-            )
-        )
+        notes.append(self.tf_output.take(answer, body, stamp, odom_body))
         return pose
 
     def _publish_details(self, views: Mapping[str, View], answer: Localization) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.rig import move_covariance
@@ -22,6 +21,7 @@ from mast3r_ros.localization.map_odom import (
     MapOdomFilter,
     planar,
 )
+from mast3r_ros.localization.result import Localization
 from mast3r_ros.localization.smoothing import Smoothing
 from mast3r_ros.ros.gate import JumpGate
 from mast3r_ros.ros.options import NodeOptions
@@ -95,28 +95,26 @@ class TfOutput:
 
     def take(
         self,
-        map_camera: Pose,
-        covariance: NDArray[np.float64],
+        answer: Localization,
         frame_id: str,
         stamp: int,
         odom_camera: Pose | TransformError,
-        fresh: float = 1.0,
     ) -> str:
         """Follow an answer, or say why not.
 
         Args:
-            map_camera: map <- camera, (4, 4), metric.
-            covariance: (6, 6) of it.
+            answer: with a pose map <- camera.
             frame_id: the camera's optical frame.
             stamp: of its image [ns].
             odom_camera: odom <- camera at that stamp, or why it is not known.
-            fresh: see `Localization.fresh`.
         """
+        assert answer.pose is not None
+        assert answer.covariance is not None
         options = self._options()
         if options.tf_mode == "map_camera":
             if stamp == 0:
                 return f"map->camera not sent: {NO_STAMP}"
-            return self._send_camera(map_camera, frame_id, stamp, fresh > 0)
+            return self._send_camera(answer.pose, frame_id, stamp, answer.fresh > 0)
         if options.tf_mode == "none":
             return ""
         if isinstance(odom_camera, TransformError):
@@ -124,14 +122,17 @@ class TfOutput:
         lever = self._camera_base(frame_id)
         with self._lock:
             believed = self._filter.correct(
-                map_camera @ lever,
-                move_covariance(covariance, map_camera, lever),
+                answer.pose @ lever,
+                move_covariance(answer.covariance, answer.pose, lever),
                 odom_camera @ lever,
                 stamp,
                 options.gate_confirmations,
-                fresh=fresh,
+                fresh=answer.fresh,
+                bump_shown=answer.bump_shown,
             )
             agreeing = self._filter.agreeing
+        if not believed and not agreeing:
+            return "map->odom not corrected: the newest images see too little of the map"
         if not believed:
             return _held_back("map->odom", agreeing, options)
         self.send_again()
