@@ -60,16 +60,17 @@ def evaluate_drives(
     and for all cameras with one unplugged.
     """
     from mast3r_ros.evaluation.drive_figures import Step, drive_figures
-    from mast3r_ros.evaluation.drives import rigs_of
+    from mast3r_ros.evaluation.drives import NOISE, rigs_of
+    from mast3r_ros.evaluation.in_the_dark import dark_figures
 
     chosen = {k: v for k, v in asdict(drive_options).items() if k not in ("drives", "seed")}
     about = {**chosen, "front_end": front_end, "options": asdict(options)}
     seeds = range(drive_options.seed, drive_options.seed + drive_options.drives)
     records = list(_records(seeds, drive_options, options, front_end, about, out))
-    found = {
-        name: drive_figures([list(map(Step.from_record, r["steps"][name])) for r in records])
-        for name in rigs_of(drive_options.cameras)
-    }
+    found = {}
+    for name in rigs_of(drive_options.cameras):
+        drives = [list(map(Step.from_record, r["steps"][name])) for r in records]
+        found[name] = {**drive_figures(drives), "in_the_dark": dark_figures(drives, NOISE)}
     print_table("Rendered drives", _whole(found))
     print_table("After each event", _by_event(found))
     about.update(drives=drive_options.drives, seed=drive_options.seed)
@@ -118,7 +119,10 @@ def _whole(found: dict[str, Any]) -> Table:
     from mast3r_ros.drawing.page import Table
 
     columns = list(found)
-    flat = {name: {**f, **_prefixed("filtered", f["filtered"])} for name, f in found.items()}
+    flat = {
+        name: f | _prefixed("filtered", f["filtered"]) | _prefixed("in_the_dark", f["in_the_dark"])
+        for name, f in found.items()
+    }
     keys = [k for k, v in flat[columns[0]].items() if not isinstance(v, dict)]
     return Table(["", *columns], [[k, *(_number(flat[c][k]) for c in columns)] for k in keys])
 

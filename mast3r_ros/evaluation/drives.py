@@ -12,6 +12,7 @@ import numpy as np
 
 from mast3r_ros.evaluation.drive_figures import Step
 from mast3r_ros.evaluation.filtered import Tracked
+from mast3r_ros.evaluation.odometry import measured
 from mast3r_ros.frame import Frame
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.transforms import Pose
@@ -163,7 +164,6 @@ def _odometry(drive: Driven, seed: int) -> Iterator[Pose]:
     for moment in drive.moments:
         if before is not None and not (moment.event and moment.event.is_unnoticed):
             moved = transforms.inverse(before) @ moment.body
-            error = random.multivariate_normal(np.zeros(6), NOISE.motion_covariance(moved))
-            odom_body = odom_body @ transforms.perturb(np.eye(4), error) @ moved
+            odom_body = odom_body @ measured(moved, NOISE, random)
         before = moment.body
         yield odom_body

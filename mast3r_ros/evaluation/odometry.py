@@ -19,10 +19,17 @@ from mast3r_ros.datasets.trajectory import read_poses
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.frame_tree import TfBuffer, TransformError
 from mast3r_ros.geometry.transforms import Pose
+from mast3r_ros.localization.map_odom import FilterOptions
 from mast3r_ros.localization.window import WindowOptions
 
 # A longer gap in a file of odometry is not interpolated [ns].
 _MAX_GAP = 500_000_000
+
+
+def measured(moved: Pose, options: FilterOptions, random: np.random.Generator) -> Pose:
+    """A true motion as odometry measures it whose noise is what a filter is told."""
+    error = random.multivariate_normal(np.zeros(6), options.motion_covariance(moved))
+    return transforms.perturb(np.eye(4), error) @ moved
 
 
 class Odometry(ABC):
