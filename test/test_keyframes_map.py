@@ -269,6 +269,7 @@ def test_places_are_found_without_a_scan_as_by_one():
             for keyframe_id, pose in zip(ids.tolist(), found, strict=True):
                 np.testing.assert_array_equal(pose, now[keyframe_id])
     assert places.ids.tolist() == list(now)
+    assert places.unsensed == (~places.sensed).sum() == 99
     np.testing.assert_array_equal(places.poses, np.array(list(now.values())))
     assert (places[8].sensed, places[9].sensed, places[9].calibrated) == (True, True, False)
 

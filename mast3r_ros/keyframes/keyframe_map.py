@@ -152,7 +152,8 @@ class KeyframeMap:
             covariance=covariance,
         )
         self._insert(keyframe)
-        if triangulates(self.front_end):
+        # Two with depth tell each other nothing.
+        if triangulates(self.front_end) and self._keyframes.places.unsensed:
             alike = self._looks.search(keyframe.description, _COVISIBLE)
             places = self._keyframes.places
             self._untriangulated.enqueue(keyframe, [places[i] for i in alike])

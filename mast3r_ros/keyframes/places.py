@@ -41,9 +41,13 @@ class Places:
     """The places of keyframes, in the order in which they came.
 
     Adding, removing and finding one costs the same however many there are.
+
+    Attributes:
+        unsensed: how many keyframes have no points of a depth sensor.
     """
 
     def __init__(self) -> None:
+        self.unsensed = 0
         self._rows: dict[int, int] = {}
         self._ids = np.zeros(0, np.int64)
         self._poses = np.zeros((0, 4, 4))
@@ -95,6 +99,7 @@ class Places:
         self._rows[place.id] = row
         self._ids[row], self._poses[row] = place.id, place.pose
         self._flags[row] = place.sensed, place.calibrated
+        self.unsensed += not place.sensed
         self._grid.setdefault(_cell(place.pose[:3, 3]), []).append(row)
 
     def extend(
@@ -110,6 +115,7 @@ class Places:
             self._grow(max(end, 2 * start))
         self._ids[start:end], self._poses[start:end] = ids, poses
         self._flags[start:end] = np.column_stack([sensed, calibrated])
+        self.unsensed += int((~sensed).sum())
         self._rows.update(zip(ids.tolist(), range(start, end), strict=True))
         for row, cell in enumerate(_cells(poses[:, :3, 3]).tolist(), start):
             self._grid.setdefault(tuple(cell), []).append(row)
@@ -146,6 +152,7 @@ class Places:
         return np.fromiter(self._rows.values(), np.int64, len(self._rows))
 
     def _leave(self, row: int) -> None:
+        self.unsensed -= not self._flags[row, 0]
         cell = _cell(self._poses[row, :3, 3])
         self._grid[cell].remove(row)
         if not self._grid[cell]:
