@@ -99,11 +99,13 @@ def test_the_jacobian_is_that_of_the_residuals(seed):
     pose = transforms.perturb(pose, np.random.default_rng(seed).normal(0, 0.05, 6))
     rays = _PINHOLE.normalize(pixels)
 
-    _, jacobian = uncertainty.residuals(pose, points, rays, (525.0, 520.0))
+    _, by_position = uncertainty.errors(pose, points, rays, (525.0, 520.0))
+    by_turn = uncertainty.by_turn(by_position, points - pose[:3, 3])
+    jacobian = np.concatenate([by_position, by_turn], axis=2)
 
     def residual(delta):
         moved = transforms.perturb(pose, delta)
-        return uncertainty.residuals(moved, points, rays, (525.0, 520.0))[0].ravel()
+        return uncertainty.errors(moved, points, rays, (525.0, 520.0))[0].ravel()
 
     numeric = approx_fprime(np.zeros(6), residual, 1e-7)
     np.testing.assert_allclose(jacobian.reshape(-1, 6), numeric, rtol=1e-3, atol=0.05)

@@ -11,16 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mast3r_ros.geometry import transforms
+from mast3r_ros.geometry.epipolar_lines import EpipolarLines
 from mast3r_ros.geometry.joint_pose import (
     Matches,
     agreeing,
-    epipolar_distances,
-    epipolar_jacobian,
     linearize,
     magnifications,
 )
 from mast3r_ros.geometry.robust_pose import estimate
-from mast3r_ros.geometry.robust_solver import SharedErrors
+from mast3r_ros.geometry.robust_solver import SharedErrors, Solver
 from mast3r_ros.geometry.scale_vote import scale_along
 
 _FOCAL = 500.0
@@ -82,18 +81,18 @@ def test_the_epipolar_jacobian_is_that_of_the_distance(seed):
     pose = _near(pose, seed, 0.02)
     arguments = (matches.origins, matches.directions, matches.rays, _FOCAL)
 
-    residual, _ = epipolar_distances(pose, *arguments)
-    jacobian = epipolar_jacobian(pose, *arguments)
+    lines = EpipolarLines(pose, *arguments)
+    jacobian = lines.jacobian()
 
     def moved(delta):
-        return epipolar_distances(transforms.perturb(pose, delta), *arguments)[0]
+        return EpipolarLines(transforms.perturb(pose, delta), *arguments).distances
 
     step = 1e-6
     numeric = np.stack(
         [(moved(step * e) - moved(-step * e)) / (2 * step) for e in np.eye(6)], axis=1
     )
     np.testing.assert_allclose(jacobian[:, :6], numeric, rtol=1e-4, atol=1e-2)
-    assert np.isfinite(residual).all()
+    assert np.isfinite(lines.distances).all()
 
 
 def test_the_distance_is_in_pixels_across_the_line():
@@ -101,12 +100,12 @@ def test_the_distance_is_in_pixels_across_the_line():
     origins, directions = np.array([[-1.0, 0.0, 0.0]] * 2), np.array([[1.0, 0.0, 4.0]] * 2)
     rays = np.array([[0.1, 0.02], [0.3, -0.03]])
 
-    residual, ahead = epipolar_distances(np.eye(4), origins, directions, rays, _FOCAL)
+    lines = EpipolarLines(np.eye(4), origins, directions, rays, _FOCAL)
 
-    np.testing.assert_allclose(np.abs(residual), [0.02 * _FOCAL, 0.03 * _FOCAL])
-    assert residual[0] * residual[1] < 0
+    np.testing.assert_allclose(np.abs(lines.distances), [0.02 * _FOCAL, 0.03 * _FOCAL])
+    assert lines.distances[0] * lines.distances[1] < 0
     # The second ray leaves the keyframe's: the two meet behind.
-    assert ahead.tolist() == [True, False]
+    assert lines.ahead.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -114,12 +113,12 @@ def test_true_matches_meet_in_front_of_both_cameras(seed):
     pose, matches = _problem(seed, points=0)
     arguments = (matches.rays, _FOCAL)
 
-    residual, ahead = epipolar_distances(pose, matches.origins, matches.directions, *arguments)
-    _, reversed_ahead = epipolar_distances(pose, matches.origins, -matches.directions, *arguments)
+    lines = EpipolarLines(pose, matches.origins, matches.directions, *arguments)
+    reverse = EpipolarLines(pose, matches.origins, -matches.directions, *arguments)
 
-    np.testing.assert_allclose(residual, 0.0, atol=1e-8)
-    assert ahead.all()
-    assert not reversed_ahead.any()
+    np.testing.assert_allclose(lines.distances, 0.0, atol=1e-8)
+    assert lines.ahead.all()
+    assert not reverse.ahead.any()
 
 
 def test_matches_say_what_they_know():
@@ -307,6 +306,31 @@ def test_no_support_no_pose():
 
     assert _estimate(pose, matches) is None
     assert _estimate(transforms.perturb(pose, [0, 0, 0, 2, 0, 0]), _problem(5)[1]) is None
+
+
+def test_a_pose_without_hope_of_the_wanted_support_settles_sooner(monkeypatch):
+    pose, matches = _problem(points=120, rays=0)
+    # Three of four matches are near, and wrong.
+    away = 3.0 * matches.threshold / _FOCAL
+    angles = np.random.default_rng(0).uniform(0, 2 * np.pi, 90)
+    rays = matches.rays.copy()
+    rays[30:] += away * np.column_stack([np.cos(angles), np.sin(angles)])
+    matches = replace(matches, rays=rays)
+
+    shared = _shared(matches)
+    # Each step moves the pose by 0.3 standard deviations: a pose of hope has not settled then.
+    moved = property(lambda own: 0.3, lambda own, value: None)
+    monkeypatch.setattr(Solver, "moved", moved, raising=False)
+    step, steps = Solver.step, list[int]()
+    monkeypatch.setattr(Solver, "step", lambda own, slack: steps.append(1) or step(own, slack))
+
+    found = estimate(pose, matches, shared, 30)
+
+    assert 30 <= found.inliers.sum() < 40
+    np.testing.assert_allclose(found.pose, pose, atol=0.02)
+    assert len(steps) == 8
+    assert estimate(pose, matches, shared, 100) is None
+    assert len(steps) == 8 + 1
 
 
 def test_unbound_poses_are_none():

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mast3r_ros.geometry import transforms, uncertainty
+from mast3r_ros.geometry.epipolar_lines import EpipolarLines
 from mast3r_ros.geometry.rig import Rig
 from mast3r_ros.geometry.transforms import Pose, cross
 
@@ -94,6 +95,11 @@ class Matches:
             return np.broadcast_to(np.asarray(self.focal, np.float64), (len(self.rays), 2))
         return np.asarray(self.rig.focals[self.views])
 
+    @cached_property
+    def mean_focals(self) -> Array:
+        """(N,) the means of `focals`."""
+        return np.asarray(self.focals @ [0.5, 0.5])
+
     def cameras(self, pose: Pose) -> Pose:
         """map <- camera: (4, 4) of one image, (N, 4, 4) of each match where a rig has several.
 
@@ -138,63 +144,6 @@ class Matches:
             alone = replace(self.without(~own), focal=(float(fx), float(fy)), views=None, rig=None)
             parts.append((np.flatnonzero(own), alone))
         return parts
-
-
-def epipolar_distances(
-    pose: Pose, origins: Array, directions: Array, rays: Array, focal: float | Array
-) -> tuple[Array, NDArray[np.bool_]]:
-    """Distances of rays from the epipolar lines of other cameras' rays.
-
-    Args:
-        pose: map <- camera, (4, 4) or (N, 4, 4).
-        origins, directions: (N, 3) the other cameras' rays in the map.
-        rays: (N, 2) on the plane z = 1 of this camera.
-        focal: one or (N,) [pixels].
-
-    Returns:
-        (N,) signed distances [pixels], and whether the two rays meet in front of both cameras.
-    """
-    offset, _, normal, query = _epipolar_plane(pose, origins, directions, rays)
-    toward = transforms.turn(pose, query)
-    # Depths of the two rays' closest points: both must be positive.
-    across = cross(directions, toward)
-    ahead = (cross(-offset, toward) * across).sum(1) > 0
-    ahead &= (cross(-offset, directions) * across).sum(1) > 0
-    return focal * (query * normal).sum(1) / np.hypot(normal[:, 0], normal[:, 1]), ahead
-
-
-def epipolar_jacobian(
-    pose: Pose, origins: Array, directions: Array, rays: Array, focal: float | Array
-) -> Array:
-    """(N, 12) derivative of `epipolar_distances` by the pose and by that of the other camera.
-
-    Both are in the sense of `transforms.perturb`.
-    """
-    offset, plane, normal, query = _epipolar_plane(pose, origins, directions, rays)
-    length = np.hypot(normal[:, 0], normal[:, 1])
-    across = (query * normal).sum(1)
-    by_normal = query / length[:, None]
-    by_normal[:, :2] -= (across / length**3)[:, None] * normal[:, :2]
-    by_plane = transforms.turn(pose, np.reshape(focal, (-1, 1)) * by_normal)
-    # d(plane) = direction x dt and plane x dr; and offset x (dr x direction) for the other camera.
-    by_position = cross(by_plane, directions)
-    by_turn = cross(directions, cross(by_plane, offset))
-    return np.hstack([by_position, cross(by_plane, plane), -by_position, by_turn])
-
-
-def _epipolar_plane(
-    pose: Pose, origins: Array, directions: Array, rays: Array
-) -> tuple[Array, Array, Array, Array]:
-    """The planes of the epipolar lines.
-
-    Returns:
-        (N, 3) each: from the camera to the origins, the planes' normals in the map and in the
-        camera, and the camera's rays.
-    """
-    offset = origins - pose[..., :3, 3]
-    plane = cross(offset, directions)
-    query = np.column_stack([rays, np.ones(len(rays))])
-    return offset, plane, transforms.turn_back(pose, plane), query
 
 
 @dataclass(frozen=True)
@@ -260,29 +209,32 @@ def linearize_cameras(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.b
         ahead[at] = (from_camera * _of(pose, at)[..., :3, 2]).sum(1) > 0
         at = np.flatnonzero(matches.with_ray)
         if len(at):
-            of_rays, of = _of_rays(pose, matches, at), rows[:, 0]
-            of[at, -1], ahead[at] = epipolar_distances(*of_rays)
-            jacobian = epipolar_jacobian(*of_rays)
+            lines, of = _lines(pose, matches, at), rows[:, 0]
+            of[at, -1], ahead[at] = lines.distances, lines.ahead
+            jacobian = lines.jacobian()
             of[at, :6], of[at, columns : columns + 6] = jacobian[:, :6], jacobian[:, 6:]
         if matches.readout is not None:
             rows[:, :, 6:9] = rows[:, :, 3:6] * matches.readout[:, None, None]
-        ahead &= np.isfinite(np.einsum("nij->n", rows[:, :, :-1]))
+        ahead &= np.isfinite(rows.reshape(count, 2 * rows.shape[2]) @ np.ones(2 * rows.shape[2]))
     return rows, ahead
 
 
 def _rows_of_points(pose: Pose, matches: Matches, at: NDArray[np.int64], columns: int) -> Array:
     """The rows of matches with a point, whitened by what the points' own errors do to them."""
-    rows = np.zeros((len(at), 2, columns + 8))
-    rows[:, :, -1], rows[:, :, :6] = uncertainty.residuals(
-        pose, matches.points[at], matches.rays[at], matches.focals[at]
-    )
-    by_position = np.ascontiguousarray(rows[:, :, :3])
-    offset = matches.points[at] - matches.origins[at]
+    points, rows = matches.points[at], np.zeros((len(at), 2, columns + 8))
+    error, by_position = uncertainty.errors(pose, points, matches.rays[at], matches.focals[at])
+    offset = points - matches.origins[at]
+    deviation, noise = offset * matches.depth_sigmas[at, None], matches.threshold
+    both = np.concatenate([by_position, error[:, :, None]], axis=2)
+    _forgive(both, deviation, noise / _THRESHOLD_SIGMAS)
+    # All others follow from these.
+    by_position = np.ascontiguousarray(both[:, :, :3])
+    rows[:, :, :3], rows[:, :, -1] = by_position, both[:, :, 3]
+    rows[:, :, 3:6] = uncertainty.by_turn(by_position, points - pose[..., :3, 3])
     np.negative(by_position, out=rows[:, :, columns : columns + 3])
     rows[:, :, columns + 3 : columns + 6] = cross(by_position, offset[:, None])
     np.negative(np.einsum("nij,nj->ni", by_position, offset), out=rows[:, :, columns + 6])
-    deviation = offset * matches.depth_sigmas[at, None]
-    return _forgive(rows, by_position, deviation, matches.threshold / _THRESHOLD_SIGMAS)
+    return rows
 
 
 def _of(pose: Pose, at: NDArray[np.int64]) -> Pose:
@@ -290,12 +242,10 @@ def _of(pose: Pose, at: NDArray[np.int64]) -> Pose:
     return pose if pose.ndim == 2 else pose[at]
 
 
-def _of_rays(
-    pose: Pose, matches: Matches, at: NDArray[np.int64]
-) -> tuple[Pose, Array, Array, Array, Array]:
-    """What the epipolar distances of some matches depend on."""
+def _lines(pose: Pose, matches: Matches, at: NDArray[np.int64]) -> EpipolarLines:
+    """The epipolar lines of some matches."""
     keyframe = matches.origins[at], matches.directions[at]
-    return _of(pose, at), *keyframe, matches.rays[at], matches.focals[at].mean(1)
+    return EpipolarLines(_of(pose, at), *keyframe, matches.rays[at], matches.mean_focals[at])
 
 
 def magnifications(by_keyframe: Array, matches: Matches) -> Array:
@@ -310,9 +260,9 @@ def magnifications(by_keyframe: Array, matches: Matches) -> Array:
         matches: that it is of.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        by_turn = np.square(by_keyframe[:, :, 3:6]).sum(axis=(1, 2))
-        focals = matches.focals.mean(1)
-        return np.asarray(np.sqrt(by_turn / np.where(matches.with_ray, 1.0, 2.0)) / focals)
+        by_turn = by_keyframe[:, :, 3:6]
+        square = np.einsum("nij,nij->n", by_turn, by_turn) / np.where(matches.with_ray, 1.0, 2.0)
+        return np.asarray(np.sqrt(square) / matches.mean_focals)
 
 
 def agreeing(pose: Pose, matches: Matches) -> NDArray[np.bool_]:
@@ -343,28 +293,24 @@ def lengths(pose: Pose, matches: Matches) -> tuple[Array, NDArray[np.bool_]]:
         ahead[at] = seen[:, 2] > 0
         at = np.flatnonzero(matches.with_ray)
         if len(at):
-            distance, ahead[at] = epipolar_distances(*_of_rays(pose, matches, at))
-            length[at] = np.abs(distance)
+            lines = _lines(pose, matches, at)
+            length[at], ahead[at] = np.abs(lines.distances), lines.ahead
     return length, ahead & np.isfinite(length)
 
 
-def _forgive(rows: Array, by_position: Array, deviation: Array, noise: float) -> Array:
+def _forgive(rows: Array, deviation: Array, noise: float) -> None:
     """Whiten reprojection errors by what the points' own errors do to them, to first order.
 
+    They are shortened along the image of the deviation so that `noise` is theirs there too.
+
     Args:
-        rows: (N, 2, P) residuals [pixels] and their derivatives.
-        by_position: (N, 2, 3) those by the camera's position.
+        rows: (N, 2, 4) derivatives by the camera's position, and residuals [pixels]; in place.
         deviation: (N, 3) one standard deviation of each point [m], in the map.
         noise: of a pixel.
-
-    Returns:
-        The rows, shortened along the image of the deviation so that `noise` is theirs there too.
     """
     # A point that moves does what the camera does that moves the other way.
-    image = -np.einsum("nij,nj->ni", by_position, deviation)
+    image = -np.einsum("nij,nj->ni", rows[:, :, :3], deviation)
     length = np.hypot(*image.T)
     along = image / np.where(length > 0, length, 1.0)[:, None]
-    # The part along the image of the deviation is shortened: a symmetric 2 x 2 matrix for each.
-    kept = noise / np.hypot(noise, length) - 1.0
-    whiten = np.eye(2) + kept[:, None, None] * along[:, :, None] * along[:, None, :]
-    return np.asarray(whiten @ rows)
+    part = noise / np.hypot(noise, length) - 1.0
+    rows += (part[:, None] * along)[:, :, None] * np.einsum("ni,nij->nj", along, rows)[:, None]

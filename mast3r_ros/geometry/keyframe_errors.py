@@ -101,7 +101,7 @@ def shifts(matches: Matches, sigmas: Array) -> Array:
     if not len(matches.owners) or (matches.owners == matches.owners[0]).all():
         return np.zeros(len(matches.owners))  # the pose moves with the only keyframe
     distances = np.linalg.norm(matches.points - matches.origins, axis=1)
-    positions, turns = (sigmas[matches.owners, i : i + 3].max(1) for i in (0, 3))
+    positions, turns = (sigmas[:, i : i + 3].max(1)[matches.owners] for i in (0, 3))
     with np.errstate(divide="ignore", invalid="ignore"):
         angles = turns + np.nan_to_num(positions / distances, posinf=0.0)
-    return np.asarray(np.sqrt(2.0) * matches.focals.mean(1) * angles)
+    return np.asarray(np.sqrt(2.0) * matches.mean_focals * angles)

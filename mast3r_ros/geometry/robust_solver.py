@@ -103,7 +103,8 @@ class Solver:
         self.inliers = np.zeros(count, bool)
         self.costs = np.zeros(count)
         self.residuals = np.zeros((count, 2))
-        self.settled = False
+        # How far the last step moved the pose [standard deviations].
+        self.moved = np.inf
 
     @property
     def motion(self) -> Array:
@@ -117,13 +118,9 @@ class Solver:
             slack: (N,) by how much farther off than an inlier matches still count [pixels].
         """
         rows, ahead = linearize_cameras(self.pose, self.matches)
-        by_camera, by_keyframe, residual = rows[:, :, :-8], rows[:, :, -8:-1], rows[:, :, -1]
-        owners = self.matches.owners
+        by_camera, by_keyframe = rows[:, :, :-8], rows[:, :, -8:-1]
         tied = self._tied()
-        # What is known of the nuisances moves each view's camera, and turns it by the rows.
-        moved = np.stack([by[:, 6:] @ self.nuisances for by in tied])[self.views]
-        corrected = residual + np.einsum("nij,nj->ni", by_keyframe, self.effects[owners])
-        corrected += np.einsum("nij,nj->ni", by_camera, moved)
+        corrected = np.einsum("nij,nj->ni", rows, self._known(tied))
         with np.errstate(invalid="ignore"):
             square = np.where(ahead, (corrected**2).sum(1), np.inf)
         self.residuals = corrected
@@ -150,6 +147,17 @@ class Solver:
                 by[6:, first : first + 3] = np.eye(3)
             tied.append(by)
         return tied
+
+    def _known(self, tied: list[Array]) -> Array:
+        """(N, C + 8) what is known of the errors of each row, and 1 for its residual.
+
+        The nuisances move each view's camera, and turn it by the rows.
+        """
+        moved = np.stack([by[:, 6:] @ self.nuisances for by in tied])
+        known = np.ones((len(moved), len(self.effects), moved.shape[1] + OWN + 1))
+        known[:, :, : moved.shape[1]] = moved[:, None]
+        known[:, :, -OWN - 1 : -1] = self.effects
+        return np.asarray(known[self.views, self.matches.owners])
 
     def _normal(self, blocks: Array, used: NDArray[np.int64], tied: list[Array]) -> Array:
         """(K, F + 8, F + 8) normal equations by keyframe, of weighted rows; see `eliminate`.
@@ -243,8 +251,7 @@ class Solver:
         step = -covariance @ reduced.gradient
         self.covariance = covariance[:6, :6]
         moved, self.nuisances = step[:6], step[6:]
-        # A tenth of a standard deviation changes nothing that is stated.
-        self.settled = bool(moved @ np.linalg.solve(self.covariance, moved) < 0.01)
+        self.moved = float(np.sqrt(moved @ np.linalg.solve(self.covariance, moved)))
         self.pose = transforms.perturb(self.pose, moved)
         self.effects = reduced.effects(step)
         self._learn(reduced.own_squares(step, covariance))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +64,8 @@ def other_poses(
     options: RelocalizerOptions,
 ) -> Iterator[Estimate]:
     """Poses that are really different from the answer and have at least some support."""
-    starts = [second_of_plane(answer, matches)]
-    starts += left_over(answer.inliers, matches, min_support)
-    for start in starts:
+    twin = second_of_plane(answer, matches)
+    for start in chain([twin], left_over(answer.inliers, matches, min_support)):
         if start is None or not far_apart(answer.pose, start, options):
             continue
         other = estimate(start, matches, shared, min_support)
@@ -134,13 +134,13 @@ def far_apart(one: Pose, other: Pose, options: RelocalizerOptions) -> bool:
     )
 
 
-def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float) -> list[Pose]:
+def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float) -> Iterator[Pose]:
     """Poses among the matches that an answer does not explain, by those that know their point.
 
     Of a pose that V views support, one of them holds its part of the support, however that is
     divided: a single camera's samples find it there, in a tenth of the time of those of all views.
     """
-    left, starts = ~explained & matches.with_point, list[Pose]()
+    left = ~explained & matches.with_point
     views = 0 if matches.rig is None else len(matches.rig)
     if views < 2 or min_support / views < _FEWEST_ALONE:
         for _ in range(_ROUNDS):
@@ -150,9 +150,9 @@ def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float
             agreed = agreeing(found, matches)
             if (agreed & left).sum() < _WORTH * min_support:
                 break  # a pose of more support would have been found in its place
-            starts.append(found)
+            yield found
             left &= ~agreed
-        return starts
+        return
     assert matches.rig is not None
     assert matches.views is not None
     parts = _parts(np.bincount(matches.views[left], minlength=views), min_support)
@@ -167,10 +167,9 @@ def left_over(explained: NDArray[np.bool_], matches: Matches, min_support: float
             found = body_of(matches.rig, view, camera)
             agreed = agreeing(found, matches)
             if (agreed & left).sum() >= _WORTH * min_support:
-                starts.append(found)
+                yield found
             # What only chance has put together here is not looked for again either.
             left &= ~agreed
-    return starts
 
 
 def _parts(counts: NDArray[np.int64], support: float) -> list[float]:
