@@ -13,8 +13,9 @@ from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.robust_pose import estimate
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization import solving
-from mast3r_ros.localization.hypotheses import best_of, widened
+from mast3r_ros.localization.hypotheses import best_of
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.other_poses import widened
 from mast3r_ros.localization.view import MatchedView
 from mast3r_ros.matching.correspondences import Correspondences
 

@@ -17,8 +17,9 @@ from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.keyframes.retrieval import PosePrior
-from mast3r_ros.localization import second_look, solving
+from mast3r_ros.localization import relocalizer, second_look, solving
 from mast3r_ros.localization.options import RelocalizerOptions
+from mast3r_ros.localization.protection import protection_level
 from mast3r_ros.localization.relocalizer import Relocalizer
 from mast3r_ros.localization.result import KeyframeMatch, Localization, Reason
 from mast3r_ros.localization.view import View
@@ -456,6 +457,19 @@ def test_the_limits_of_uncertainty_are_options():
     _assert_refused(_locate(told, max_rotation_sigma=0.002), Reason.UNCERTAIN)
 
 
+def test_an_error_of_two_and_a_half_limits_is_less_likely_than_one_percent():
+    told = (_KEYFRAME, _matches())
+    covariance = _locate(told).covariance[3:, 3:]
+    level = protection_level(covariance, 0.01)
+    almost = 0.99 * level / 2.5
+    assert almost > np.sqrt(np.trace(covariance))
+
+    assert _locate(told, max_rotation_sigma=1.01 * level / 2.5).localized
+    refused = _locate(told, max_rotation_sigma=almost)
+    _assert_refused(refused, Reason.UNCERTAIN)
+    assert f"may be off by more than {level:.3g} rad" in refused.message
+
+
 def test_a_pose_is_no_better_known_than_the_map():
     told = (_KEYFRAME, _matches())
     exact = _locate(told, keyframe_position_sigma=0.0, keyframe_rotation_sigma=0.0)
@@ -526,6 +540,30 @@ def test_two_poses_of_one_place_that_explain_as_much_leave_the_pose_uncertain():
 
     _assert_refused(answer, Reason.UNCERTAIN)
     assert "another one of the same place: 90 inliers against 2" in answer.message
+
+
+def _two_poses_near_by(count):
+    """Beside 220 matches, some for a pose 0.12 m and 4 degrees off: still the same place."""
+    mapped = _KEYFRAME @ camera_pose(0.5, 0.0, 0.1)
+    other = _QUERY @ camera_pose(0.12, 0.0, 0.0, turn=0.07)
+    near = _matches(other, mapped, count=count, seed=2)
+    return (_KEYFRAME, _matches(count=220)), (mapped, near)
+
+
+def test_a_pose_near_by_that_explains_as_much_leaves_the_pose_uncertain():
+    _assert_at(_locate(*_two_poses_near_by(90)), _QUERY)
+
+    answer = _locate(*_two_poses_near_by(210))
+
+    _assert_refused(answer, Reason.UNCERTAIN)
+    assert "other poses near by" in answer.message
+    wider = _locate(*_two_poses_near_by(210), max_position_sigma=0.2, max_rotation_sigma=0.1)
+    _assert_at(wider, _QUERY)
+    apart = transforms.difference(_QUERY @ camera_pose(0.12, turn=0.07), wider.pose)
+    assert apart @ np.linalg.solve(wider.covariance, apart) < 12.6
+    # What the answer says of each keyframe has room for it, too.
+    (match,) = (m for m in wider.matches if m.keyframe_id == 0)
+    np.testing.assert_allclose(np.trace(match.covariance), np.trace(wider.covariance))
 
 
 def _plane(tilt: float, off: int = 0, seed: int = 0) -> tuple[np.ndarray, Correspondences]:
@@ -781,6 +819,33 @@ def test_two_poses_of_one_place_get_a_second_look(look_twice):
 
     assert asked == [0, 1]
     _assert_at(answer, _QUERY, 0.05, 0.03)
+
+
+def test_a_pose_that_look_alikes_make_uncertain_gets_a_second_look(look_twice, monkeypatch):
+    told = _two_poses_of_a_place()
+    clear = {0: _matches(count=220), 1: _matches(keyframe_pose=told[1][0], count=90, seed=2)}
+    found = []
+
+    def every_other(keyframes, query, pose, matches, count, sure):
+        known = {m.keyframe_id for m in matches}
+        found.append([k for k in keyframes if k.id not in known])
+        return found[-1]
+
+    monkeypatch.setattr(relocalizer, "look_alikes", every_other)
+    answer, asked = look_twice(clear, told=told, num_candidates=1, min_evidence=30.0)
+
+    assert [len(more) for more in found] == [1, 0]
+    assert asked == [0, 1]
+    _assert_at(answer, _QUERY, 0.05, 0.03)
+
+
+def test_both_solutions_of_a_plane_get_a_second_look_and_two_places_none():
+    alike = Localization(Reason.AMBIGUOUS, "")
+
+    assert second_look.mendable(alike)
+    assert not second_look.mendable(replace(alike, places=(_QUERY, _ELSEWHERE)))
+    assert second_look.mendable(replace(alike, reason=Reason.UNCERTAIN))
+    assert not second_look.mendable(replace(alike, reason=Reason.LOCALIZED))
 
 
 def test_a_second_look_takes_the_views_most_promising_keyframes_first(monkeypatch):

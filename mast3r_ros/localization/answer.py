@@ -73,9 +73,8 @@ def answer_of(
     def judge(solved: Estimate) -> _Judged:
         explained = _by_keyframe(views, np.split(solved.inliers, counts[:-1]))
         limits = min_inliers, front_end.min_inlier_ratio, options
-        return _Judged(
-            solved, explained, verify(solved, matches, shared, explained, views, *limits)
-        )
+        verdict = verify(solved, matches, shared, explained, views, *limits)
+        return _Judged(verdict.answer or solved, explained, verdict)
 
     judged = judge(solved)
     if judged.verdict.better is not None:

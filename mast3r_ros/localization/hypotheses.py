@@ -5,9 +5,10 @@
 Pixels alone bind a pose badly where a camera hardly moves: a turn and a step aside look alike, and
 a pose that is bent along with a keyframe may agree with nearly as many matches as the right one.
 All first poses are refined, and the one with the most support is the answer. A runner-up that
-explains the image nearly as well may be the right one, so that it widens the covariance. So does
-the pose that a camera has which did not turn during its readout: a plane seen through a long lens
-bends with such a turn, towards its second pose, and linear theory does not see how far.
+explains the image nearly as well, and that the covariance does not allow for, may be the right one:
+it widens the covariance. So does the pose that a camera has which did not turn during its readout:
+a plane seen through a long lens bends with such a turn, towards its second pose, and linear theory
+does not see how far.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import ndtr
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.joint_pose import Matches, lengths, linearize
@@ -24,7 +24,7 @@ from mast3r_ros.geometry.robust_pose import Estimate, estimate
 from mast3r_ros.geometry.robust_solver import SharedErrors
 from mast3r_ros.geometry.transforms import Pose
 from mast3r_ros.localization.options import RelocalizerOptions
-from mast3r_ros.localization.other_poses import compare, differs, second_of_plane
+from mast3r_ros.localization.other_poses import outside, second_of_plane, with_room_for
 from mast3r_ros.localization.single_matches import doubt_single_matches
 from mast3r_ros.localization.solving import EVIDENCE_GRID, image_cells, query_features
 from mast3r_ros.localization.view import MatchedView, same_cameras
@@ -33,9 +33,6 @@ from mast3r_ros.localization.view import MatchedView, same_cameras
 # (root mean square) as it moves by the largest deviation allowed. It is then looked for again from
 # where they have moved so far. Twice as far led to other optima (even images of a rendered drive).
 _SLIDE = 0.25
-# Squared deviations beyond which an optimum is not within the covariance of another one: the 95th
-# percentile of chi-square with 6 degrees of freedom.
-_BEYOND = 12.6
 # Before it is refined, the second pose of a plane misses its matches by up to so many times the
 # largest error of an inlier.
 _ROUGHLY = 4.0
@@ -63,9 +60,7 @@ def best_of(
     best = doubt_single_matches(best, matches, shared, views)
     best, slid = _slid(best, matches, shared, options)
     rivals = [
-        r
-        for r in refined
-        if r.support >= options.max_ambiguity * best.support and differs(best, r, options)
+        r for r in refined if r.support >= options.max_ambiguity * best.support and outside(r, best)
     ]
     if matches.readout is not None and _plane_like(best, matches, options):
         still = estimate(best.pose, replace(matches, readout=None), shared)
@@ -74,8 +69,7 @@ def best_of(
     if not rivals:
         return best
     features, cells = query_features(views), image_cells(views, same_cameras(views), EVIDENCE_GRID)
-    evidence = [compare(best, rival, features, cells).evidence for rival in rivals]
-    return widened(best, rivals, [float(p) for p in ndtr(-np.array(evidence))])
+    return with_room_for(rivals, best, features, cells)
 
 
 def _slid(
@@ -98,13 +92,7 @@ def _slid(
     starts = (transforms.perturb(best.pose, sign * step) for sign in (-1.0, 1.0))
     ends = [e for s in starts if (e := estimate(s, matches, shared)) is not None]
     first, *rest = sorted([best, *ends], key=lambda one: -one.support)
-    return first, [end for end in rest if _beyond(end, first)][:1]
-
-
-def _beyond(one: Estimate, other: Estimate) -> bool:
-    """Whether a pose lies outside of what the covariance of another one allows for."""
-    apart = transforms.difference(one.pose, other.pose)
-    return bool(apart @ np.linalg.solve(other.covariance, apart) > _BEYOND)
+    return first, [end for end in rest if outside(end, first)][:1]
 
 
 def _plane_like(best: Estimate, matches: Matches, options: RelocalizerOptions) -> bool:
@@ -118,12 +106,3 @@ def _plane_like(best: Estimate, matches: Matches, options: RelocalizerOptions) -
     near = lengths(twin, matches)[0] < _ROUGHLY * matches.limits
     known = best.inliers & matches.with_point
     return bool((near & known).sum() >= options.max_ambiguity * known.sum())
-
-
-def widened(best: Estimate, rivals: Sequence[Estimate], probabilities: Sequence[float]) -> Estimate:
-    """An estimate whose covariance has room for other poses, each right with a probability."""
-    covariance = best.covariance.copy()
-    for rival, probability in zip(rivals, probabilities, strict=True):
-        apart = transforms.difference(rival.pose, best.pose)
-        covariance += probability * np.outer(apart, apart)
-    return replace(best, covariance=covariance)

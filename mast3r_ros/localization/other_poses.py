@@ -11,11 +11,12 @@ what only one of them explains, cell by cell of the image: what both explain dec
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from mast3r_ros.geometry import transforms
 from mast3r_ros.geometry.generalized_pose import body_of, from_points
@@ -40,6 +41,8 @@ _MISS = 0.01
 # Deviations beyond which the uncertainty of two poses does not explain their distance: the 99.9th
 # percentile of chi-square with 6 degrees of freedom.
 _CHI_SQUARE = 22.5
+# The 95th percentile: beyond it, a pose is not within the covariance of another one.
+_OUTSIDE = 12.6
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,33 @@ def other_poses(
     min_support: float,
     options: RelocalizerOptions,
 ) -> Iterator[Estimate]:
-    """Poses that are really different from the answer and have at least some support."""
+    """Poses that are really different from the answer and have at least some support.
+
+    Those that are not far apart from it are outside of what its covariance allows for.
+    """
     twin = second_of_plane(answer, matches)
     for start in chain([twin], left_over(answer.inliers, matches, min_support)):
-        if start is None or not far_apart(answer.pose, start, options):
+        if start is None or not _worth_refining(start, answer, matches, options):
             continue
         other = estimate(start, matches, shared, min_support)
-        if other is not None and other.support >= min_support and differs(answer, other, options):
+        if other is None or other.support < min_support:
+            continue
+        far = far_apart(answer.pose, other.pose, options)
+        if differs(answer, other, options) if far else outside(other, answer):
             yield other
+
+
+def _worth_refining(
+    start: Pose, answer: Estimate, matches: Matches, options: RelocalizerOptions
+) -> bool:
+    """Whether a first pose is far from the answer, or has many matches that the answer has not.
+
+    Near by, a few that agree by chance would only lead back to the answer.
+    """
+    if far_apart(answer.pose, start, options):
+        return True
+    own = agreeing(start, matches) & ~answer.inliers
+    return bool(own.sum() >= options.max_ambiguity * answer.support)
 
 
 def differs(one: Estimate, other: Estimate, options: RelocalizerOptions) -> bool:
@@ -80,6 +102,12 @@ def differs(one: Estimate, other: Estimate, options: RelocalizerOptions) -> bool
     delta = transforms.difference(other.pose, one.pose)
     together = one.covariance + other.covariance
     return bool(delta @ np.linalg.solve(together, delta) > _CHI_SQUARE)
+
+
+def outside(one: Estimate, other: Estimate) -> bool:
+    """Whether a pose lies outside of what the covariance of another one allows for."""
+    apart = transforms.difference(one.pose, other.pose)
+    return bool(apart @ np.linalg.solve(other.covariance, apart) > _OUTSIDE)
 
 
 def compare(
@@ -107,6 +135,32 @@ def compare(
     size = float(np.sqrt((difference**2).sum()))
     total = float(difference.sum())
     return Comparison(total / size if size > 0 else 0.0, total)
+
+
+def with_room_for(
+    others: Sequence[Estimate],
+    answer: Estimate,
+    features: NDArray[np.int64],
+    cells: NDArray[np.int64],
+) -> Estimate:
+    """An answer whose covariance has room for others, each by how likely it is the right one.
+
+    Args:
+        others: poses that explain the image nearly as well.
+        answer: the pose that explains it best.
+        features, cells: see `compare`.
+    """
+    evidence = [compare(answer, other, features, cells).evidence for other in others]
+    return widened(answer, others, [float(p) for p in ndtr(-np.array(evidence))])
+
+
+def widened(best: Estimate, rivals: Sequence[Estimate], probabilities: Sequence[float]) -> Estimate:
+    """An estimate whose covariance has room for other poses, each right with a probability."""
+    covariance = best.covariance.copy()
+    for rival, probability in zip(rivals, probabilities, strict=True):
+        apart = transforms.difference(rival.pose, best.pose)
+        covariance += probability * np.outer(apart, apart)
+    return replace(best, covariance=covariance)
 
 
 def second_of_plane(answer: Estimate, matches: Matches) -> Pose | None:

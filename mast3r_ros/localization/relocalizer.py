@@ -37,7 +37,7 @@ from mast3r_ros.localization.metric_scale import MetricScale
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_levels
 from mast3r_ros.localization.result import Localization, Reason
-from mast3r_ros.localization.second_look import MENDABLE, can_look_again, match_again
+from mast3r_ros.localization.second_look import can_look_again, match_again, mendable
 from mast3r_ros.localization.view import MatchedView, View, as_views
 
 # So many keyframes are matched in any case: the robot's body, ambiguity and the disagreement of
@@ -190,11 +190,13 @@ class Relocalizer:
         if not again:
             with timed(timings, "solve"):
                 answer = self._solve(views)
-            again = answer.reason in MENDABLE and self._can_look_again(views)
+            if answer.localized:
+                answer, views = self._look_elsewhere(answer, views, timings)
+            again = mendable(answer) and self._can_look_again(views)
         if again:
             answer, views = self._look_again(views, timings)
-        if answer.localized:
-            answer, views = self._look_elsewhere(answer, views, timings)
+            if answer.localized:
+                answer, views = self._look_elsewhere(answer, views, timings)
         if answer.places:
             answer = self._look_at_the_others(answer, views, timings)
         estimated = any(view.camera_estimated for view in views)

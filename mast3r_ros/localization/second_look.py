@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from mast3r_ros.frontends.base import SecondMatcher
-from mast3r_ros.localization.result import Reason
+from mast3r_ros.localization.result import Localization, Reason
 from mast3r_ros.localization.view import MatchedView
 
-# What more or purer matches can mend. AMBIGUOUS is not among them: another matcher does not make
-# two places less alike, and may see one of them alone.
-MENDABLE = frozenset(
+# What more or purer matches can mend.
+_MENDABLE = frozenset(
     {
         Reason.FEW_MATCHES,
         Reason.DIRECTION_ONLY,
@@ -25,6 +24,16 @@ MENDABLE = frozenset(
         Reason.UNCERTAIN,
     }
 )
+
+
+def mendable(answer: Localization) -> bool:
+    """Whether more or purer matches may make a pose of a refusal.
+
+    Two poses of one place, as both solutions of a plane, are decided by them. Two places are not:
+    another matcher does not make them less alike, and may see one of them alone.
+    """
+    one_place = answer.reason is Reason.AMBIGUOUS and not answer.places
+    return answer.reason in _MENDABLE or one_place
 
 
 def can_look_again(front_end: SecondMatcher, view: MatchedView) -> bool:
