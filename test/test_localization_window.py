@@ -358,6 +358,40 @@ def test_noise_of_odometry_is_what_the_options_state():
 _ELSEWHERE = transforms.make(np.eye(3), [40.0, 0.0, 0.0])
 
 
+@pytest.mark.parametrize(
+    ("reason", "confirmed"),
+    [
+        (Reason.UNCERTAIN, True),
+        # The last answer may be at the other place.
+        (Reason.AMBIGUOUS, False),
+        (Reason.DISAGREEING, False),
+    ],
+)
+def test_an_image_refused_for_too_little_alone_is_confirmed_by_odometry(
+    monkeypatch, reason, confirmed
+):
+    monkeypatch.setattr(relocalizer, "seen_as_expected", lambda *_: Sight(100, 20))
+    bodies = _drive(3)
+    window = _window(bodies)
+    solve = window.relocalizer.solve
+
+    def refused(views, timings, again=False):
+        """All that has to do with the third image is refused."""
+        answer = solve(views, timings, again)
+        if views[0].query is None or int(views[0].query.number[0]) != 102:
+            return answer
+        places = (answer.pose, _ELSEWHERE @ answer.pose) if reason is Reason.AMBIGUOUS else ()
+        return replace(answer, reason=reason, pose=None, places=places)
+
+    window.relocalizer.solve = refused
+    last = _run(window, bodies)[-1]
+
+    assert last.localized is confirmed
+    if confirmed:
+        assert transforms.distance(last.pose, bodies[-1]) < 0.03
+        assert last.fresh == 0.0
+
+
 @pytest.mark.parametrize("case", ["alone", "unseen", "disagrees"])
 def test_what_the_newest_image_alone_says_of_two_places_counts(case):
     bodies = _drive(5)

@@ -39,9 +39,16 @@ _EARLY = 0.75
 _LEAST_TIME = 0.01
 # Matches that are kept of a past image: those of one cell count as one, so more say little.
 _MOST_MATCHES = 160
-# Refusals of images that match too little, and contradict nothing.
+# Refusals of images that match too little, and contradict nothing. An AMBIGUOUS one is not among
+# them: the last pose may rest on the other place, and would be believed for longer.
 _TOO_LITTLE = frozenset(
-    {Reason.FEW_MATCHES, Reason.FEW_INLIERS, Reason.LOW_INLIER_RATIO, Reason.POOR_SPREAD}
+    {
+        Reason.FEW_MATCHES,
+        Reason.FEW_INLIERS,
+        Reason.LOW_INLIER_RATIO,
+        Reason.POOR_SPREAD,
+        Reason.UNCERTAIN,
+    }
 )
 
 
