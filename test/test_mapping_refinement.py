@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic import OTHER_ROOM, ROOM, camera_pose, render, view
+from synthetic import OTHER_ROOM, ROOM, camera_pose, make_camera, render, view
 from test_cli import run
 
 from mast3r_ros.cli.maps import open_map
@@ -23,6 +23,8 @@ from mast3r_ros.localization.view import View
 from mast3r_ros.mapping import edit, refinement
 from mast3r_ros.mapping.extra import MappingError
 from mast3r_ros.mapping.options import RefineOptions
+from mast3r_ros.mapping.sightings import epipolar_inliers
+from mast3r_ros.matching.correspondences import Correspondences
 
 POSES = [camera_pose(x=0.15 * i - 0.6, y=0.04 * (i % 3), turn=-0.05 * i) for i in range(9)]
 OPTIONS = RefineOptions(alike=5, rolling_shutter=0.0)
@@ -188,3 +190,23 @@ def test_what_cannot_be_adjusted_is_named(sift, true):
     pairs = refinement.candidate_pairs(strangers, OPTIONS)
     with pytest.raises(MappingError, match="none of the 2 keyframes see the same things"):
         refinement.refine(strangers, refinement.matched_pairs(strangers, pairs), OPTIONS)
+
+
+def test_of_many_matches_of_a_pair_a_few_true_ones_are_kept(sift):
+    random, camera = np.random.default_rng(0), make_camera()
+    size = (camera.width, camera.height)
+    pixels = random.uniform(0, 1, (3000, 2)) * size
+    points = camera.unproject(pixels, random.uniform(2.0, 5.0, 3000))
+    seen = camera.project(transforms.apply(camera_pose(x=0.4, y=0.1, turn=0.1), points))
+    true = (np.arange(3000) % 2 == 0) & ((seen > 0) & (seen < size)).all(1)
+    chance = random.uniform(0, 1, (3000, 2)) * size
+
+    def kept(found):
+        rest = np.ones(3000, np.float32), points.astype(np.float32), np.full(3000, 0.01, np.float32)
+        matches = Correspondences(*(p.astype(np.float32) for p in (pixels, found)), *rest, True)
+        return epipolar_inliers(matches, camera, camera, sift)
+
+    found = kept(np.where(true[:, None], seen, chance))
+    assert found.sum() == 200
+    assert true[found].mean() > 0.9
+    assert kept(chance) is None

@@ -28,6 +28,10 @@ _SAMPLES = 100
 # Matches of a pair that are kept: more of a cell count no more than one. 400 gave 80 keyframes of a
 # rendered drive no better poses.
 _MOST = 200
+# Matches among which an epipolar geometry is looked for. All 1,800 of each of 42 pairs of a drive
+# rendered in VGA give no better inliers (90 % within 2 pixels of the true geometry either way), and
+# take 2.6 times as long.
+_SAMPLED = 600
 
 
 @dataclass(frozen=True)
@@ -93,28 +97,28 @@ def epipolar_inliers(
     if len(found) < front_end.min_inliers:
         return None
     scale = front_end.pixel_error_scale((query.width, query.height))
+    some = thinned(np.arange(len(found)), _SAMPLED)
     relative = estimate_relative_pose(
-        found.reference_pixels,
-        found.query_pixels,
+        found.reference_pixels[some],
+        found.query_pixels[some],
         reference,
         query,
         _EPIPOLAR_PX * scale,
         min_iterations=_SAMPLES,
     )
-    least = max(front_end.min_inliers, front_end.min_inlier_ratio * len(found))
+    least = max(front_end.min_inliers, front_end.min_inlier_ratio * len(some))
     if relative is None or relative.inliers.sum() < least:
         return None
-    chosen = thinned(np.flatnonzero(relative.inliers))
     kept = np.zeros(len(found), np.bool_)
-    kept[chosen] = True
+    kept[thinned(some[relative.inliers])] = True
     return kept
 
 
-def thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most 200 of a pair's matches, evenly chosen: more of a cell count no more than one."""
-    if len(rows) <= _MOST:
+def thinned(rows: NDArray[np.int64], most: int = _MOST) -> NDArray[np.int64]:
+    """At most so many of a pair's matches, evenly chosen; more than 200 say no more."""
+    if len(rows) <= most:
         return rows
-    return np.asarray(rows[np.linspace(0, len(rows) - 1, _MOST).astype(int)])
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, most).astype(int)])
 
 
 def sightings_of(
