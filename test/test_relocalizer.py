@@ -457,19 +457,6 @@ def test_the_limits_of_uncertainty_are_options():
     _assert_refused(_locate(told, max_rotation_sigma=0.002), Reason.UNCERTAIN)
 
 
-def test_an_error_of_two_and_a_half_limits_is_less_likely_than_one_percent():
-    told = (_KEYFRAME, _matches())
-    covariance = _locate(told).covariance[3:, 3:]
-    level = protection_level(covariance, 0.01)
-    almost = 0.99 * level / 2.5
-    assert almost > np.sqrt(np.trace(covariance))
-
-    assert _locate(told, max_rotation_sigma=1.01 * level / 2.5).localized
-    refused = _locate(told, max_rotation_sigma=almost)
-    _assert_refused(refused, Reason.UNCERTAIN)
-    assert f"may be off by more than {level:.3g} rad" in refused.message
-
-
 def test_a_pose_is_no_better_known_than_the_map():
     told = (_KEYFRAME, _matches())
     exact = _locate(told, keyframe_position_sigma=0.0, keyframe_rotation_sigma=0.0)
@@ -837,6 +824,26 @@ def test_a_pose_that_look_alikes_make_uncertain_gets_a_second_look(look_twice, m
     assert [len(more) for more in found] == [1, 0]
     assert asked == [0, 1]
     _assert_at(answer, _QUERY, 0.05, 0.03)
+
+
+def test_an_orientation_that_may_be_off_gets_a_second_look_and_is_kept_without_a_better_one(
+    look_twice,
+):
+    told = ((_KEYFRAME, _matches()),)
+    first = _locate(*told)
+    level = protection_level(first.covariance[3:, 3:], 0.01)
+    above, below = ({"max_rotation_sigma": part * level / 2.5} for part in (0.99, 1.01))
+    assert above["max_rotation_sigma"] > np.sqrt(np.trace(first.covariance[3:, 3:]))
+    better = {0: _matches(noise=0.05, count=1000)}
+
+    assert look_twice(better, told=told, **below)[1] == []
+    answer, asked = look_twice(better, told=told, **above)
+    assert (asked, answer.matcher) == ([0], "twice told")
+    assert answer.protection_rotation < first.protection_rotation
+    for worse in (_wild(40), _matches(count=80)):
+        answer, asked = look_twice({0: worse}, told=told, **above)
+        assert (asked, answer.matcher) == ([0], "")
+        _assert_at(answer, _QUERY)
 
 
 def test_both_solutions_of_a_plane_get_a_second_look_and_two_places_none():

@@ -51,11 +51,7 @@ class RelocalizerOptions:
         0.1, "Largest standard deviation of an accepted position [m]", 0.001, 100.0
     )
     max_rotation_sigma: float = option(
-        0.035,
-        "Largest standard deviation of an accepted orientation [rad]; 2.5 times as much is "
-        "exceeded with a probability below 1 %",
-        0.001,
-        3.2,
+        0.035, "Largest standard deviation of an accepted orientation [rad]", 0.001, 3.2
     )
     max_ambiguity: float = option(
         0.3,

@@ -37,7 +37,12 @@ from mast3r_ros.localization.metric_scale import MetricScale
 from mast3r_ros.localization.options import RelocalizerOptions
 from mast3r_ros.localization.protection import protection_levels
 from mast3r_ros.localization.result import Localization, Reason
-from mast3r_ros.localization.second_look import can_look_again, match_again, mendable
+from mast3r_ros.localization.second_look import (
+    can_look_again,
+    doubtful,
+    match_again,
+    mendable,
+)
 from mast3r_ros.localization.view import MatchedView, View, as_views
 
 # So many keyframes are matched in any case: the robot's body, ambiguity and the disagreement of
@@ -187,16 +192,20 @@ class Relocalizer:
             again: match by the second matcher at once; see `looks_again`.
         """
         views = self.scale.applied(views)
+        answer: Localization | None = None
         if not again:
             with timed(timings, "solve"):
                 answer = self._solve(views)
             if answer.localized:
                 answer, views = self._look_elsewhere(answer, views, timings)
-            again = mendable(answer) and self._can_look_again(views)
+            doubt = mendable(answer) or doubtful(answer, self.options)
+            again = doubt and self._can_look_again(views)
         if again:
-            answer, views = self._look_again(views, timings)
-            if answer.localized:
-                answer, views = self._look_elsewhere(answer, views, timings)
+            second, seen = self._look_again(views, timings)
+            # An accepted pose is replaced by a more exact one only.
+            if answer is None or _replaces(second, answer):
+                answer, views = second, seen
+        assert answer is not None
         if answer.places:
             answer = self._look_at_the_others(answer, views, timings)
         estimated = any(view.camera_estimated for view in views)
@@ -372,8 +381,8 @@ class Relocalizer:
         with timed(timings, "match again"):
             views = match_again(front_end, views, self.options.second_look)
         with timed(timings, "solve"):
-            answer = self._solve(views)
-        return self._by_second(answer), views
+            answer = self._by_second(self._solve(views))
+        return self._look_elsewhere(answer, views, timings) if answer.localized else (answer, views)
 
     def _by_second(self, answer: Localization) -> Localization:
         """Say that an answer rests on the second matcher."""
@@ -389,6 +398,11 @@ class Relocalizer:
 
     def _solve(self, views: Sequence[MatchedView], start: Pose | None = None) -> Localization:
         return answer_of(views, self.map.front_end, self.min_inliers, self.options, start)
+
+
+def _replaces(second: Localization, first: Localization) -> bool:
+    """Whether the answer of a second look is taken for the first one's."""
+    return not first.localized or second.protection_rotation < first.protection_rotation
 
 
 @contextmanager

@@ -25,7 +25,6 @@ from mast3r_ros.localization.other_poses import (
     other_poses,
     with_room_for,
 )
-from mast3r_ros.localization.protection import protection_levels
 from mast3r_ros.localization.result import KeyframeMatch, Reason
 from mast3r_ros.localization.solving import EVIDENCE_GRID, image_cells, query_features
 from mast3r_ros.localization.told_apart import seen_distance, told_apart
@@ -40,11 +39,6 @@ _WEAK = 0.5
 # 0.20, 0.32, 0.54 and 0.86 of it in the five cases of the recordings (0.86 of 43 matches).
 # Rendered places that look alike had 1.1 or more by xfeat, and 0.8 (once), 1.6 or more by sift.
 _CREDIBLE = 0.5
-# An accepted orientation is within so many times the largest deviation, but for this probability:
-# within 5 degrees by default. The deviation alone does not say so: that of a pose 5.04 degrees off
-# was below its limit, at 1.4 % beyond 5 degrees. For positions, the same would refuse 15 right
-# poses of 200 on rendered planes and one of 56 of `sift` on the office, and a single wrong one.
-_FARTHEST, _BEYOND = 2.5, 0.01
 
 
 @dataclass(frozen=True)
@@ -102,9 +96,8 @@ def verify(
     spread = len(np.unique(image_cells(views, numbers, _SPREAD_GRID)[answer.inliers]))
     if spread < options.min_cells:
         return Verdict(Reason.POOR_SPREAD, f"{spread} cells of {options.min_cells} needed")
-    uncertain = _too_uncertain(answer, options)
-    if uncertain:
-        return Verdict(Reason.UNCERTAIN, uncertain)
+    if _too_uncertain(answer, options):
+        return Verdict(Reason.UNCERTAIN, _figures(answer))
     against = dissenting_view(answer, matches, views, min_inliers, options)
     if against is not None:
         return Verdict(Reason.DISAGREEING, f"image {against + 1} of {len(views)} is elsewhere")
@@ -143,9 +136,8 @@ def verify(
             better = other if difference and difference.reversed else None
             return Verdict(Reason.AMBIGUOUS, figures, rivals=tuple(rivals), better=better)
     answer = with_room_for(near, answer, features, cells)
-    uncertain = _too_uncertain(answer, options)
-    if uncertain:
-        figures = f"{uncertain}, as other poses near by explain the image"
+    if _too_uncertain(answer, options):
+        figures = f"{_figures(answer)}, as other poses near by explain the image"
         return Verdict(Reason.UNCERTAIN, figures, rivals=tuple(rivals))
     signs = Signs(ratio / needed, agreeing_keyframes(explained), least)
     ratios = tuple(
@@ -167,16 +159,11 @@ def _figures(answer: Estimate) -> str:
     return f"{int(answer.inliers.sum())} inliers, {position:.3f} m, {orientation:.4f} rad"
 
 
-def _too_uncertain(answer: Estimate, options: RelocalizerOptions) -> str:
-    """What is said of a pose that is not exact enough; empty if it is."""
+def _too_uncertain(answer: Estimate, options: RelocalizerOptions) -> bool:
+    """Whether a pose is not exact enough."""
     position, orientation = _sigmas(answer)
-    if not (position <= options.max_position_sigma and orientation <= options.max_rotation_sigma):
-        return _figures(answer)
-    level = protection_levels(answer.covariance, _BEYOND)[1]
-    if level <= _FARTHEST * options.max_rotation_sigma:
-        return ""
-    return (
-        f"{_figures(answer)}; {_BEYOND:.0%} of such poses may be off by more than {level:.3g} rad"
+    return not (
+        position <= options.max_position_sigma and orientation <= options.max_rotation_sigma
     )
 
 
