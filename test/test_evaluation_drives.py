@@ -4,6 +4,7 @@
 
 import json
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ def test_a_drive_is_determined_by_its_seed(world, drive):
             np.testing.assert_array_equal(left.image, right.image)
         break
     assert not np.array_equal(world.drive(4, 2, _MOMENTS).moments[0].body, drive.moments[0].body)
+
+
+def test_further_moments_change_nothing_before_them(world, drive):
+    longer = world.drive(3, 2, _MOMENTS, further=4)
+
+    assert len(longer.moments) == len(drive.moments) + 4
+    for one, other in zip(drive.moments, longer.moments[:-4], strict=True):
+        np.testing.assert_array_equal(one.body, other.body)
+        assert one.event == other.event
+    assert not any(moment.event or moment.dark for moment in longer.moments[-4:])
+    steps = [transforms.distance(*pair) for pair in pairwise(m.body for m in longer.moments[-5:])]
+    assert max(steps) < 0.2
+    for one, other in zip(drive.keyframes, longer.keyframes, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
 
 
 def test_a_tour_visits_rooms_again_on_other_ways(world):

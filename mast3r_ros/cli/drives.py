@@ -29,6 +29,13 @@ class DriveOptions:
     seed: int = option(0, "Seed of the first drive; each further one has the next", 0)
     cameras: int = option(1, "Cameras of the robot, evenly around it", 1, 8)
     moments: int = option(60, "Images of each camera in a drive, 0.4 s apart", 52, 10_000)
+    further: int = option(
+        0,
+        "Further images at the end, on which nothing happens: a robot that was carried away may be "
+        "found on them",
+        0,
+        10_000,
+    )
     size: str = option("320x240", "Size of the images")
     twin: bool = option(
         False,
@@ -103,7 +110,11 @@ def _records(
         world, made = DriveWorld(ImageSize.parse(drive_options.size)), create(front_end)
         for seed in progress(left, "Driving"):
             way = world.drive(
-                seed, drive_options.cameras, drive_options.moments, drive_options.twin
+                seed,
+                drive_options.cameras,
+                drive_options.moments,
+                drive_options.twin,
+                drive_options.further,
             )
             steps = run(way, seed, made, options, list(rigs.values()))
             listed = [[step.as_record() for step in of_rig] for of_rig in steps]

@@ -98,7 +98,9 @@ class DriveWorld:
         focal = width / 2 / np.tan(np.deg2rad(_FIELD_OF_VIEW) / 2)
         self.camera = Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
 
-    def drive(self, seed: int, count: int, moments: int, twin: bool = False) -> Drive:
+    def drive(
+        self, seed: int, count: int, moments: int, twin: bool = False, further: int = 0
+    ) -> Drive:
         """The drive of a seed.
 
         Args:
@@ -107,6 +109,7 @@ class DriveWorld:
             moments: images of each camera.
             twin: two rooms that are alike but for some cartons, both mapped. The robot is not
                 carried away, but enters the other one.
+            further: images of each camera after these, on which nothing happens.
         """
         rng = np.random.default_rng([seed, 11])
         rooms: tuple[Room, ...] = ()
@@ -117,7 +120,7 @@ class DriveWorld:
             rooms = (room,)
             if twin:
                 rooms = make_twins(rng, room, Palette(self.library, rng, 0.0), _CARTONS)
-            way = make_route(rng, rooms[0], moments, offset if twin else None)
+            way = make_route(rng, rooms[0], moments, offset if twin else None, further)
         models = tuple((self.renderer.load(r), offset * i) for i, r in enumerate(rooms))
         mounts = tuple(_mount(2 * np.pi * i / count) for i in range(count))
         keyframes = tuple(view for model in models for view in self._mapped(rng, *model))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 
@@ -69,7 +70,9 @@ class Moment:
     room: int = 0
 
 
-def make_route(rng: Rng, room: Room, count: int, twin: Array | None = None) -> list[Moment] | None:
+def make_route(
+    rng: Rng, room: Room, count: int, twin: Array | None = None, further: int = 0
+) -> list[Moment] | None:
     """A way from target to target; None where the room leaves no space for it.
 
     For 12 moments all is dark, later the robot is bumped, and at last carried to another place of
@@ -81,6 +84,8 @@ def make_route(rng: Rng, room: Room, count: int, twin: Array | None = None) -> l
         count: moments.
         twin: (3,) where a room that looks like this one lies in the map [m]. Then the robot is not
             carried away at last, but drives blind through a door to the same place of that room.
+        further: moments after these, on which nothing happens. What is drawn from `rng` after the
+            way does not depend on them.
     """
     spot = free_spot(rng, room)
     if spot is None:
@@ -95,7 +100,9 @@ def make_route(rng: Rng, room: Room, count: int, twin: Array | None = None) -> l
     if twin is not None:
         begins[last + passage] = Event.DOOR
     way: list[Moment] = []
-    for number in range(count):
+    for number in range(count + further):
+        if number == count:
+            robot.rng = deepcopy(rng)
         event = begins.get(number)
         if event is Event.BUMP and not robot.is_bumped():
             return None
@@ -143,7 +150,7 @@ class _Robot:
     """A robot that turns toward a target, drives there, and takes the next one."""
 
     def __init__(self, rng: Rng, room: Room, spot: Array, yaw: float) -> None:
-        self._rng, self._room, self._spot, self._yaw = rng, room, spot, yaw
+        self.rng, self._room, self._spot, self._yaw = rng, room, spot, yaw
         self._target: Array | None = None
 
     @property
@@ -173,10 +180,10 @@ class _Robot:
     def is_bumped(self) -> bool:
         """Pushed and turned a little; False where there is no room for it."""
         for _ in range(_TRIALS):
-            angle = self._rng.uniform(0, 2 * np.pi)
-            push = self._rng.uniform(*_BUMPED_BY) * np.array([np.cos(angle), np.sin(angle)])
+            angle = self.rng.uniform(0, 2 * np.pi)
+            push = self.rng.uniform(*_BUMPED_BY) * np.array([np.cos(angle), np.sin(angle)])
             if _is_free(self._room, self._spot + push):
-                turn = self._rng.uniform(*_BUMP_TURN) * self._rng.choice((-1.0, 1.0))
+                turn = self.rng.uniform(*_BUMP_TURN) * self.rng.choice((-1.0, 1.0))
                 self._spot, self._yaw, self._target = self._spot + push, self._yaw + turn, None
                 return True
         return False
@@ -184,16 +191,16 @@ class _Robot:
     def is_carried(self) -> bool:
         """Put down elsewhere in the room; False where there is no such place."""
         for _ in range(_TRIALS):
-            found = free_spot(self._rng, self._room)
+            found = free_spot(self.rng, self._room)
             if found is not None and np.linalg.norm(found - self._spot) > _CARRIED_BY:
                 self._spot, self._target = found, None
-                self._yaw = float(self._rng.uniform(0, 2 * np.pi))
+                self._yaw = float(self.rng.uniform(0, 2 * np.pi))
                 return True
         return False
 
     def _next_target(self) -> Array | None:
         for _ in range(_TRIALS):
-            found = free_spot(self._rng, self._room)
+            found = free_spot(self.rng, self._room)
             if found is None:
                 return None
             far = np.linalg.norm(found - self._spot) > _FAR
