@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Black-outs again and again: how much of a figure in the dark is one draw of odometry's noise.
 
-In the dark a filter only follows odometry, and its errors last: a drive is inside the ellipsoid or
-outside of it for many moments, so that 50 drives tell the share no better than by 2 %. Without
-images, other noise can be drawn for the same black-outs.
+In the dark a filter only follows odometry, whose errors last: a drive is inside or outside of the
+ellipsoid for many moments. The coverage of 50 drives therefore has a standard deviation of 2 %.
+Without images, other noise can be drawn for the same black-outs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def dark_figures(
 
     Args:
         drives: whose filters begin each black-out as they did.
-        options: the noise of odometry, which the filter is told of.
+        options: the noise of odometry, as the filter assumes it.
         draws: of each black-out.
 
     Returns:

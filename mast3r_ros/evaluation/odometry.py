@@ -27,7 +27,7 @@ _MAX_GAP = 500_000_000
 
 
 def measured(moved: Pose, options: FilterOptions, random: np.random.Generator) -> Pose:
-    """A true motion as odometry measures it whose noise is what a filter is told."""
+    """A true motion as odometry measures it, with the noise that a filter assumes."""
     error = random.multivariate_normal(np.zeros(6), options.motion_covariance(moved))
     return transforms.perturb(np.eye(4), error) @ moved
 

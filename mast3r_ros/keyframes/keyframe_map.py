@@ -152,7 +152,7 @@ class KeyframeMap:
             covariance=covariance,
         )
         self._insert(keyframe)
-        # Two with depth tell each other nothing.
+        # Keyframes with depth need no neighbors.
         if triangulates(self.front_end) and self._keyframes.places.unsensed:
             alike = self._looks.search(keyframe.description, _COVISIBLE)
             places = self._keyframes.places

@@ -1,9 +1,9 @@
 # Copyright 2026 the mast3r_ros developers
 # SPDX-License-Identifier: Apache-2.0
-"""What the newest images of a window say of its pose: whether it is that of this moment.
+"""Whether the newest images of a window support its pose: that it is the pose of this moment.
 
-The images before hold a pose where they were taken. That the robot has moved from there as odometry
-says, only the newest images show: it may have been bumped or carried away in between.
+The images before support a pose where they were taken. Only the newest images show whether the
+robot has moved from there as odometry measured: it may have been bumped or carried away since.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def judged_by_newest(
 ) -> Localization:
     """A window's answer, refused where the images of this instant hold none of it.
 
-    It would be odometry alone: in the dark, or where the robot was carried away. An accepted one is
-    told what these images add to it.
+    It would be odometry alone: in the dark, or where the robot was carried away. `fresh` and
+    `bump_shown` of an accepted one are set.
 
     Args:
         answer: by the images of this instant and those before.
@@ -56,7 +56,7 @@ def judged_by_newest(
             reason, message, None, None, 0.0, answer.matches, answer.inliers, places=places
         )
     shown = 1.0
-    # Rays never tell how far along them the robot was bumped; odometry gives their pose its meters.
+    # Rays do not show a bump along them; the meters of their pose are from odometry.
     if points >= _FEWEST_POINTS and support < relocalizer.sure_inliers:
         views = relocalizer.scale.applied(newest)
         scale = relocalizer.map.front_end.pixel_error_scale

@@ -44,7 +44,7 @@ def mendable(answer: Localization) -> bool:
 def doubtful(answer: Localization, options: RelocalizerOptions) -> bool:
     """Whether an accepted orientation may be beyond 5 degrees, with the options' defaults.
 
-    Its deviation alone does not say so: that of a pose 5.04 degrees off was below its limit, at
+    Its deviation alone does not show it: that of a pose 5.04 degrees off was below its limit, at
     1.4 % beyond. Refusing all that are as doubtful would lose eight right poses in 56 images of the
     office by nano without depth.
     """

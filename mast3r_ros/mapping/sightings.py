@@ -115,7 +115,7 @@ def epipolar_inliers(
 
 
 def thinned(rows: NDArray[np.int64], most: int = _MOST) -> NDArray[np.int64]:
-    """At most so many of a pair's matches, evenly chosen; more than 200 say no more."""
+    """At most so many of a pair's matches, evenly chosen; more than 200 add no information."""
     if len(rows) <= most:
         return rows
     return np.asarray(rows[np.linspace(0, len(rows) - 1, most).astype(int)])
