@@ -36,6 +36,9 @@ _PART, _DISTANCE, _DEVIATIONS = 0.15, 0.2, 3.0
 # Part of the cells that contradict the right pose (things that were moved, edges of depth), and a
 # wrong one.
 _BY_CHANCE, _ELSEWHERE = 0.1, 0.5
+# What a cell that contradicts a pose says against it, and one that does not.
+_DIFFERS = float(np.log(_ELSEWHERE / _BY_CHANCE))
+_ALIKE = float(np.log((1.0 - _ELSEWHERE) / (1.0 - _BY_CHANCE)))
 # What is needed, a log-likelihood ratio. For wrong poses against the right one in rendered twin
 # rooms, mapped from the same places or from others (`xfeat`, seed 0, some 190 comparisons), it was
 # above 5 four times, 11.3 at the most; with seed 1, not used for the limit, below 1 in 66.
@@ -68,16 +71,28 @@ def lacks_surfaces(right: Explanation, other: Explanation, known: Surfaces, came
         known: the shape of the map at both places.
         camera: of the image.
     """
+    size = (camera.width, camera.height)
+    cells = cells_of(right.pixels[_alone(right, other, size)], size)
+    if len(np.unique(cells)) * _DIFFERS < _MIN_EVIDENCE:
+        return False  # too few, whatever they show
+    evidence = _evidence(right, other, known, camera)
+    if evidence < _MIN_EVIDENCE:
+        return False
     # A place of the same shape may be the right one, but does not speak against another.
     against_right = max(_evidence(other, right, known, camera), 0.0)
-    return _evidence(right, other, known, camera) - against_right >= _MIN_EVIDENCE
+    return evidence - against_right >= _MIN_EVIDENCE
+
+
+def _alone(one: Explanation, other: Explanation, size: tuple[int, int]) -> Mask:
+    """(N,) which matches of a pose know their point and lie where the other explains nothing."""
+    elsewhere = np.isin(cells_of(one.pixels, size), cells_of(other.near, size))
+    return np.asarray(~elsewhere & np.isfinite(one.points).all(1))
 
 
 def _evidence(one: Explanation, other: Explanation, known: Surfaces, camera: Camera) -> float:
     """What the cells that only one pose explains say against the other: a log-likelihood ratio."""
     size = (camera.width, camera.height)
-    elsewhere = np.isin(cells_of(one.pixels, size), cells_of(other.near, size))
-    alone = ~elsewhere & np.isfinite(one.points).all(1)
+    alone = _alone(one, other, size)
     if not alone.any():
         return 0.0
     moved = transforms.apply(other.pose @ transforms.inverse(one.pose), one.points[alone])
@@ -87,10 +102,7 @@ def _evidence(one: Explanation, other: Explanation, known: Surfaces, camera: Cam
     misses = np.bincount(cell, contradict & ~agree, minlength=CELLS)
     differing = int((misses > hits).sum())
     alike = int((hits >= np.maximum(misses, 1)).sum())
-    return float(
-        differing * np.log(_ELSEWHERE / _BY_CHANCE)
-        + alike * np.log((1.0 - _ELSEWHERE) / (1.0 - _BY_CHANCE))
-    )
+    return differing * _DIFFERS + alike * _ALIKE
 
 
 def _compare(

@@ -83,7 +83,7 @@ def told_apart(
         [(k.pose, k.camera) for k in keyframes],
     )
     near = [lengths(pose.pose, matches)[0] < _ROUGHLY * matches.limits for pose in (answer, other)]
-    ratios, shape = [], False
+    ratios, everything = [], []
     for number, view in enumerate(views):
         ones, others = (
             _explanations(pose, roughly, side[list(chosen)], matches, number, view, keyframes)
@@ -92,9 +92,11 @@ def told_apart(
             )
         )
         ratios.append(likelihood_ratio(ones[0], others[0], view.size))
-        shape = shape or (
-            ratios[-1] < MIN_EVIDENCE and lacks_surfaces(ones[1], others[1], surfaces, view.camera)
-        )
+        everything.append((ones[1], others[1], view.camera))
+    # Shapes are compared where features say too little.
+    shape = max(ratios) < MIN_EVIDENCE and any(
+        lacks_surfaces(one, beyond, surfaces, camera) for one, beyond, camera in everything
+    )
     return Difference(tuple(ratios), shape)
 
 
