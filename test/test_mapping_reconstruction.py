@@ -4,6 +4,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from mast3r_ros.frontends.sift import SiftFrontEnd
 from mast3r_ros.geometry import transforms
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
 from mast3r_ros.localization.relocalizer import Relocalizer
-from mast3r_ros.mapping import reconstruction
+from mast3r_ros.mapping import reconstruction, spill
 from mast3r_ros.mapping import scale as scales
 from mast3r_ros.mapping.depth_poses import poses_from_depth
 from mast3r_ros.mapping.extra import MappingError
@@ -157,6 +158,37 @@ def test_without_depth_the_verb_takes_a_distance_and_keyframes_the_models_points
     assert answer.localized, answer.message
     moved = POSES[0] @ transforms.inverse(found[0].pose) @ answer.pose
     assert transforms.distance(moved, truth) < 0.03
+
+
+def test_images_without_poses_are_on_disk_where_they_do_not_fit_into_memory(tmp_path, monkeypatch):
+    write_tum(tmp_path / "images", poses=POSES)
+    command = ("--poses", "none", "--front-end", "sift", "--initial-angle", 3)
+    run("map", "build", tmp_path / "images", tmp_path / "fits", *command)
+    folders, save = [], KeyframeMap.save
+
+    def noted(keyframes, folder):
+        folders.append(Path(folder).name)
+        save(keyframes, folder)
+
+    monkeypatch.setattr(KeyframeMap, "save", noted)
+    monkeypatch.setattr(spill, "_EVERY", 2)
+    monkeypatch.setattr(KeyframeMap, "unsaved_mb", property(lambda _: np.inf))
+
+    run("map", "build", tmp_path / "images", tmp_path / "large", *command)
+
+    *hidden, last = folders
+    assert last == "large"
+    assert len(hidden) == 3
+    assert len(set(hidden)) == 1
+    assert hidden[0].startswith(".large-")
+    assert not list(tmp_path.glob(".large-*"))
+    large = open_map(tmp_path / "large")
+    assert len(large) == len(POSES)
+    for found, expected in zip(large, open_map(tmp_path / "fits"), strict=True):
+        np.testing.assert_array_equal(found.pose, expected.pose)
+        ours, theirs = found.description, expected.description
+        np.testing.assert_array_equal(ours.points, theirs.points)
+        np.testing.assert_array_equal(ours.descriptors, theirs.descriptors)
 
 
 def test_meters_that_cannot_be_known_are_refused_before_the_work(sift, with_depth):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mast3r_ros.mapping.dense import DensePoints
     from mast3r_ros.mapping.describing import Describe
     from mast3r_ros.mapping.scale import Scale
+    from mast3r_ros.mapping.spill import Spill
 
 RECONSTRUCTION_PANEL = "How poses are reconstructed (--poses none)"
 DENSE_PANEL = "Dense cloud (--dense)"
@@ -56,6 +57,7 @@ def reconstruct_map(
     count: int,
     options: ReconstructionOptions,
     scale_from: tuple[str, str, float] | None,
+    spill: Spill,
     dense: DenseRequest | None = None,
     describe: Describe[PosedImage] | None = None,
 ) -> tuple[KeyframeMap, dict[str, Any]]:
@@ -66,6 +68,7 @@ def reconstruct_map(
         scale_from: names of two images and the distance of their cameras [m]; None takes the
             meters from depth, or where there is none, from the points that the front end of a
             dense cloud predicts.
+        spill: for keyframes that do not fit into memory.
         dense: also make a dense cloud, and write it.
         describe: as in `reconstruction.describe`.
     """
@@ -79,7 +82,7 @@ def reconstruct_map(
     library("pycolmap")
     unposed = KeyframeMap(front_end)
     chosen = features_of(unposed)
-    added = reconstruction.describe(unposed, images, depth, describe)
+    added = spill.over(unposed, reconstruction.describe(unposed, images, depth, describe))
     ids = _described(progress(added, "Describing", count), dense)
     scales.check_meters(unposed, ids, scale_from, dense is not None)
     every = unposed.in_order()

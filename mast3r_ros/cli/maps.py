@@ -166,7 +166,8 @@ def build(
             beside = saved.resolve().with_name(f"{saved.resolve().name}_dense")
             wanted = DenseRequest(create(dense_front_end), dense_options, beside) if dense else None
             keyframes, about = reconstruct_map(
-                images, chosen_front_end, depth, count, reconstruction, scale_from, wanted, describe
+                *(images, chosen_front_end, depth, count, reconstruction),
+                *(scale_from, spill, wanted, describe),
             )
         elif poses == "odometry":
             keyframes, about = straightened_map(

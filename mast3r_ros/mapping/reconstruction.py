@@ -117,13 +117,15 @@ def posed(keyframes: KeyframeMap, model: Any, scale: Scale) -> KeyframeMap:
     Keyframes without depth take their points from the model.
     """
     map_model = map_from_model(keyframes, model, scale)
-    found = []
-    for keyframe, image in registered(model, keyframes):
-        pose = model_pose(image)
-        pose[:3, 3] *= scale.meters
-        known = keyframe if keyframe.sensed else _with_model_points(keyframe, model, image, scale)
-        found.append(replace(known, pose=map_model @ pose))
-    return keyframes.derive(found)
+
+    def found() -> Iterator[Keyframe]:
+        for keyframe, image in registered(model, keyframes):
+            pose = model_pose(image)
+            pose[:3, 3] *= scale.meters
+            own = keyframe if keyframe.sensed else _with_model_points(keyframe, model, image, scale)
+            yield replace(own, pose=map_model @ pose)
+
+    return keyframes.derive(found())
 
 
 def _with_model_points(keyframe: Keyframe, model: Any, image: Any, scale: Scale) -> Keyframe:

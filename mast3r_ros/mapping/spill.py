@@ -8,8 +8,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from mast3r_ros.keyframes.keyframe_map import KeyframeMap
+
+Added = TypeVar("Added")
 
 # So many keyframes are added before their size is looked at.
 _EVERY = 16
@@ -38,21 +41,21 @@ class Spill:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def over(self, keyframes: KeyframeMap, added: Iterable[int]) -> Iterator[int]:
+    def over(self, keyframes: KeyframeMap, added: Iterable[Added]) -> Iterator[Added]:
         """Keep a map small while keyframes are added to it, one a step.
 
         Args:
             keyframes: the map. Once its new keyframes take as much memory as it may keep of saved
                 ones, they are written to the folder, and read from there when they are needed.
-            added: ids of the new keyframes.
+            added: yields after each new keyframe, for example its id.
 
         Raises:
             MapError: they cannot be written.
         """
-        for number, keyframe_id in enumerate(added, start=1):
+        for number, keyframe in enumerate(added, start=1):
             if number % _EVERY == 0 and keyframes.unsaved_mb > keyframes.cache_mb:
                 keyframes.save(self._path())
-            yield keyframe_id
+            yield keyframe
 
     def _path(self) -> str:
         if self._folder is None:
