@@ -177,6 +177,23 @@ def test_one_odd_answer_does_not_move_tf(robot):
     _near(_sent_from_now_on(robot), odd)
 
 
+def test_an_image_that_sees_too_little_leaves_tf_as_it_is(robot):
+    for x in (0.0, 0.05, 0.1):
+        _drive(robot, camera_pose(x))
+    image = render(camera_pose(0.1))[0]
+    little = np.zeros_like(image)
+    middle = tuple(slice(n // 2 - 14, n // 2 + 14) for n in image.shape[:2])
+    little[middle] = image[middle]
+
+    status = _drive(robot, camera_pose(0.1), image=little)
+
+    # The images before hold the window's pose, and are in the filter already.
+    assert status.state == RelocalizationStatus.STATE_LOCALIZED
+    assert "map->odom not corrected" in status.reason
+    assert 0.0 < status.seconds_since_fix < 5.0
+    _near(_sent_from_now_on(robot), MAP_ODOM)
+
+
 def test_reinitialize_stops_tf_until_answers_agree_anew(robot):
     for _ in range(3):
         _drive(robot, camera_pose(0.05))
