@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mast3r_ros.cli.localize import RELOCALIZER_PANEL
-from mast3r_ros.cli.options import Ray, Workers, text, with_options
+from mast3r_ros.cli.options import OFFLINE, Ray, Workers, text, with_options
 from mast3r_ros.cli.output import JsonFile, console, print_table, progress, write_json
 from mast3r_ros.evaluation.benchmarks.options import BenchmarkOptions
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -40,7 +40,7 @@ def benchmark(
         ),
     ],
     benchmark_options: BenchmarkOptions,
-    options: RelocalizerOptions,
+    options: RelocalizerOptions = OFFLINE,
     front_end: Annotated[
         str,
         typer.Option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mast3r_ros.cli.localize import RELOCALIZER_PANEL
-from mast3r_ros.cli.options import front_ends, text, with_options
+from mast3r_ros.cli.options import OFFLINE, front_ends, text, with_options
 from mast3r_ros.cli.output import JsonFile, print_table, progress, write_json
 from mast3r_ros.common.options import check, option
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -50,7 +50,7 @@ class DriveOptions:
 @with_options(drive_options="Which drives", options=RELOCALIZER_PANEL)
 def evaluate_drives(
     drive_options: DriveOptions,
-    options: RelocalizerOptions,
+    options: RelocalizerOptions = OFFLINE,
     front_end: Annotated[str, front_ends("xfeat by default")] = "xfeat",
     out: Annotated[
         Path | None,

@@ -13,7 +13,7 @@ import typer
 from mast3r_ros.cli.figures import FigureOptions, conclude
 from mast3r_ros.cli.localize import RELOCALIZER_PANEL
 from mast3r_ros.cli.maps import SOURCE_PANEL, make_map, open_map, print_reading
-from mast3r_ros.cli.options import front_ends, with_options
+from mast3r_ros.cli.options import OFFLINE, front_ends, with_options
 from mast3r_ros.cli.output import JsonFile, progress
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.common.options import check, option
@@ -80,7 +80,7 @@ def evaluate(
     odometry: OdometryOptions,
     figures: FigureOptions,
     source_options: SourceOptions,
-    options: RelocalizerOptions,
+    options: RelocalizerOptions = OFFLINE,
     front_end: Annotated[
         list[str] | None, front_ends("xfeat by default, or what made the map")
     ] = None,

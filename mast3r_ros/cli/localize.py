@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mast3r_ros.cli.maps import MapFrontEnd, open_map, open_source, print_reading
-from mast3r_ros.cli.options import text, with_options
+from mast3r_ros.cli.options import OFFLINE, text, with_options
 from mast3r_ros.cli.output import JsonFile, print_facts, progress, write_json
 from mast3r_ros.common.errors import UserError
 from mast3r_ros.datasets.options import SourceOptions
@@ -58,8 +58,8 @@ def localize(
             metavar="SOURCE", help="An image file, a folder of images or a bag; no poses needed."
         ),
     ],
-    options: RelocalizerOptions,
     reading: SourceOptions,
+    options: RelocalizerOptions = OFFLINE,
     front_end: MapFrontEnd = None,
     trajectory: Annotated[
         Path | None,

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from mast3r_ros.cli.maps import MapFrontEnd, facts, open_map, open_source, print_reading
-from mast3r_ros.cli.options import with_options
+from mast3r_ros.cli.options import OFFLINE, with_options
 from mast3r_ros.cli.output import JsonFile, console, progress, write_json
 from mast3r_ros.common.paths import expand
 from mast3r_ros.datasets.options import SourceOptions
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @with_options(options="How poses are found", source_options="How the queries are read")
 def check(
     path: Annotated[Path, typer.Argument(metavar="MAP", help="A saved map.")],
-    options: RelocalizerOptions,
     source_options: SourceOptions,
+    options: RelocalizerOptions = OFFLINE,
     report: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Write a page with a floor plan and pictures (HTML)."),

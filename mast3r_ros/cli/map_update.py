@@ -17,7 +17,7 @@ from mast3r_ros.cli.maps import (
     print_reading,
     save_map,
 )
-from mast3r_ros.cli.options import with_options
+from mast3r_ros.cli.options import OFFLINE, with_options
 from mast3r_ros.cli.output import JsonFile, console, progress
 from mast3r_ros.datasets.options import SourceOptions
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -39,7 +39,7 @@ def update(
     ],
     source_options: SourceOptions,
     updating: UpdateOptions,
-    options: RelocalizerOptions,
+    options: RelocalizerOptions = OFFLINE,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="PATH", help="Save it here, and leave MAP as it is."),

@@ -16,14 +16,19 @@ import typer
 from rich.markup import escape
 
 from mast3r_ros.common.paths import expand
+from mast3r_ros.localization.options import RelocalizerOptions
 
+# No robot waits for the answer: a second look takes the time that it needs, so that results do not
+# depend on what else the machine does.
+OFFLINE = RelocalizerOptions(second_look=60.0)
 _METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH", tuple[float, float]: "X X"}
 
 
 def with_options(**panels: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Replace parameters of a command that are dataclasses by one option for each of their fields.
 
-    The command gets the dataclasses. A value that one of them refuses is a usage error.
+    The command gets the dataclasses. A value that one of them refuses is a usage error. A parameter
+    with a default gives its fields their defaults.
 
     Args:
         panels: the heading of the options in the help, by the name of the parameter.
@@ -48,7 +53,7 @@ def with_options(**panels: str) -> Callable[[Callable[..., None]], Callable[...,
         expanded: list[inspect.Parameter] = []
         for parameter in parameters:
             if parameter.name in groups:
-                expanded += _parameters(parameter.annotation, panels.get(parameter.name))
+                expanded += _parameters(parameter, panels.get(parameter.name))
             else:
                 expanded.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
         run.__signature__ = signature.replace(parameters=expanded)  # type: ignore[attr-defined]
@@ -90,17 +95,18 @@ def front_ends(default: str) -> Any:
     return typer.Option(metavar="NAME", help=text(f"{names}; {default}."))
 
 
-def _parameters(options: type, panel: str | None) -> list[inspect.Parameter]:
+def _parameters(options: inspect.Parameter, panel: str | None) -> list[inspect.Parameter]:
     """One parameter for each field of a dataclass of options."""
-    hints = get_type_hints(options)
+    hints = get_type_hints(options.annotation)
+    given = None if options.default is options.empty else options.default
     return [
         inspect.Parameter(
             entry.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=entry.default,
+            default=entry.default if given is None else getattr(given, entry.name),
             annotation=Annotated[hints[entry.name], _option(entry, hints[entry.name], panel)],
         )
-        for entry in fields(options)
+        for entry in fields(options.annotation)
     ]
 
 

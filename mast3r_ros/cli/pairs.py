@@ -12,7 +12,7 @@ import typer
 from mast3r_ros.cli.figures import FigureOptions, conclude
 from mast3r_ros.cli.localize import RELOCALIZER_PANEL
 from mast3r_ros.cli.maps import SOURCE_PANEL, print_reading
-from mast3r_ros.cli.options import front_ends, with_options
+from mast3r_ros.cli.options import OFFLINE, front_ends, with_options
 from mast3r_ros.cli.output import JsonFile, print_table, progress
 from mast3r_ros.datasets.options import PairOptions, SourceOptions
 from mast3r_ros.localization.options import RelocalizerOptions
@@ -36,7 +36,7 @@ def evaluate_pairs(
     pair_options: PairOptions,
     figures: FigureOptions,
     source_options: SourceOptions,
-    options: RelocalizerOptions,
+    options: RelocalizerOptions = OFFLINE,
     front_end: Annotated[list[str] | None, front_ends("xfeat by default")] = None,
     depth: Annotated[bool, typer.Option(help="Use the depth of keyframes.")] = True,
     json: JsonFile = None,
