@@ -321,3 +321,13 @@ def test_what_is_looked_for_in_each_image_adds_up_to_the_support_of_all():
     assert min(parts) == parts[3] == 12  # fewer are chance
     # Samples of the newest image, too, find a pose of 300 among all in some hundred iterations.
     assert parts[0] / 1400 == pytest.approx(300 / 1540, rel=0.2)
+
+
+def test_what_was_left_out_is_missing_until_it_is_matched_or_the_image_is_forgotten():
+    keyframes = list(_relocalizer([_BODY], _KEYFRAMES).map)
+    query = keyframes[0].description
+    view = MatchedView(_CAMERA, (), (), query=query, unmatched=tuple(keyframes))
+
+    assert [k.id for k in view.missing] == [0, 1]
+    assert [k.id for k in replace(view, keyframes=(keyframes[0],)).missing] == [1]
+    assert replace(view, query=None).missing == []

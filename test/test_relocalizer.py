@@ -893,14 +893,14 @@ def test_a_matcher_that_sees_images_looks_only_where_there_is_one():
     assert front_end.asked == [1, 0]
 
 
-def _compared(front_end_matches, poses, kind=ToldFrontEnd, **options):
+def _compared(front_end_matches, poses, kind=ToldFrontEnd, views=1, **options):
     """How many keyframes are matched of those at these poses."""
     front_end = kind(front_end_matches)
     keyframes = KeyframeMap(front_end)
     for number, pose in poses.items():
         keyframes.add(numbered(number, (_CAMERA.width, _CAMERA.height), camera=_CAMERA), pose)
     query = numbered(0, (_CAMERA.width, _CAMERA.height), camera=_CAMERA)
-    answer = Relocalizer(keyframes, RelocalizerOptions(**options)).localize(query)
+    answer = Relocalizer(keyframes, RelocalizerOptions(**options)).localize([View(query)] * views)
     return {match.keyframe_id for match in answer.matches}, answer
 
 
@@ -920,6 +920,25 @@ def test_no_more_keyframes_are_matched_than_are_needed_to_be_sure():
     asked, answer = _compared(few, beside)
     assert asked == {0, 1, 2, 3, 4}
     _assert_at(answer, _QUERY)
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_where_a_sure_pose_is_refused_all_candidates_are_matched_after_all(views):
+    beside = {n: _KEYFRAME @ camera_pose(0.1 * n, 0.0, 0.0) for n in range(5)}
+    corner = {"window": ((0.3, 0.3), (0.4, 0.4)), "count": 120}
+    told = {n: _matches(keyframe_pose=p, seed=n, **corner) for n, p in beside.items()}
+    whole = {4: _matches(keyframe_pose=beside[4], count=120)}
+
+    # All inliers in a corner: sure, but refused.
+    asked, answer = _compared(told, beside, views=views)
+    assert asked == {0, 1, 2, 3, 4}
+    _assert_refused(answer, Reason.POOR_SPREAD)
+
+    asked, answer = _compared(told | whole, beside, views=views)
+    assert asked == {0, 1, 2, 3, 4}
+    _assert_at(answer, _QUERY)
+    # Each keyframe once for each view.
+    assert len(answer.matches) == 5 * views
 
 
 def test_a_keyframe_elsewhere_that_looks_alike_is_always_matched():

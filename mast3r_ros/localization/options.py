@@ -17,7 +17,7 @@ class RelocalizerOptions:
     sure_inliers: float = option(
         4.0,
         "Match keyframes beyond the third only if fewer inliers than this many times the "
-        "fewest agree on a pose; 1000: always match all",
+        "fewest agree on a pose, or that pose is refused; 1000: always match all",
         1.0,
         1000.0,
     )

@@ -178,7 +178,9 @@ class Relocalizer:
             return self._compare(view, rest)
         scale = self.map.front_end.pixel_error_scale(view.size)
         sure = solving.sure_pose(view, scale, self.options, self.sure_inliers)
-        return self._compare(view, rest) if sure is None else replace(view, sure_pose=sure)
+        if sure is None:
+            return self._compare(view, rest)
+        return replace(view, sure_pose=sure, unmatched=tuple(rest))
 
     def solve(
         self, views: Sequence[MatchedView], timings: dict[str, float], again: bool = False
@@ -198,6 +200,8 @@ class Relocalizer:
                 answer = self._solve(views)
             if answer.localized:
                 answer, views = self._look_elsewhere(answer, views, timings)
+            if mendable(answer):
+                answer, views = self._look_at_the_rest(answer, views, timings)
             doubt = mendable(answer) or doubtful(answer, self.options)
             again = doubt and self._can_look_again(views)
         if again:
@@ -319,6 +323,21 @@ class Relocalizer:
         if silent is not None:
             return replace(answer, matches=(*answer.matches, *silent)), views
         return self._solve_wider(answer, wider, timings), wider
+
+    def _look_at_the_rest(
+        self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]
+    ) -> tuple[Localization, Sequence[MatchedView]]:
+        """Match the other candidates, too: a pose that the first ones were sure of was refused.
+
+        Those that look most like an image are not always those that see most of it.
+        """
+        missing = [view.missing for view in views]
+        if not any(missing):
+            return answer, views
+        wider = self._match_more(missing, answer, views, timings)
+        with timed(timings, "solve"):
+            answer = self._solve(wider)
+        return self._look_elsewhere(answer, wider, timings) if answer.localized else (answer, wider)
 
     def _look_at_the_others(
         self, answer: Localization, views: Sequence[MatchedView], timings: dict[str, float]

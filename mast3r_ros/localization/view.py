@@ -61,6 +61,8 @@ class MatchedView:
         query: the image's description, for a second look; None where none is wanted.
         frame: the image itself, likewise.
         sure_pose: map <- camera, where all these matches are sure of one to begin with.
+        unmatched: further keyframes that were retrieved, best first, and left out since the others
+            were sure of a pose.
     """
 
     camera: Camera
@@ -73,6 +75,13 @@ class MatchedView:
     query: Description | None = None
     frame: Frame | None = None
     sure_pose: Pose | None = None
+    unmatched: tuple[Keyframe, ...] = ()
+
+    @property
+    def missing(self) -> list[Keyframe]:
+        """Keyframes that were retrieved and can still be matched."""
+        known = {k.id for k in self.keyframes}
+        return [] if self.query is None else [k for k in self.unmatched if k.id not in known]
 
     @property
     def size(self) -> tuple[int, int]:
