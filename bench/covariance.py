@@ -3,7 +3,7 @@
 """Whether the covariance is right: NEES and coverage in rendered rooms, where the truth is exact.
 
     python3 -m bench.covariance --front-end xfeat --scenes 25
-    python3 -m bench.covariance --front-end xfeat --scenes 25 --common
+    python3 -m bench.covariance --front-end xfeat --scenes 25 --common --seed 1 3 5 7
 
 Keyframe poses and depth are disturbed by what the options claim of a map. `--common` also moves all
 keyframes together by as much: the estimator allows for errors that they have in common,
@@ -16,6 +16,7 @@ between the rays of an inlier from the query and from its keyframe.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -158,7 +159,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--front-end", default="sift")
     parser.add_argument("--scenes", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, nargs="+", default=[1], help="of the rooms; several")
     parser.add_argument("--common", action="store_true", help="errors of all keyframes, too")
     arguments = parser.parse_args()
     from mast3r_ros.frontends import create
@@ -167,11 +168,11 @@ def main() -> int:
 
     # Rendered images have a global shutter.
     options = RelocalizerOptions(second_look=0.0, rolling_shutter=0.0)
-    world = AmbiguousWorld("twin_rooms", False, seed=arguments.seed)
     front_end, judged, queries = create(arguments.front_end), list[Judged](), 0
-    for number in range(arguments.scenes):
+    for seed, number in itertools.product(arguments.seed, range(arguments.scenes)):
+        world = AmbiguousWorld("twin_rooms", False, seed=seed)
         scene = one_room(world.scene(number, _QUERIES))
-        random = np.random.default_rng([arguments.seed, number])
+        random = np.random.default_rng([seed, number])
         judged += judge(front_end, scene, options, arguments.common, random)
         queries += len(scene.queries)
     wrong = sum(not one.right for one in judged)
