@@ -128,6 +128,7 @@ def test_evaluate_writes_its_figures_and_a_page(walk, tmp_path):
     assert summary["wrong_accepted"] == 0
     assert set(summary["latency_ms"]) >= {"describe", "retrieve", "match", "solve", "total"}
     text = page.read_text()
+    assert ">every 3, offset 0, with depth<" in text
     assert "Largest errors" in text
     assert text.count("<figure>") == 8
     assert summary["rows"] == [{key: summary[key] for key in summary["rows"][0]}]

@@ -95,10 +95,20 @@ def conclude(
         for row in rows:
             write_trajectory(_trajectory_file(options.trajectory, row, rows), row.outcomes)
     if options.report is not None:
-        said = [f"{k.replace('_', ' ')} {v}" for k, v in about.items() if not isinstance(v, dict)]
-        lead = ", ".join(words for words in said if not words.endswith(" None"))
-        write_report(options.report, title, lead, rows, bounds, truth_covariance=truth)
+        write_report(options.report, title, _lead(about), rows, bounds, truth_covariance=truth)
         console.print(f"Report: {options.report}")
+
+
+def _lead(about: Mapping[str, Any]) -> str:
+    """What was evaluated, in a line: `every 8, map from desk, with depth`."""
+    words = []
+    for key, value in about.items():
+        name = key.replace("_", " ")
+        if isinstance(value, bool):
+            words.append(f"{'with' if value else 'without'} {name}")
+        elif value is not None and not isinstance(value, dict):
+            words.append(f"{name} {value}")
+    return ", ".join(words)
 
 
 def _trajectory_file(path: Path, row: Row, rows: Sequence[Row]) -> Path:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 _STYLE = """
 :root { color-scheme: light }
 body { font: 15px/1.5 system-ui, sans-serif; color: #24292f; background: #fff;
-       max-width: 1060px; margin: 2.5rem auto; padding: 0 1.5rem }
+       max-width: 1120px; margin: 2.5rem auto; padding: 0 1.5rem }
 h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2.4rem }
 p.lead { color: #57606a; margin-top: 0 }
 div.wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th { text-align: left; font-weight: 600; color: #57606a; border-bottom: 2px solid #d0d7de }
-th, td { padding: .3rem .7rem .3rem 0; vertical-align: top } td { border-bottom: 1px solid #eaeef2 }
+th, td { padding: .3rem .5rem .3rem 0; vertical-align: top } td { border-bottom: 1px solid #eaeef2 }
 td.n, th.n { text-align: right } td.n { white-space: nowrap } tr.bad td { color: #b3261e }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); gap: .7rem }
 dl div { border: 1px solid #d0d7de; border-radius: 6px; padding: .5rem .8rem }
