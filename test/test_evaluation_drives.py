@@ -13,6 +13,7 @@ from test_cli import told
 pytest.importorskip("moderngl", reason="rooms are rendered by requirements/train.txt")
 
 from mast3r_ros.cli.drives import DriveOptions
+from mast3r_ros.cli.options import OFFLINE
 from mast3r_ros.common.size import ImageSize
 from mast3r_ros.evaluation.benchmarks.base import BenchmarkError
 from mast3r_ros.evaluation.benchmarks.runner import RunFolder
@@ -253,7 +254,7 @@ def test_a_run_directory_resumes_and_belongs_to_its_options(tmp_path):
         ]
 
     out, file = tmp_path / "run", tmp_path / "drives.json"
-    options = RelocalizerOptions()
+    options = OFFLINE
     chosen = {k: v for k, v in asdict(DriveOptions()).items() if k not in ("drives", "seed")}
     about = {**chosen, "front_end": "sift", "options": asdict(options)}
     records = ({"query": str(i), "steps": {"all": steps(0.01 * i)}} for i in range(2))
