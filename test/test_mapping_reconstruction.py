@@ -116,6 +116,19 @@ def test_a_scale_that_is_off_is_fitted_to_depth(with_depth, sift):
     assert fitted.sigma > 0.015
 
 
+def test_a_model_that_does_not_fit_its_depth_is_refused(with_depth, sift):
+    keyframes, model = with_depth
+    median = scales.scale_from_depth(model, keyframes)
+    wrong = replace(median, meters=2.0 * median.meters)
+    pairs = similar_pairs(keyframes, OPTIONS.alike, OPTIONS.successors)
+    sure = list(verified(list(keyframes), match_pairs(list(keyframes), pairs, sift), sift, 0))
+
+    with pytest.raises(MappingError, match=r"bent.* a factor of 0\.[3-7]"):
+        scales.scale_fitted_to_depth(
+            reconstruction.posed(keyframes, model, wrong), keyframes, sure, wrong
+        )
+
+
 def test_a_depth_sensor_that_is_wrong_shows_in_meters_alone(with_depth):
     keyframes, model = with_depth
     sensor = keyframes.derive(_deeper(k, 1.1) for k in keyframes)

@@ -108,8 +108,14 @@ def reconstruct_map(
         scale = scales.scale_from_distance(model, unposed, ids, *scale_from)
     elif scales.has_depth(unposed):
         scale = scales.scale_from_depth(model, unposed)
-        bent = reconstruction.posed(unposed, model, scale)
-        scale = scales.scale_fitted_to_depth(bent, unposed, sure, scale)
+        posed = reconstruction.posed(unposed, model, scale)
+        try:
+            scale = scales.scale_fitted_to_depth(posed, unposed, sure, scale)
+        except MappingError:
+            placed = place_by_depth(unposed, pairs, ids, 0) if helps else None
+            if placed is None:
+                raise
+            return placed
     else:
         assert dense is not None
         scale = scales.scale_from_network(
